@@ -1,0 +1,109 @@
+"""Every error trioworker raises on purpose, sorted by who is at fault.
+
+The caller of a public function can tell from the class alone whose move it is:
+
+* `UsageError` and below: the person who wrote the command, the setting or the job definition.
+* `StoreError` and below: the database or the way to it. The failure class says whether waiting
+  helps; `trioworker.model.failures` turns it into a decision.
+* `LeaseLost`: nobody's fault; this worker was too slow and its jobs belong to others now.
+* `Snooze`, `Retry` and `Cancel` are not errors at all but verdicts that a job raises about itself.
+"""
+
+
+class TrioworkerError(Exception):
+    """Base of all; never raised itself."""
+
+
+class UsageError(TrioworkerError):
+    """What was asked for cannot be done as asked: the message says what is wrong and the mend.
+
+    The command line prints it as one line and exits with status 2.
+    """
+
+
+class SettingsError(UsageError):
+    """A setting has a value it cannot have, or is set in a mode that does not use it."""
+
+
+class InvalidArguments(UsageError):
+    """A job's arguments do not fit the function they are for."""
+
+
+class UnknownJob(UsageError):
+    """No job has this id."""
+
+
+class StoreError(TrioworkerError):
+    """The database did not do what it was asked to.
+
+    `sqlstate` is the five-character code of the server, or None where the failure happened
+    outside it (a dead line has no code). `ambiguous` says that the work may have been done
+    although the answer never came.
+    """
+
+    def __init__(
+        self, message: str, *, sqlstate: str | None = None, ambiguous: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.ambiguous = ambiguous
+
+
+class ConnectionLost(StoreError):
+    """The line to the database is dead, or could not be opened; sibling: `ServerUnavailable`."""
+
+
+class ServerUnavailable(StoreError):
+    """The server answers but takes no work: it starts, stops, fails over or is read-only."""
+
+
+class Contention(StoreError):
+    """Deadlock or serialization failure: nothing was stored and the same again may succeed."""
+
+
+class StatementTimeout(StoreError):
+    """The statement or a lock it waits for took too long and was given up."""
+
+
+class Refused(StoreError):
+    """The server will never take this value (bad text, number, size, or a violated constraint)."""
+
+
+class Exhausted(StoreError):
+    """The server lacks disk, memory, connections or the privileges that the work needs."""
+
+
+class UnknownStoreError(StoreError):
+    """A failure that fits no other class; most likely a bug of ours or of the driver."""
+
+
+class SchemaMismatch(StoreError):
+    """The database's schema is older or newer than this version of trioworker knows."""
+
+
+class LeaseLost(TrioworkerError):
+    """This worker's lease was taken away; what it holds belongs to others now."""
+
+
+class Verdict(TrioworkerError):  # noqa: N818 - not an error: a job's word on itself
+    """Base of what a job raises to end otherwise than by returning; never raised itself."""
+
+
+class Snooze(Verdict):
+    """Raised by a job: run me again in `delay_s` seconds; this does not count as an attempt."""
+
+    def __init__(self, delay_s: float) -> None:
+        super().__init__(f"snoozed for {delay_s} s")
+        self.delay_s = delay_s
+
+
+class Retry(Verdict):
+    """Raised by a job: this attempt failed, try again in `delay_s` seconds."""
+
+    def __init__(self, reason: str, *, delay_s: float) -> None:
+        super().__init__(reason)
+        self.delay_s = delay_s
+
+
+class Cancel(Verdict):
+    """Raised by a job: stop for good, without success and without failure."""

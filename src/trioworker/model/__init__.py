@@ -1,0 +1,1 @@
+"""The pure core: data and decisions. No clock, no randomness, no I/O; they come as arguments."""

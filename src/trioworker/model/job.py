@@ -1,0 +1,102 @@
+"""What a job is: its definition as enqueued, and the same as a worker holds it once claimed.
+
+Rule of this file: data and its bounds only. The bounds stand here once, in words a user can act
+on; CHECK constraints in the schema repeat them for whoever writes SQL by hand.
+"""
+
+from datetime import datetime
+from typing import Final, Literal, get_args
+from uuid import UUID
+
+import msgspec
+
+from trioworker.errors import UsageError
+
+Kind = Literal["function", "script", "noop", "identity"]
+KINDS: Final[tuple[str, ...]] = get_args(Kind)
+
+TAG_BYTES_MAX: Final = 120
+PATH_BYTES_MAX: Final = 1_000
+ARGS_BYTES_MAX: Final = 16 * 1024 * 1024
+PRIORITY_MIN: Final = -1_000
+PRIORITY_MAX: Final = 1_000
+DEFAULT_TAG: Final = "default"
+
+
+class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a job may say about the way it is run. Stored as JSON beside the definition.
+
+    `timeout_s` bounds one attempt, in seconds. `dedicated` sends a script job through the
+    long-lived process of its script. `language` overrides what the script's suffix says.
+    """
+
+    timeout_s: float | None = None
+    dedicated: bool = False
+    language: str | None = None
+
+
+NO_OPTIONS: Final = JobOptions()
+
+
+class NewJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job to be enqueued. `args` is encoded JSON; `scheduled_for` None means now.
+
+    `awaited` asks for a NOTIFY when the job ends; somebody who waits for the result sets it.
+    """
+
+    id: UUID
+    kind: Kind
+    path: str
+    args: bytes
+    tag: str = DEFAULT_TAG
+    priority: int = 0
+    scheduled_for: datetime | None = None
+    options: JobOptions = NO_OPTIONS
+    awaited: bool = False
+    created_by: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` when a bound is broken, with what is wrong and the bound."""
+        if self.kind not in KINDS:
+            raise UsageError(f"unknown job kind {self.kind!r}; one of {', '.join(KINDS)}")
+        _bounded_text("path", self.path, PATH_BYTES_MAX)
+        _bounded_text("tag", self.tag, TAG_BYTES_MAX)
+        if not PRIORITY_MIN <= self.priority <= PRIORITY_MAX:
+            raise UsageError(
+                f"priority {self.priority} is out of range; it goes from {PRIORITY_MIN}"
+                f" to {PRIORITY_MAX}, higher first"
+            )
+        if len(self.args) > ARGS_BYTES_MAX:
+            raise UsageError(
+                f"arguments of {len(self.args):,} bytes are too large; at most {ARGS_BYTES_MAX:,}"
+            )
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A claimed job in a worker's hands.
+
+    `args` is JSON text as stored. `claim` and `attempt` are what the commit is fenced by;
+    `reaped` counts how many workers were lost with this job in their hands.
+    """
+
+    id: UUID
+    claim: UUID
+    attempt: int
+    reaped: int
+    kind: str
+    path: str
+    args: str
+    tag: str
+    priority: int
+    awaited: bool
+    options: JobOptions
+
+
+def _bounded_text(what: str, value: str, bytes_max: int) -> None:
+    size = len(value.encode("utf-8", "surrogatepass"))
+    if size == 0:
+        raise UsageError(f"the {what} is empty")
+    if size > bytes_max:
+        raise UsageError(f"the {what} is too long: {size} bytes, at most {bytes_max}")
+    if "\x00" in value:
+        raise UsageError(f"the {what} contains a NUL character, which PostgreSQL cannot store")

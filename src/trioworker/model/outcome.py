@@ -1,0 +1,80 @@
+"""What an execution produced: a closed union, so that every match on it can be complete.
+
+Rule of this file: an outcome is a fact about one attempt of one job. What follows from it in the
+database (its effects) is decided by `completion.py`.
+"""
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from trioworker.model.job import Job
+
+ERROR_MESSAGE_CHARS_MAX: Final = 8_000
+TRACEBACK_CHARS_MAX: Final = 32_000
+
+
+class JobError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a job failed, as stored: `name` is a class or a reason, `message` is for people."""
+
+    name: str
+    message: str
+    traceback: str | None = None
+
+
+class Succeeded(msgspec.Struct, frozen=True):
+    """The job returned; `result` is encoded JSON."""
+
+    result: bytes
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The job raised, timed out, died, or could not be started."""
+
+    error: JobError
+
+
+class Retried(msgspec.Struct, frozen=True):
+    """The attempt failed and the next one is due in `delay_s` seconds."""
+
+    error: JobError
+    delay_s: float
+
+
+class Snoozed(msgspec.Struct, frozen=True):
+    """The job asked to be run later, in `delay_s` seconds; not charged as an attempt."""
+
+    delay_s: float
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """Somebody, or the job itself, cancelled it."""
+
+    reason: str
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """The job ended without having to run."""
+
+    reason: str
+
+
+class Interrupted(msgspec.Struct, frozen=True):
+    """The worker stopped before the job ended (or began); not charged as an attempt."""
+
+
+Outcome: TypeAlias = Succeeded | Failed | Retried | Snoozed | Cancelled | Skipped | Interrupted
+
+
+class Executed(msgspec.Struct, frozen=True):
+    """One attempt of one job, over: the unit that travels from execute to commit.
+
+    `started_s` is a reading of the worker's monotonic clock, `duration_s` the seconds the attempt
+    took. `log` is the bounded text the job wrote, empty when it wrote none.
+    """
+
+    job: Job
+    outcome: Outcome
+    started_s: float
+    duration_s: float
+    log: str = ""

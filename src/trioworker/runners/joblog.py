@@ -1,0 +1,56 @@
+"""The bounded text that one attempt of a job may write.
+
+A job that prints without end costs a fixed amount of memory: the beginning is kept, because it
+says what was run, and the end, because it says what went wrong; the middle is counted.
+"""
+
+from collections import deque
+from typing import Final
+
+LOG_CHARS_MAX: Final = 64 * 1024
+
+
+class JobLog:
+    """Collects text up to `chars_max` characters, half for the beginning, half for the end."""
+
+    __slots__ = ("_dropped", "_head", "_head_room", "_tail", "_tail_chars", "_tail_max")
+
+    def __init__(self, chars_max: int = LOG_CHARS_MAX) -> None:
+        self._head: list[str] = []
+        self._head_room = chars_max // 2
+        self._tail: deque[str] = deque()
+        self._tail_chars = 0
+        self._tail_max = chars_max - chars_max // 2
+        self._dropped = 0
+
+    def write(self, text: str) -> None:
+        """Append `text`. NUL characters, which PostgreSQL cannot store, become U+FFFD."""
+        if not text:
+            return
+        text = text.replace("\x00", "\ufffd")
+        if self._head_room:
+            self._head.append(text[: self._head_room])
+            rest = text[self._head_room :]
+            self._head_room -= len(self._head[-1])
+            text = rest
+        if text:
+            self._append_tail(text)
+
+    def text(self) -> str:
+        """All that is kept, with one line in the middle that says how much is not."""
+        head, tail = "".join(self._head), "".join(self._tail)
+        if not self._dropped:
+            return head + tail
+        return f"{head}\n… {self._dropped:,} characters left out …\n{tail}"
+
+    def _append_tail(self, text: str) -> None:
+        self._tail.append(text)
+        self._tail_chars += len(text)
+        while self._tail_chars > self._tail_max:
+            excess = self._tail_chars - self._tail_max
+            oldest = self._tail.popleft()
+            if len(oldest) > excess:
+                self._tail.appendleft(oldest[excess:])
+            cut = min(excess, len(oldest))
+            self._tail_chars -= cut
+            self._dropped += cut

@@ -76,7 +76,8 @@ class Job(msgspec.Struct, frozen=True):
     """A claimed job in a worker's hands.
 
     `args` is JSON text as stored. `claim` and `attempt` are what the commit is fenced by;
-    `reaped` counts how many workers were lost with this job in their hands.
+    `reaped` counts how many workers were lost with this job in their hands. `defect` says why the
+    stored definition cannot be run at all (written by hand, or by a later version).
     """
 
     id: UUID
@@ -88,8 +89,10 @@ class Job(msgspec.Struct, frozen=True):
     args: str
     tag: str
     priority: int
+    scheduled_for: datetime
     awaited: bool
     options: JobOptions
+    defect: str | None = None
 
 
 def _bounded_text(what: str, value: str, bytes_max: int) -> None:

@@ -1,0 +1,193 @@
+"""What happens in a worker, as frozen records, and `Emit`, through which they leave it.
+
+Rule of this file: the flow says what happened in one line and does not know who listens. Logs,
+metrics, progress bars, the statement log and the simulator's trace are sinks.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+from uuid import UUID
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all records."""
+
+
+class StatementRun(Event, frozen=True, kw_only=True):
+    """The database ran a named statement.
+
+    `jobs` is how many jobs it could have claimed or stored at most, 0 where it does neither.
+    """
+
+    name: str
+    lane: str
+    jobs: int
+    rows: int
+
+
+class WorkerStarted(Event, frozen=True, kw_only=True):
+    """A worker registered under a new id."""
+
+    worker: UUID
+    mode: str
+    tags: Sequence[str]
+
+
+class WorkerStopping(Event, frozen=True, kw_only=True):
+    """A graceful stop began: nothing is pulled any more."""
+
+    worker: UUID
+    running: int
+    buffered: int
+
+
+class WorkerStopped(Event, frozen=True, kw_only=True):
+    """A worker ended. `unsaved` are the jobs whose outcomes could not be stored in time."""
+
+    worker: UUID
+    unsaved: Sequence[UUID]
+
+
+class BatchPulled(Event, frozen=True, kw_only=True):
+    """A pull was answered with at least one job."""
+
+    worker: UUID
+    claim: UUID
+    asked: int
+    jobs: Sequence[UUID]
+    seconds: float
+
+
+class BatchAdopted(Event, frozen=True, kw_only=True):
+    """Claims whose reply was lost were found again."""
+
+    worker: UUID
+    jobs: Sequence[UUID]
+
+
+class PullFailed(Event, frozen=True, kw_only=True):
+    """A pull failed; the next try comes after a pause."""
+
+    worker: UUID
+    failure: str
+    message: str
+
+
+class JobStarted(Event, frozen=True, kw_only=True):
+    """An attempt begins to run. Emitted only to sinks that ask for every job."""
+
+    worker: UUID
+    job: UUID
+    attempt: int
+
+
+class JobEnded(Event, frozen=True, kw_only=True):
+    """An attempt is over; `outcome` is the name of its class."""
+
+    worker: UUID
+    job: UUID
+    attempt: int
+    outcome: str
+
+
+class BatchStored(Event, frozen=True, kw_only=True):
+    """A transaction stored outcomes. `lost` of them had no claim any more and were dropped."""
+
+    worker: UUID
+    stored: int
+    failed: int
+    lost: Sequence[UUID]
+    seconds: float
+
+
+class CommitFailed(Event, frozen=True, kw_only=True):
+    """A commit failed, and `step` is what comes next."""
+
+    worker: UUID
+    size: int
+    tries: int
+    failure: str
+    step: str
+    message: str
+
+
+class OutcomeRefused(Event, frozen=True, kw_only=True):
+    """The database will not take this outcome: a failure is stored in its place."""
+
+    worker: UUID
+    job: UUID
+    message: str
+
+
+class OutcomeAbandoned(Event, frozen=True, kw_only=True):
+    """Not even the failure could be stored; the job stays claimed until the worker is gone."""
+
+    worker: UUID
+    job: UUID
+    message: str
+
+
+class LeaseDoubtful(Event, frozen=True, kw_only=True):
+    """The lease could not be renewed in time: what runs is stopped before the lease ends."""
+
+    worker: UUID
+    silent_s: float
+
+
+class LeaseTaken(Event, frozen=True, kw_only=True):
+    """The lease was taken away: this worker id is dead, its jobs are others'."""
+
+    worker: UUID
+    dropped: int
+
+
+class HeartbeatFailed(Event, frozen=True, kw_only=True):
+    """A heartbeat failed; the next one is tried soon."""
+
+    worker: UUID
+    failure: str
+    message: str
+
+
+class JobsReaped(Event, frozen=True, kw_only=True):
+    """Claims of dead workers were taken back: `ready` again, or `failed` past the limit."""
+
+    worker: UUID
+    ready: Sequence[UUID]
+    failed: Sequence[UUID]
+
+
+class CancelReceived(Event, frozen=True, kw_only=True):
+    """Somebody asked to cancel a job that this worker runs."""
+
+    worker: UUID
+    job: UUID
+
+
+class MaintenanceFailed(Event, frozen=True, kw_only=True):
+    """A sweep failed; the next one comes in its turn."""
+
+    worker: UUID
+    failure: str
+    message: str
+
+
+Emit: TypeAlias = Callable[[Event], None]
+
+
+def fan_out(*sinks: Emit) -> Emit:
+    """One `Emit` that hands each event to all sinks, in order."""
+    if len(sinks) == 1:
+        return sinks[0]
+
+    def emit(event: Event) -> None:
+        for sink in sinks:
+            sink(event)
+
+    return emit
+
+
+def discard(_event: Event) -> None:
+    """The sink for those who want none."""

@@ -1,0 +1,100 @@
+"""How batches are cut: the sizes a mode allows, and how a failed batch is divided.
+
+Rule of this file: the one number. `BatchSizes` is made once from the mode; every other part asks
+it instead of asking for the mode, so the strict gating cannot be forgotten in a corner.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final, TypeVar
+
+import msgspec
+
+from trioworker.model.outcome import Executed, Succeeded
+
+T = TypeVar("T")
+
+DEFAULT_PULL_SIZE: Final = 100
+DEFAULT_COMMIT_SIZE: Final = 500
+SIZE_MAX: Final = 10_000
+
+
+class Mode(StrEnum):
+    """What kind of process this is. Only AGENT_BATCH ever sees a batch larger than one."""
+
+    STANDALONE = "standalone"
+    WORKER = "worker"
+    AGENT_BATCH = "agent-batch"
+
+    @property
+    def batches(self) -> bool:
+        """Whether more than one job may travel in a statement."""
+        return self is Mode.AGENT_BATCH
+
+
+class Fallback(StrEnum):
+    """How a failed batch is divided: one by one, or by halves down to one."""
+
+    PER_JOB = "per-job"
+    BISECT = "bisect"
+
+
+class BatchPolicy(StrEnum):
+    """Which outcomes may share a commit: all of them, or only the simple ones."""
+
+    FULL = "full"
+    SIMPLE = "simple"
+
+
+class NotSimple(StrEnum):
+    """Why the simple policy commits an outcome on its own, as the system before us did."""
+
+    NOT_A_SUCCESS = "the job did not succeed"
+    HAS_LOG = "the job wrote a log"
+    AWAITED = "somebody waits for the job"
+
+
+class BatchSizes(msgspec.Struct, frozen=True):
+    """The caps of one worker: jobs a pull may claim and outcomes a commit may store."""
+
+    pull: int
+    commit: int
+
+
+def sizes_for(mode: Mode, *, pull: int, commit: int) -> BatchSizes:
+    """The caps that `mode` allows: as asked in agent-batch, one everywhere else."""
+    return BatchSizes(pull, commit) if mode.batches else BatchSizes(1, 1)
+
+
+def why_not_simple(executed: Executed) -> NotSimple | None:
+    """The reason that keeps an outcome out of a batch under the simple policy, or None."""
+    if not isinstance(executed.outcome, Succeeded):
+        return NotSimple.NOT_A_SUCCESS
+    if executed.log:
+        return NotSimple.HAS_LOG
+    if executed.job.awaited:
+        return NotSimple.AWAITED
+    return None
+
+
+def cut(batch: Sequence[Executed], policy: BatchPolicy) -> list[list[Executed]]:
+    """Divide what waits for a commit into the groups that may share a transaction, in order."""
+    if policy is BatchPolicy.FULL:
+        return [list(batch)]
+    groups: list[list[Executed]] = []
+    simple: list[Executed] = []
+    for executed in batch:
+        if why_not_simple(executed) is None:
+            simple.append(executed)
+        else:
+            groups.append([executed])
+    return [simple, *groups] if simple else groups
+
+
+def divide(batch: Sequence[T], fallback: Fallback) -> list[list[T]]:
+    """The smaller groups that a failed batch of two or more is tried in, in order."""
+    assert len(batch) > 1
+    if fallback is Fallback.PER_JOB:
+        return [[item] for item in batch]
+    half = len(batch) // 2
+    return [list(batch[:half]), list(batch[half:])]

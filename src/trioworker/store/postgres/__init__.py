@@ -1,0 +1,1 @@
+"""The store on PostgreSQL: named statements, run in transactions, over a few connections."""

@@ -1,0 +1,295 @@
+"""Transactions and named statements on PostgreSQL, for callers on Trio and on asyncio alike.
+
+Rules of this file:
+
+* It alone imports asyncpg and trio_asyncio; no driver type and no driver error leaves it.
+* One crossing from Trio into the asyncio loop per transaction, not per statement: a crossing
+  costs as much as a round trip. That is why a transaction is a function of the caller's that is
+  run on the far side, and may await nothing but its `Transaction`.
+* Connections stand in lanes (pull, commit, control, …). A lane is a few connections with the
+  same settings, so that a slow pull never delays a heartbeat.
+* A connection on which anything was cut short is thrown away, never reasoned about.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, NoReturn, Protocol, TypeVar
+
+import anyio
+import asyncpg
+import msgspec
+import sniffio
+import trio_asyncio
+
+from trioworker.errors import ConnectionLost, Refused, StatementTimeout, StoreError
+from trioworker.events import Emit, StatementRun
+from trioworker.store.postgres.sqlstates import error_class
+from trioworker.store.postgres.statements import DEFAULT_SCHEMA, load_statements
+
+T = TypeVar("T")
+Row = Sequence[Any]
+
+CONNECT_TIMEOUT_S: Final = 10.0
+LISTEN_PING_S: Final = 30.0
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """A few connections that are alike. `durable` False lets COMMIT return before the WAL is on
+    disk: right for a pull (a lost claim is pulled again), never for a result."""
+
+    name: str
+    size: int = 1
+    durable: bool = True
+
+
+class Transaction(Protocol):
+    """What a transaction's body may await."""
+
+    async def run(self, name: str, *arguments: object, jobs: int = 0) -> Sequence[Row]:
+        """Run the statement `name`; `jobs` is how many jobs it may claim or store at most."""
+        ...
+
+    async def script(self, sql: str) -> None:
+        """Run a migration: several statements, no arguments, no rows."""
+        ...
+
+
+class Database(Protocol):
+    """The seam that the simulator replaces."""
+
+    async def run(
+        self, lane: str, name: str, *arguments: object, jobs: int = 0
+    ) -> Sequence[Row]:
+        """Run one statement as its own transaction. Raises `StoreError`."""
+        ...
+
+    async def transact(self, lane: str, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `body` in one transaction, committed when it returns. Raises `StoreError`.
+
+        `body` may await nothing but its transaction.
+        """
+        ...
+
+    async def listen(self, channels: Sequence[str], heard: Callable[[str, str], None]) -> NoReturn:
+        """Call `heard(channel, payload)` for each notification until the line is lost.
+
+        Calls it once with an empty channel when listening has begun, because whatever was
+        notified before was missed. Raises `StoreError`.
+        """
+        ...
+
+
+class PostgresDatabase:
+    """A `Database` on a real server. Made by `open_database`, usable inside its context."""
+
+    def __init__(
+        self, url: str, lanes: Sequence[Lane], *, schema: str, command_timeout_s: float, emit: Emit
+    ) -> None:
+        self._url = url
+        self._statements = load_statements(schema)
+        self._timeout_s = command_timeout_s
+        self._emit = emit
+        self._lanes = {lane.name: _OpenLane(lane) for lane in lanes}
+        self._loop: Any = None
+
+    async def run(
+        self, lane: str, name: str, *arguments: object, jobs: int = 0
+    ) -> Sequence[Row]:
+        """See `Database.run`."""
+        return await self.transact(lane, lambda tx: tx.run(name, *arguments, jobs=jobs), one=True)
+
+    async def transact(
+        self, lane: str, body: Callable[[Transaction], Awaitable[T]], *, one: bool = False
+    ) -> T:
+        """See `Database.transact`; `one` says that the body is a single statement."""
+        open_lane = self._lanes[lane]
+        async with open_lane.slots:
+            return await self._cross(self._transaction(open_lane, body, one=one))
+
+    async def listen(self, channels: Sequence[str], heard: Callable[[str, str], None]) -> NoReturn:
+        """See `Database.listen`."""
+        await self._cross(self._listen(channels, heard))
+        raise AssertionError  # _listen ends by raising
+
+    async def close(self) -> None:
+        """Close every connection at once, without waiting for what they do."""
+        for lane in self._lanes.values():
+            while lane.idle:
+                lane.idle.pop().terminate()
+
+    async def _cross(self, far_side: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None:
+            return await far_side
+        result: T = await self._loop.run_aio_coroutine(far_side)
+        return result
+
+    async def _transaction(
+        self, lane: "_OpenLane", body: Callable[[Transaction], Awaitable[T]], *, one: bool
+    ) -> T:
+        connection = await self._connection(lane)
+        tx = _Transaction(connection, self._statements, lane.lane.name, self._emit)
+        try:
+            with _translated():
+                if one:
+                    result = await body(tx)
+                else:
+                    async with connection.transaction():
+                        result = await body(tx)
+        except StoreError as error:
+            # A server that answered with a code has rolled back and is ready for more.
+            if error.sqlstate is None or error.ambiguous:
+                connection.terminate()
+            lane.put_back(connection)
+            raise
+        except BaseException:
+            connection.terminate()
+            raise
+        lane.put_back(connection)
+        return result
+
+    async def _connection(self, lane: "_OpenLane") -> Any:
+        while lane.idle:
+            connection = lane.idle.pop()
+            if not connection.is_closed():
+                return connection
+        return await self._connect(lane.lane.name, durable=lane.lane.durable)
+
+    async def _connect(self, name: str, *, durable: bool) -> Any:
+        with _translated(connecting=True):
+            return await asyncpg.connect(
+                self._url,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=self._timeout_s,
+                server_settings={
+                    "application_name": f"trioworker {name}",
+                    "jit": "off",
+                    # Our statements are shaped so that one plan fits all sizes; planning them
+                    # anew for each execution would cost more than a batch of one.
+                    "plan_cache_mode": "force_generic_plan",
+                    "synchronous_commit": "on" if durable else "off",
+                },
+            )
+
+    async def _listen(
+        self, channels: Sequence[str], heard: Callable[[str, str], None]
+    ) -> None:
+        connection = await self._connect("listen", durable=True)
+        lost = asyncio.get_running_loop().create_future()
+        try:
+            with _translated():
+                connection.add_termination_listener(lambda _: lost.done() or lost.set_result(None))
+                for channel in channels:
+                    await connection.add_listener(
+                        channel, lambda _c, _pid, channel, payload: heard(channel, payload)
+                    )
+                heard("", "")
+                while not lost.done():
+                    await asyncio.wait([lost], timeout=LISTEN_PING_S)
+                    if not lost.done():
+                        await connection.execute("")
+            raise ConnectionLost("the connection that listens was lost")
+        finally:
+            connection.terminate()
+
+
+class _OpenLane:
+    """A lane's idle connections, and the right to use one."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.slots = anyio.Semaphore(lane.size)
+        self.idle: list[Any] = []
+
+    def put_back(self, connection: Any) -> None:
+        if connection.is_closed():
+            return
+        self.idle.append(connection)
+
+
+class _Transaction:
+    """The far side of a transaction: runs statements on one connection."""
+
+    def __init__(self, connection: Any, statements: Mapping[str, Any], lane: str, emit: Emit):
+        self._connection = connection
+        self._statements = statements
+        self._lane = lane
+        self._emit = emit
+
+    async def run(self, name: str, *arguments: object, jobs: int = 0) -> Sequence[Row]:
+        rows: Sequence[Row] = await self._connection.fetch(self._statements[name].sql, *arguments)
+        self._emit(StatementRun(name=name, lane=self._lane, jobs=jobs, rows=len(rows)))
+        return rows
+
+    async def script(self, sql: str) -> None:
+        await self._connection.execute(sql)
+
+
+class _translated:  # noqa: N801 - reads as a phrase: with _translated()
+    """Turns what the driver raises into our errors, at the one place where it can be raised."""
+
+    def __init__(self, *, connecting: bool = False) -> None:
+        self._connecting = connecting
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _tb: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, StoreError):
+            raise translate(error, connecting=self._connecting) from error
+
+
+def translate(error: Exception, *, connecting: bool) -> BaseException:
+    """The error of ours for an error of the driver, or `error` itself when it is neither's.
+
+    Types are looked at besides codes: asyncpg raises an InterfaceError without a code for COMMIT
+    on a dead session, an InternalClientError for a statement on a terminated backend, and a plain
+    TimeoutError when the server does not answer in time.
+    """
+    sqlstate = getattr(error, "sqlstate", None)
+    if isinstance(error, asyncpg.PostgresError) and sqlstate:
+        kind = error_class(sqlstate)
+        lost = issubclass(kind, ConnectionLost)
+        return kind(_one_line(error), sqlstate=sqlstate, ambiguous=lost and not connecting)
+    if isinstance(error, TimeoutError) and not connecting:
+        return StatementTimeout("the database did not answer in time", ambiguous=True)
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError):
+        return ConnectionLost(_one_line(error), ambiguous=not connecting)
+    if isinstance(error, UnicodeEncodeError | OverflowError):
+        return Refused(_one_line(error))
+    return error
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text or type(error).__name__
+
+
+@asynccontextmanager
+async def open_database(
+    url: str,
+    lanes: Sequence[Lane],
+    *,
+    emit: Emit,
+    schema: str = DEFAULT_SCHEMA,
+    command_timeout_s: float = 30.0,
+) -> AsyncIterator[PostgresDatabase]:
+    """A database for as long as the context lasts; connections are made when first needed.
+
+    On Trio it brings its own asyncio loop along, on asyncio it uses the running one.
+    """
+    database = PostgresDatabase(
+        url, lanes, schema=schema, command_timeout_s=command_timeout_s, emit=emit
+    )
+    if sniffio.current_async_library() != "trio":
+        try:
+            yield database
+        finally:
+            await database.close()
+        return
+    async with trio_asyncio.open_loop() as loop:
+        database._loop = loop  # noqa: SLF001 - the context is part of the class
+        try:
+            yield database
+        finally:
+            await database.close()

@@ -1,0 +1,13 @@
+-- name: forget_workers
+-- rows: many
+-- does: deletes up to $1 rows of workers that ended more than $2 seconds ago and claim nothing
+-- locks: those workers' rows (skip locked)
+delete from trioworker.worker
+ where id in (
+    select ended.id from trioworker.worker as ended
+     where coalesce(ended.stopped_at, ended.lost_at) < now() - $2::float8 * interval '1 second'
+       and not exists (select from trioworker.claim where claim.worker = ended.id)
+     order by ended.id
+     limit $1 for update skip locked
+ )
+returning id

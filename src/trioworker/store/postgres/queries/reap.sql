@@ -1,0 +1,35 @@
+-- name: reap
+-- rows: many
+-- does: takes back up to $1 claims of dead workers; jobs lost more than $2 times end as failures
+-- locks: those claims, in id order (skip locked); then only rows that it inserts
+with dead as materialized (
+    select claim.id, claim.worker, claim.ids, claim.attempts, claim.reaped from trioworker.claim
+      left join trioworker.worker on worker.id = claim.worker
+     where worker.id is null or worker.lost_at is not null or worker.stopped_at is not null
+     order by claim.id
+     limit $1 for update of claim skip locked
+),
+gone as (
+    delete from trioworker.claim where id in (select dead.id from dead)
+),
+member as materialized (
+    select m.id, m.attempt, m.reaped + 1 as reaped, m.reaped >= $2 as hopeless, dead.worker
+      from dead cross join lateral unnest(dead.ids, dead.attempts, dead.reaped)
+           as m (id, attempt, reaped)
+),
+again as (
+    insert into trioworker.ready (id, tag, priority, scheduled_for, attempt, reaped)
+    select member.id, job.tag, job.priority, now(), member.attempt + 1, member.reaped
+      from member join trioworker.job on job.id = member.id
+     where not hopeless
+),
+failed as (
+    insert into trioworker.job_completed (id, status, error, worker, attempt, reaped)
+    select id, 'failure', jsonb_build_object(
+               'name', 'WorkerLost',
+               'message', 'worker lost: ' || reaped || ' workers died with this job in their hands'
+           ), worker, attempt, reaped
+      from member where hopeless
+        on conflict (id) do nothing
+)
+select id, hopeless from member

@@ -1,0 +1,212 @@
+"""`PostgresStore`: the worker's transactions, in terms of named statements.
+
+Rule of this file: it knows which statements make a transaction and in which order, and nothing of
+connections, retries or clocks. The simulator runs it as it is over a modelled database.
+"""
+
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final, NoReturn
+from uuid import UUID
+
+import msgspec
+
+from trioworker.errors import ServerUnavailable
+from trioworker.model.completion import columns
+from trioworker.model.job import NO_OPTIONS, Job, JobOptions
+from trioworker.model.outcome import Executed
+from trioworker.model.planner import FloorColumns
+from trioworker.store.postgres.database import Database, Lane, Row, Transaction
+from trioworker.store.protocol import Counters, Heartbeat, Hint, Reaped, WorkerInfo
+
+PULL: Final = "pull"
+COMMIT: Final = "commit"
+CONTROL: Final = "control"
+WORKER_LANES: Final = (Lane(PULL, durable=False), Lane(COMMIT), Lane(CONTROL, size=2))
+
+READY_CHANNEL: Final = "trioworker_ready"
+CANCEL_CHANNEL: Final = "trioworker_cancel"
+DONE_CHANNEL: Final = "trioworker_done"
+
+LOST_PER_SWEEP_MAX: Final = 100
+FORGET_PER_SWEEP_MAX: Final = 100
+FORGET_AFTER_S: Final = 86_400.0
+
+_decode_options = msgspec.json.Decoder(JobOptions).decode
+
+
+class PostgresStore:
+    """A `Store` over a `Database` with the lanes `WORKER_LANES`.
+
+    `now_s` reads the worker's monotonic clock; results are dated by their age at the commit.
+    """
+
+    def __init__(self, database: Database, *, now_s: Callable[[], float]) -> None:
+        self._database = database
+        self._now_s = now_s
+
+    async def register(self, worker: WorkerInfo) -> None:
+        """See `Store.register`."""
+        await self._database.run(
+            CONTROL,
+            "register_worker",
+            worker.id,
+            worker.name,
+            worker.host,
+            worker.pid,
+            worker.mode,
+            list(worker.tags),
+            worker.lease_s,
+        )
+
+    async def retire(self, worker: UUID) -> None:
+        """See `Store.retire`."""
+        await self._database.run(CONTROL, "retire_worker", worker)
+
+    async def heartbeat(self, worker: UUID, counters: Counters) -> Heartbeat:
+        """See `Store.heartbeat`."""
+
+        async def body(tx: Transaction) -> Heartbeat:
+            alive = await tx.run(
+                "heartbeat", worker, counters.done, counters.failed, counters.running
+            )
+            cancels = await tx.run("cancels_for_worker", worker)
+            return Heartbeat(bool(alive), {row[0]: row[1] for row in cancels})
+
+        return await self._database.transact(CONTROL, body)
+
+    async def pull(
+        self, worker: UUID, claim: UUID, size: int, tags: Sequence[str], floors: FloorColumns
+    ) -> Sequence[Job]:
+        """See `Store.pull`."""
+        rows = await self._database.run(
+            PULL,
+            "pull",
+            claim,
+            worker,
+            size,
+            tags,
+            floors.tags,
+            floors.priorities,
+            floors.scheduled_for,
+            floors.ids,
+            jobs=size,
+        )
+        return [_job(row, claim) for row in rows]
+
+    async def adopt(self, worker: UUID, known: AbstractSet[UUID]) -> Sequence[Job]:
+        """See `Store.adopt`."""
+        rows = await self._database.run(PULL, "adopt", worker, list(known))
+        return [_job(tuple(row)[:-1], row[-1]) for row in rows]
+
+    async def commit(
+        self, worker: UUID, batch: Sequence[Executed], *, again: bool
+    ) -> AbstractSet[UUID]:
+        """See `Store.commit`.
+
+        A batch without logs, without waiters and at its first try is a single statement.
+        """
+        arguments = (
+            worker,
+            list(dict.fromkeys(executed.job.claim for executed in batch)),
+            *columns(batch, self._now_s()),
+        )
+        logs = [executed for executed in batch if executed.log]
+        awaited = [executed.job.id for executed in batch if executed.job.awaited]
+        if not (again or logs or awaited):
+            rows = await self._database.run(COMMIT, "commit", *arguments, jobs=len(batch))
+            return {row[0] for row in rows}
+
+        async def body(tx: Transaction) -> AbstractSet[UUID]:
+            stored = {row[0] for row in await tx.run("commit", *arguments, jobs=len(batch))}
+            await _store_logs(tx, [e for e in logs if e.job.id in stored])
+            await _run_for(tx, "notify_done", [id_ for id_ in awaited if id_ in stored])
+            if again:
+                stored |= await _stored_before(tx, worker, batch, stored)
+            return stored
+
+        return await self._database.transact(COMMIT, body)
+
+    async def next_due_s(self, tags: Sequence[str]) -> float | None:
+        """See `Store.next_due_s`."""
+        rows = await self._database.run(PULL, "next_due", tags)
+        seconds: float | None = rows[0][0]
+        return seconds
+
+    async def reap(self, *, claims_max: int, reaped_max: int) -> Reaped:
+        """See `Store.reap`."""
+
+        async def body(tx: Transaction) -> Sequence[Row]:
+            await tx.run("mark_lost", LOST_PER_SWEEP_MAX)
+            return await tx.run("reap", claims_max, reaped_max)
+
+        rows = await self._database.transact(CONTROL, body)
+        return Reaped(
+            ready=[row[0] for row in rows if not row[1]], failed=[row[0] for row in rows if row[1]]
+        )
+
+    async def tidy(self) -> None:
+        """See `Store.tidy`."""
+        await self._database.run(CONTROL, "forget_workers", FORGET_PER_SWEEP_MAX, FORGET_AFTER_S)
+        await self._database.run(CONTROL, "sweep_cancels")
+
+    async def ping(self) -> None:
+        """See `Store.ping`."""
+        rows = await self._database.run(COMMIT, "ping")
+        if not rows[0][0]:
+            raise ServerUnavailable("the server is a standby and takes no writes")
+
+    async def listen(self, heard: Callable[[Hint], None]) -> NoReturn:
+        """See `Store.listen`."""
+        await self._database.listen(
+            (READY_CHANNEL, CANCEL_CHANNEL), lambda channel, payload: heard(_hint(channel, payload))
+        )
+
+
+def _hint(channel: str, payload: str) -> Hint:
+    if channel == READY_CHANNEL:
+        return Hint(tag=payload)
+    if channel == CANCEL_CHANNEL:
+        return Hint(cancel_for=payload)
+    return Hint()
+
+
+async def _store_logs(tx: Transaction, executed: Sequence[Executed]) -> None:
+    if executed:
+        await tx.run(
+            "store_logs",
+            [e.job.id for e in executed],
+            [e.job.attempt for e in executed],
+            [e.log for e in executed],
+        )
+
+
+async def _run_for(tx: Transaction, name: str, ids: Sequence[UUID]) -> None:
+    if ids:
+        await tx.run(name, ids)
+
+
+async def _stored_before(
+    tx: Transaction, worker: UUID, batch: Sequence[Executed], stored: AbstractSet[UUID]
+) -> AbstractSet[UUID]:
+    missing = [e.job for e in batch if e.job.id not in stored]
+    if not missing:
+        return frozenset()
+    rows = await tx.run(
+        "find_stored", worker, [job.id for job in missing], [job.attempt for job in missing]
+    )
+    return {row[0] for row in rows}
+
+
+def _job(row: Any, claim: UUID) -> Job:
+    id_, attempt, reaped, scheduled_for, tag, priority, kind, path, args, raw_options, awaited = row
+    options, defect = NO_OPTIONS, None
+    if raw_options is not None:
+        try:
+            options = _decode_options(raw_options)
+        except msgspec.ValidationError as error:
+            defect = f"the stored options of this job cannot be used: {error}"
+    return Job(
+        id_, claim, attempt, reaped, kind, path, args, tag, priority, scheduled_for, awaited,
+        options, defect,
+    )  # fmt: skip

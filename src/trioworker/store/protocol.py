@@ -1,0 +1,121 @@
+"""The one seam between the worker and where jobs live.
+
+A dozen methods, all of them about batches (a batch of one is a batch). Whoever implements them
+promises: a claim is atomic and exclusive; a commit is all or nothing, fenced by the claim, and may
+be repeated after any failure; nothing here retries by itself, because the worker decides.
+All methods raise `trioworker.errors.StoreError` and nothing else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import NoReturn, Protocol
+from uuid import UUID
+
+import msgspec
+
+from trioworker.model.job import Job
+from trioworker.model.outcome import Executed
+from trioworker.model.planner import FloorColumns
+
+
+class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker introduces itself. `id` is new at each start: it is the fencing token."""
+
+    id: UUID
+    name: str
+    host: str
+    pid: int
+    mode: str
+    tags: Sequence[str]
+    lease_s: float
+
+
+class Counters(msgspec.Struct, frozen=True):
+    """What a heartbeat reports besides life."""
+
+    done: int
+    failed: int
+    running: int
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """The answer to a heartbeat: is the lease still ours, and which jobs (id: reason) to cancel."""
+
+    alive: bool
+    cancels: Mapping[UUID, str]
+
+
+class Reaped(msgspec.Struct, frozen=True):
+    """What one sweep took back from dead workers: jobs ready again, and jobs given up."""
+
+    ready: Sequence[UUID]
+    failed: Sequence[UUID]
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """Something may be worth a look: jobs of `tag` are ready, or `cancel` for worker `worker`.
+
+    Both None: the line was down until now, anything may have happened.
+    """
+
+    tag: str | None = None
+    cancel_for: str | None = None
+
+
+class Store(Protocol):
+    """Everything a worker asks of the place where jobs live."""
+
+    async def register(self, worker: WorkerInfo) -> None:
+        """Make the worker known. May be repeated."""
+        ...
+
+    async def retire(self, worker: UUID) -> None:
+        """Note that the worker stopped of its own will."""
+        ...
+
+    async def heartbeat(self, worker: UUID, counters: Counters) -> Heartbeat:
+        """Renew the worker's lease on all its claims at once."""
+        ...
+
+    async def pull(
+        self, worker: UUID, claim: UUID, size: int, tags: Sequence[str], floors: FloorColumns
+    ) -> Sequence[Job]:
+        """Claim up to `size` due jobs as the claim `claim`, best first within each tag.
+
+        Raises an ambiguous error when the claim may have been made: `adopt` then finds it.
+        """
+        ...
+
+    async def adopt(self, worker: UUID, known: AbstractSet[UUID]) -> Sequence[Job]:
+        """The jobs of this worker's claims that are not `known` to it."""
+        ...
+
+    async def commit(
+        self, worker: UUID, batch: Sequence[Executed], *, again: bool
+    ) -> AbstractSet[UUID]:
+        """Store a batch of outcomes in one transaction; the ids that are stored now.
+
+        An id that is missing had no claim any more: its lease was lost. `again` says that an
+        earlier try may have stored some of them unseen; those count as stored.
+        """
+        ...
+
+    async def next_due_s(self, tags: Sequence[str]) -> float | None:
+        """Seconds until the next scheduled job of the tags is due; None when there is none."""
+        ...
+
+    async def reap(self, *, claims_max: int, reaped_max: int) -> Reaped:
+        """Take back up to `claims_max` claims of dead workers; one bounded sweep."""
+        ...
+
+    async def tidy(self) -> None:
+        """Delete what nobody needs any more; one bounded sweep."""
+        ...
+
+    async def ping(self) -> None:
+        """Return when the store takes work; raises `StoreError` while it does not."""
+        ...
+
+    async def listen(self, heard: Callable[[Hint], None]) -> NoReturn:
+        """Pass hints on until the line is lost. Raises `StoreError` then."""
+        ...

@@ -1,0 +1,1 @@
+"""The worker: three tasks joined by channels of batches, and what keeps them alive."""

@@ -1,0 +1,178 @@
+"""commit: stores everything that waits in one transaction, and loses nothing when that fails.
+
+The loop is short because the decisions are elsewhere: `model/failures.py` says what follows from
+a failure, `model/batching.py` how a batch is divided. What is here is patience: outcomes stay in
+this task's hands, through any outage, until they are stored, refused by the database for good, or
+found to belong to another worker.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+import trio
+
+from trioworker.errors import StoreError
+from trioworker.events import (
+    BatchStored,
+    CommitFailed,
+    Emit,
+    OutcomeAbandoned,
+    OutcomeRefused,
+)
+from trioworker.model.batching import cut, divide
+from trioworker.model.completion import refused
+from trioworker.model.failures import Failure, Step, backoff_s, classify, next_step
+from trioworker.model.outcome import Executed, Failed
+from trioworker.store.protocol import Store
+from trioworker.worker.channel import BatchChannel
+from trioworker.worker.config import Ports, WorkerConfig
+from trioworker.worker.holdings import Holdings
+
+
+class _Group(msgspec.Struct):
+    """Outcomes that share a transaction, and what happened to them so far.
+
+    `again` stays True from the first failure that may have stored them unseen.
+    """
+
+    batch: Sequence[Executed]
+    again: bool = False
+    tries: int = 0
+    refusals: int = 0
+
+
+class Commit:
+    """The commit stage of one worker."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        worker: UUID,
+        store: Store,
+        outcomes: BatchChannel[Executed],
+        holdings: Holdings,
+        ports: Ports,
+        emit: Emit,
+    ) -> None:
+        self._config = config
+        self._worker = worker
+        self._store = store
+        self._outcomes = outcomes
+        self._holdings = holdings
+        self._ports = ports
+        self._emit = emit
+        self._pending: deque[_Group] = deque()
+        self.abandoned: list[UUID] = []
+        self.done = 0
+        self.failed = 0
+
+    async def run(self) -> None:
+        """Store what comes until the outcomes channel is closed and empty."""
+        while True:
+            try:
+                batch = await self._outcomes.receive(self._config.sizes.commit)
+            except trio.EndOfChannel:
+                return
+            self._pending.extend(_Group(group) for group in cut(batch, self._config.policy))
+            while self._pending:
+                await self._advance(self._pending[0])
+
+    def unsaved(self) -> list[UUID]:
+        """The jobs whose outcomes are in hand and not known to be stored."""
+        waiting = [executed for group in self._pending for executed in group.batch]
+        waiting.extend(self._outcomes.items)
+        return [executed.job.id for executed in waiting] + self.abandoned
+
+    async def _advance(self, group: _Group) -> None:
+        """Try the first group once; on failure do the step that the policy says."""
+        started_s = trio.current_time()
+        try:
+            stored = await self._store.commit(self._worker, group.batch, again=group.again)
+        except StoreError as error:
+            await self._after_failure(group, error)
+            return
+        self._settle(group)
+        failed = sum(isinstance(executed.outcome, Failed) for executed in group.batch)
+        lost = [e.job.id for e in group.batch if e.job.id not in stored]
+        self.done += len(group.batch) - len(lost)
+        self.failed += failed
+        self._emit(
+            BatchStored(
+                worker=self._worker,
+                stored=len(group.batch) - len(lost),
+                failed=failed,
+                lost=lost,
+                seconds=trio.current_time() - started_s,
+            )
+        )
+
+    async def _after_failure(self, group: _Group, error: StoreError) -> None:
+        group.tries += 1
+        group.again = group.again or error.ambiguous
+        failure = classify(error)
+        step = next_step(failure, size=len(group.batch), tries=group.tries)
+        self._emit(
+            CommitFailed(
+                worker=self._worker,
+                size=len(group.batch),
+                tries=group.tries,
+                failure=failure,
+                step=step,
+                message=str(error),
+            )
+        )
+        match step:
+            case Step.AGAIN:
+                await self._pause(group.tries)
+            case Step.AGAIN_WHEN_BACK:
+                await self._until_back()
+                self._let_neighbours_go_first(group, failure)
+            case Step.DIVIDE:
+                self._divide(group)
+            case Step.REFUSE:
+                self._refuse(group, error)
+
+    def _let_neighbours_go_first(self, group: _Group, failure: Failure) -> None:
+        """A single outcome that breaks its line again and again must not hold up the others."""
+        if failure is Failure.CONNECTION and group.tries > 1 and len(group.batch) == 1:
+            self._pending.rotate(-1)
+
+    def _divide(self, group: _Group) -> None:
+        self._pending.popleft()
+        parts = divide(group.batch, self._config.fallback)
+        self._pending.extendleft(_Group(part, again=group.again) for part in reversed(parts))
+
+    def _refuse(self, group: _Group, error: StoreError) -> None:
+        """Put a failure in the place of what the database will not take; twice at the most."""
+        (executed,) = group.batch
+        if group.refusals == 2:  # noqa: PLR2004 - with what could be kept, then bare
+            self.abandoned.append(executed.job.id)
+            self._settle(group)
+            event = OutcomeAbandoned
+        else:
+            group.batch = [refused(executed, str(error), bare=group.refusals == 1)]
+            group.refusals += 1
+            group.tries = 0
+            event = OutcomeRefused
+        self._emit(event(worker=self._worker, job=executed.job.id, message=str(error)))
+
+    def _settle(self, group: _Group) -> None:
+        self._pending.popleft()
+        self._holdings.release(executed.job for executed in group.batch)
+
+    async def _until_back(self) -> None:
+        """Wait until the database answers and takes writes; costs the outcomes no try."""
+        silent = 0
+        while True:
+            silent += 1
+            await self._pause(silent)
+            try:
+                await self._store.ping()
+            except StoreError:
+                continue
+            return
+
+    async def _pause(self, tries: int) -> None:
+        await trio.sleep(backoff_s(tries, self._ports.rng))

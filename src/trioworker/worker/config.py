@@ -1,0 +1,41 @@
+"""What one worker is told: everything that shapes its behaviour, in one frozen record."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+from uuid import UUID
+
+import msgspec
+
+from trioworker.model.batching import BatchPolicy, BatchSizes, Fallback, Mode
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """See docs/configuration.md for the settings of the same names. All times in seconds."""
+
+    name: str
+    host: str
+    pid: int
+    mode: Mode
+    tags: Sequence[str]
+    sizes: BatchSizes
+    concurrency: int
+    policy: BatchPolicy = BatchPolicy.FULL
+    fallback: Fallback = Fallback.PER_JOB
+    start_within_s: float = 1.0
+    poll_s: float = 1.0
+    heartbeat_s: float = 5.0
+    lease_s: float = 30.0
+    sweep_s: float = 5.0
+    grace_s: float = 30.0
+    flush_s: float = 10.0
+    reaped_max: int = 3
+    drain: bool = False
+    report_jobs: bool = False
+    """Emit an event for every job that starts and ends, not only for batches."""
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """Where identity and chance come from; the simulator brings its own."""
+
+    new_id: Callable[[], UUID]
+    rng: Random

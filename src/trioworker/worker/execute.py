@@ -1,0 +1,221 @@
+"""execute: runs the jobs of a batch side by side, and forwards outcomes as they come.
+
+A *slot* is a task that runs one job after the other for as long as jobs wait. Slots are started
+one from another, never in bulk: a batch of jobs that do not wait is run through by the first slot
+alone, a batch of jobs that do wait fans out to `concurrency` slots. Nothing is spawned per job.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+import trio
+
+from trioworker.errors import UsageError
+from trioworker.events import Emit, JobEnded, JobStarted
+from trioworker.model.job import Job
+from trioworker.model.outcome import (
+    Cancelled,
+    Executed,
+    Failed,
+    Interrupted,
+    JobError,
+    Outcome,
+)
+from trioworker.model.planner import Load
+from trioworker.runners.joblog import JobLog
+from trioworker.runners.protocol import Runner
+from trioworker.worker.channel import BatchChannel, Signal
+from trioworker.worker.config import WorkerConfig
+
+YIELD_AFTER_S: Final = 0.005
+"""A slot whose jobs never wait lets other tasks run this often."""
+MEAN_WEIGHT: Final = 0.05
+"""How much one job moves the mean duration: the last twenty or so count."""
+
+
+class Execute:
+    """The execute stage of one worker."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        worker: UUID,
+        runners: Mapping[str, Runner],
+        jobs: BatchChannel[Job],
+        outcomes: BatchChannel[Executed],
+        emit: Emit,
+    ) -> None:
+        self._config = config
+        self._worker = worker
+        self._runners = runners
+        self._jobs = jobs
+        self._outcomes = outcomes
+        self._emit = emit
+        self._attempts: dict[UUID, _Attempt] = {}
+        self._cancelled_early: dict[UUID, str] = {}
+        self._slots = 0
+        self._slot_on_its_way = False
+        self._mean_s: float | None = None
+        self._giving_back = False
+        self.changed = Signal()
+
+    async def run(self) -> None:
+        """Run what comes until the jobs channel is closed and empty; then close the outcomes."""
+        async with trio.open_nursery() as nursery:
+            try:
+                while True:
+                    await self._jobs.filled()
+                    self._start_slot(nursery)
+                    await self.changed.wait()
+            except trio.EndOfChannel:
+                pass
+        self._outcomes.close()
+
+    def load(self) -> Load:
+        """What there is to do, for the planner."""
+        mean_s = self._mean_s
+        if self._attempts:
+            now_s = trio.current_time()
+            ages_s = sum(now_s - attempt.started_s for attempt in self._attempts.values())
+            mean_s = max(mean_s or 0.0, ages_s / len(self._attempts))
+        return Load(
+            concurrency=self._config.concurrency,
+            running=len(self._attempts),
+            buffered=len(self._jobs),
+            mean_s=mean_s,
+        )
+
+    def cancel(self, job: UUID, reason: str) -> bool:
+        """Cancel a job that runs or waits here; False when neither is the case."""
+        attempt = self._attempts.get(job)
+        if attempt is not None:
+            attempt.stop(Cancelled(reason))
+            return True
+        if any(waiting.id == job for waiting in self._jobs.items):
+            self._cancelled_early[job] = reason
+            return True
+        return False
+
+    def give_back(self) -> None:
+        """From now on jobs that have not started become `Interrupted` without being run."""
+        self._giving_back = True
+        self.changed.set()
+
+    def interrupt(self) -> None:
+        """Stop what runs now; it becomes `Interrupted`, not charged as an attempt."""
+        for attempt in self._attempts.values():
+            attempt.stop(Interrupted())
+
+    def _start_slot(self, nursery: trio.Nursery) -> None:
+        if self._slot_on_its_way or self._slots >= self._config.concurrency or not self._jobs:
+            return
+        self._slot_on_its_way = True
+        nursery.start_soon(self._slot, nursery)
+
+    async def _slot(self, nursery: trio.Nursery) -> None:
+        self._slot_on_its_way = False
+        self._slots += 1
+        try:
+            await self._run_through(nursery)
+        finally:
+            self._slots -= 1
+            self.changed.set()
+
+    async def _run_through(self, nursery: trio.Nursery) -> None:
+        yielded_s = trio.current_time()
+        while True:
+            await self._outcomes.room()
+            taken = self._jobs.take(1)
+            if not taken:
+                return
+            self._start_slot(nursery)
+            executed = await self._execute(taken[0])
+            self._note(executed)
+            self._outcomes.put((executed,))
+            now_s = trio.current_time()
+            if now_s - yielded_s > YIELD_AFTER_S:
+                self.changed.set()
+                await trio.lowlevel.checkpoint()
+                yielded_s = trio.current_time()
+
+    async def _execute(self, job: Job) -> Executed:
+        started_s = trio.current_time()
+        if (outcome := self._without_running(job)) is not None:
+            return Executed(job, outcome, started_s, 0.0)
+        runner = self._runners.get(job.kind)
+        if runner is None:
+            message = f"this worker cannot run jobs of the kind {job.kind!r}"
+            return Executed(job, Failed(JobError("UnknownKind", message)), started_s, 0.0)
+        if self._config.report_jobs:
+            self._emit(JobStarted(worker=self._worker, job=job.id, attempt=job.attempt))
+        if runner.run_now is not None:
+            return Executed(job, runner.run_now(job), started_s, 0.0)
+        return await self._attempt(runner, job, started_s)
+
+    def _without_running(self, job: Job) -> Outcome | None:
+        if self._giving_back:
+            return Interrupted()
+        if self._cancelled_early and job.id in self._cancelled_early:
+            return Cancelled(self._cancelled_early.pop(job.id))
+        if job.defect is not None:
+            return Failed(JobError("InvalidJob", job.defect))
+        return None
+
+    async def _attempt(self, runner: Runner, job: Job, started_s: float) -> Executed:
+        attempt = _Attempt(started_s, job.options.timeout_s)
+        log = JobLog()
+        self._attempts[job.id] = attempt
+        outcome: Outcome | None = None
+        try:
+            with attempt.scope:
+                outcome = await runner.run(job, log)
+        except UsageError as error:
+            outcome = Failed(JobError(type(error).__name__, str(error)))
+        finally:
+            del self._attempts[job.id]
+        if outcome is None:
+            outcome = attempt.verdict(job.options.timeout_s)
+        duration_s = trio.current_time() - started_s
+        return Executed(job, outcome, started_s, duration_s, log.text())
+
+    def _note(self, executed: Executed) -> None:
+        if self._mean_s is None:
+            self._mean_s = executed.duration_s
+        else:
+            self._mean_s += (executed.duration_s - self._mean_s) * MEAN_WEIGHT
+        self.changed.set()
+        if self._config.report_jobs:
+            self._emit(
+                JobEnded(
+                    worker=self._worker,
+                    job=executed.job.id,
+                    attempt=executed.job.attempt,
+                    outcome=type(executed.outcome).__name__,
+                )
+            )
+
+
+class _Attempt:
+    """One running attempt: its cancel scope, and why it was stopped if it was."""
+
+    __slots__ = ("_stopped_as", "scope", "started_s")
+
+    def __init__(self, started_s: float, timeout_s: float | None) -> None:
+        self.started_s = started_s
+        self.scope = trio.CancelScope()
+        if timeout_s is not None:
+            self.scope.deadline = started_s + timeout_s
+        self._stopped_as: Outcome | None = None
+
+    def stop(self, outcome: Outcome) -> None:
+        """Cancel the attempt; it will count as `outcome` unless it ends by itself first."""
+        if self._stopped_as is None:
+            self._stopped_as = outcome
+        self.scope.cancel()
+
+    def verdict(self, timeout_s: float | None) -> Outcome:
+        """What a cancelled attempt counts as: as it was stopped, else it ran into its timeout."""
+        if self._stopped_as is not None:
+            return self._stopped_as
+        return Failed(JobError("Timeout", f"the job ran longer than its timeout of {timeout_s} s"))

@@ -1,0 +1,48 @@
+"""Which claims this worker holds, by how many of their jobs are still in its hands.
+
+One counter per claim is all that is needed to adopt what is unknown, to see when the worker is
+empty, and to hold the bound on jobs in memory.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from uuid import UUID
+
+from trioworker.model.job import Job
+from trioworker.worker.channel import Signal
+
+
+class Holdings:
+    """Claims in hand. `emptied` is set whenever the last job of all has left."""
+
+    def __init__(self) -> None:
+        self._jobs_left: dict[UUID, int] = {}
+        self._jobs = 0
+        self.emptied = Signal()
+
+    def __len__(self) -> int:
+        return self._jobs
+
+    @property
+    def claims(self) -> AbstractSet[UUID]:
+        """The ids of the claims of which at least one job is in hand."""
+        return self._jobs_left.keys()
+
+    def take(self, jobs: Iterable[Job]) -> None:
+        """Note jobs that came in."""
+        for job in jobs:
+            self._jobs_left[job.claim] = self._jobs_left.get(job.claim, 0) + 1
+            self._jobs += 1
+
+    def release(self, jobs: Iterable[Job]) -> None:
+        """Note jobs whose fate is settled: stored, lost, or given up."""
+        for job in jobs:
+            left = self._jobs_left[job.claim] - 1
+            assert left >= 0
+            if left:
+                self._jobs_left[job.claim] = left
+            else:
+                del self._jobs_left[job.claim]
+            self._jobs -= 1
+        if not self._jobs:
+            self.emptied.set()

@@ -1,0 +1,60 @@
+"""maintenance: what any worker does for all of them. No leader: whoever comes first does it.
+
+Sweeps are bounded and skip what others have locked, so that ten workers that sweep at once share
+the work instead of repeating it.
+"""
+
+from typing import Final
+from uuid import UUID
+
+import trio
+
+from trioworker.errors import StoreError
+from trioworker.events import Emit, JobsReaped, MaintenanceFailed
+from trioworker.model.failures import classify
+from trioworker.store.protocol import Store
+from trioworker.worker.config import Ports, WorkerConfig
+
+CLAIMS_PER_SWEEP_MAX: Final = 100
+TIDY_EVERY_SWEEPS: Final = 12
+
+
+class Maintenance:
+    """The sweeps of one worker."""
+
+    def __init__(
+        self, config: WorkerConfig, worker: UUID, store: Store, ports: Ports, emit: Emit
+    ) -> None:
+        self._config = config
+        self._worker = worker
+        self._store = store
+        self._ports = ports
+        self._emit = emit
+
+    async def run(self) -> None:
+        """Sweep until cancelled; a sweep that fails is reported and comes again in its turn."""
+        sweeps = 0
+        while True:
+            try:
+                await self._reap_all()
+                if sweeps % TIDY_EVERY_SWEEPS == 0:
+                    await self._store.tidy()
+            except StoreError as error:
+                self._emit(
+                    MaintenanceFailed(
+                        worker=self._worker, failure=classify(error), message=str(error)
+                    )
+                )
+            sweeps += 1
+            await trio.sleep(self._config.sweep_s * self._ports.rng.uniform(0.8, 1.2))
+
+    async def _reap_all(self) -> None:
+        while True:
+            reaped = await self._store.reap(
+                claims_max=CLAIMS_PER_SWEEP_MAX, reaped_max=self._config.reaped_max
+            )
+            if not reaped.ready and not reaped.failed:
+                return
+            self._emit(
+                JobsReaped(worker=self._worker, ready=reaped.ready, failed=reaped.failed)
+            )

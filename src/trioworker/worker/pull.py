@@ -1,0 +1,205 @@
+"""pull: claims batches and sends them on; the only task that decides to claim.
+
+It asks the planner how many jobs can start soon, claims that many in one statement, and sends the
+batch into a bounded channel, where a busy execute stage makes it wait. When nothing is ready it
+sleeps: until a hint, until the next job is due, or for a while, whichever comes first.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from math import inf
+from typing import Final
+from uuid import UUID
+
+import trio
+
+from trioworker.errors import StoreError
+from trioworker.events import BatchAdopted, BatchPulled, Emit, PullFailed
+from trioworker.model.failures import backoff_s, classify
+from trioworker.model.job import Job
+from trioworker.model.planner import NO_FLOORS, Backoff, Floors, claim_size
+from trioworker.store.protocol import Store
+from trioworker.worker.channel import BatchChannel, Signal
+from trioworker.worker.config import Ports, WorkerConfig
+from trioworker.worker.execute import Execute
+from trioworker.worker.holdings import Holdings
+
+IDLE_FIRST_S: Final = 0.005
+"""The first pause after an empty pull; longer than a client's debounce of hints, so that a job
+whose hint was spared is found by the next look."""
+LOOK_AHEAD_S: Final = 0.1
+"""Pauses from this length on are cut to the moment when the next scheduled job is due."""
+ADOPT_EVERY_S: Final = 30.0
+"""How often a worker looks for claims of its own that it does not know, without a reason."""
+
+
+class Pull:
+    """The pull stage of one worker."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        worker: UUID,
+        store: Store,
+        execute: Execute,
+        jobs: BatchChannel[Job],
+        holdings: Holdings,
+        ports: Ports,
+        emit: Emit,
+    ) -> None:
+        self._config = config
+        self._worker = worker
+        self._store = store
+        self._execute = execute
+        self._jobs = jobs
+        self._holdings = holdings
+        self._ports = ports
+        self._emit = emit
+        self._floors = Floors()
+        self._idle = Backoff(IDLE_FIRST_S, config.poll_s)
+        self._waits = trio.CancelScope()
+        self._stopping = False
+        self._paused = False
+        self._failures = 0
+        self._reply_lost = False
+        self._adopted_s = 0.0
+        self.wake = Signal()
+
+    async def run(self) -> None:
+        """Pull until stopped, or in drain mode until there is nothing left; then close."""
+        while not self._stopping:
+            size = 0 if self._paused else self._plan()
+            if size == 0:
+                with self._until_stopped():
+                    await self._execute.changed.wait()
+            elif await self._pull_once(size) is _Next.DRAINED:
+                break
+        while self._reply_lost:
+            await self._pull_once(1)
+        self._jobs.close()
+        self._execute.changed.set()
+
+    def stop(self) -> None:
+        """Pull nothing more. A statement that is under way is waited for: its jobs are ours."""
+        self._stopping = True
+        self._waits.cancel()
+
+    def pause(self, *, paused: bool) -> None:
+        """Claim nothing while the lease is in doubt."""
+        self._paused = paused
+        self._execute.changed.set()
+
+    async def _pull_once(self, size: int) -> "_Next":
+        """One claim of up to `size` jobs, sent on; then a rest when there was less than that."""
+        nothing_in_hand = len(self._holdings) == 0
+        jobs = await self._claim(size)
+        if jobs is None:
+            with self._until_stopped():
+                await trio.sleep(backoff_s(self._failures, self._ports.rng))
+            return _Next.GO_ON
+        if jobs:
+            self._idle.reset()
+            await self._send(jobs)
+        if len(jobs) < size:
+            if self._config.drain and nothing_in_hand and not jobs:
+                return _Next.DRAINED
+            with self._until_stopped():
+                await self._rest(found=bool(jobs))
+        return _Next.GO_ON
+
+    async def _send(self, jobs: Sequence[Job]) -> None:
+        try:
+            with self._until_stopped():
+                await self._jobs.room_for(len(jobs))
+        finally:
+            # However the wait ended, the jobs are claimed: execute runs them or gives them back.
+            self._jobs.put(jobs)
+            self._execute.changed.set()
+
+    @contextmanager
+    def _until_stopped(self) -> Iterator[None]:
+        """A wait that a graceful stop cuts short."""
+        with trio.CancelScope() as self._waits:
+            if self._stopping:
+                self._waits.cancel()
+            yield
+
+    def _plan(self) -> int:
+        return claim_size(
+            self._execute.load(),
+            pull_size=self._config.sizes.pull,
+            start_within_s=self._config.start_within_s,
+        )
+
+    async def _claim(self, size: int) -> Sequence[Job] | None:
+        """Claim, or adopt what an earlier claim may have left; None when the database failed."""
+        try:
+            if self._reply_lost or self._adoption_is_due():
+                adopted = await self._adopt()
+                if adopted or self._stopping:
+                    return adopted
+            return await self._pull(size)
+        except StoreError as error:
+            self._failures += 1
+            self._reply_lost = self._reply_lost or error.ambiguous
+            failure = classify(error)
+            self._emit(PullFailed(worker=self._worker, failure=failure, message=str(error)))
+            return None
+
+    async def _pull(self, size: int) -> Sequence[Job]:
+        claim = self._ports.new_id()
+        started_s = trio.current_time()
+        floors = self._floors.at(started_s) if not self._config.drain else NO_FLOORS
+        jobs = await self._store.pull(self._worker, claim, size, self._config.tags, floors)
+        self._failures = 0
+        self._floors.advance(jobs, full=len(jobs) == size)
+        if jobs:
+            self._holdings.take(jobs)
+            self._emit(
+                BatchPulled(
+                    worker=self._worker,
+                    claim=claim,
+                    asked=size,
+                    jobs=[job.id for job in jobs],
+                    seconds=trio.current_time() - started_s,
+                )
+            )
+        return jobs
+
+    def _adoption_is_due(self) -> bool:
+        return trio.current_time() - self._adopted_s >= ADOPT_EVERY_S
+
+    async def _adopt(self) -> Sequence[Job]:
+        jobs = await self._store.adopt(self._worker, self._holdings.claims)
+        self._reply_lost = False
+        self._adopted_s = trio.current_time()
+        if jobs:
+            self._holdings.take(jobs)
+            self._emit(BatchAdopted(worker=self._worker, jobs=[job.id for job in jobs]))
+        return jobs
+
+    async def _rest(self, *, found: bool) -> None:
+        """Sleep after a pull that found less than it asked for."""
+        delay_s = self._idle.next_s()
+        if self._config.drain:
+            with trio.move_on_after(delay_s):
+                await self._holdings.emptied.wait()
+            return
+        if not found and delay_s >= LOOK_AHEAD_S:
+            delay_s = min(delay_s, await self._next_due_s())
+        with trio.move_on_after(delay_s):
+            await self.wake.wait()
+
+    async def _next_due_s(self) -> float:
+        try:
+            due_s = await self._store.next_due_s(self._config.tags)
+        except StoreError:
+            # The pull that follows meets the same database and reports what is wrong with it.
+            return inf
+        return inf if due_s is None else max(0.0, due_s)
+
+
+class _Next(Enum):
+    GO_ON = "go on"
+    DRAINED = "drained"

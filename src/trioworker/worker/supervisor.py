@@ -1,0 +1,209 @@
+"""The supervisor: one nursery for the pipeline, one for what keeps it alive, one life at a time.
+
+    pull --(batches of jobs)--> execute --(batches of outcomes)--> commit
+
+A *life* is everything that belongs to one worker id. It ends in one of three ways: the pipeline
+ran dry (drained, or stopped and flushed), the deadline of a stop cut it off, or its lease was taken
+away; then everything it holds is dropped, and the next life begins under a new id.
+"""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import msgspec
+import trio
+
+from trioworker.errors import LeaseLost, StoreError
+from trioworker.events import (
+    Emit,
+    LeaseTaken,
+    WorkerStarted,
+    WorkerStopped,
+    WorkerStopping,
+)
+from trioworker.model.failures import backoff_s
+from trioworker.model.job import Job
+from trioworker.model.outcome import Executed
+from trioworker.runners.protocol import Runner
+from trioworker.store.protocol import Hint, Store, WorkerInfo
+from trioworker.worker.channel import BatchChannel
+from trioworker.worker.commit import Commit
+from trioworker.worker.config import Ports, WorkerConfig
+from trioworker.worker.execute import Execute
+from trioworker.worker.heartbeat import HeartbeatTask
+from trioworker.worker.holdings import Holdings
+from trioworker.worker.maintenance import Maintenance
+from trioworker.worker.pull import Pull
+
+
+class Stop:
+    """How the outside asks a worker to stop: gracefully, then at once."""
+
+    def __init__(self) -> None:
+        self.asked = trio.Event()
+        self.forced = trio.Event()
+
+    def ask(self) -> None:
+        """The first call begins a graceful stop, the second ends everything at once."""
+        if self.asked.is_set():
+            self.forced.set()
+        self.asked.set()
+
+
+class Report(msgspec.Struct, frozen=True):
+    """How a worker ended. `unsaved` are the jobs whose outcomes could not be stored."""
+
+    unsaved: Sequence[UUID]
+    forced: bool
+
+
+async def work(
+    store: Store,
+    runners: Mapping[str, Runner],
+    config: WorkerConfig,
+    ports: Ports,
+    stop: Stop,
+    emit: Emit,
+) -> Report:
+    """Work until drained or stopped; one life after the other. The runners must be open.
+
+    Raises `StoreError` when the store cannot be reached at the very start, and never later.
+    """
+    first = True
+    while True:
+        life = _Life(store, runners, config, ports, stop, emit)
+        try:
+            return await life.run(patient=not first)
+        except* LeaseLost:
+            emit(LeaseTaken(worker=life.worker, dropped=life.in_hand))
+        first = False
+
+
+class _Life:
+    """All that belongs to one worker id."""
+
+    def __init__(
+        self,
+        store: Store,
+        runners: Mapping[str, Runner],
+        config: WorkerConfig,
+        ports: Ports,
+        stop: Stop,
+        emit: Emit,
+    ) -> None:
+        self.worker = worker = ports.new_id()
+        self._store = store
+        self._config = config
+        self._ports = ports
+        self._stop = stop
+        self._emit = emit
+        self._holdings = Holdings()
+        jobs: BatchChannel[Job] = BatchChannel(config.sizes.pull)
+        outcomes: BatchChannel[Executed] = BatchChannel(config.sizes.commit)
+        self._execute = Execute(config, worker, runners, jobs, outcomes, emit)
+        self._pull = Pull(config, worker, store, self._execute, jobs, self._holdings, ports, emit)
+        self._commit = Commit(config, worker, store, outcomes, self._holdings, ports, emit)
+        self._heartbeat = HeartbeatTask(
+            config, worker, store, self._pull, self._execute, self._commit, emit
+        )
+        self._maintenance = Maintenance(config, worker, store, ports, emit)
+        self._pipeline = trio.CancelScope()
+
+    @property
+    def in_hand(self) -> int:
+        """How many jobs this life holds."""
+        return len(self._holdings)
+
+    async def run(self, *, patient: bool) -> Report:
+        """Live; `patient` waits for a store that cannot be reached at first."""
+        await self._register(patient=patient)
+        self._emit(
+            WorkerStarted(worker=self.worker, mode=self._config.mode, tags=self._config.tags)
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._heartbeat.run)
+            nursery.start_soon(self._maintenance.run)
+            nursery.start_soon(self._listen)
+            nursery.start_soon(self._stop_when_asked)
+            await self._run_pipeline()
+            await self._retire()
+            nursery.cancel_scope.cancel()
+        return self._report()
+
+    async def _run_pipeline(self) -> None:
+        with self._pipeline:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._pull.run)
+                nursery.start_soon(self._execute.run)
+                nursery.start_soon(self._commit.run)
+
+    async def _register(self, *, patient: bool) -> None:
+        info = WorkerInfo(
+            id=self.worker,
+            name=self._config.name,
+            host=self._config.host,
+            pid=self._config.pid,
+            mode=self._config.mode,
+            tags=self._config.tags,
+            lease_s=self._config.lease_s,
+        )
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                await self._store.register(info)
+            except StoreError:
+                if not patient:
+                    raise
+                await trio.sleep(backoff_s(tries, self._ports.rng))
+            else:
+                return
+
+    async def _stop_when_asked(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._force_when_asked)
+            await self._stop.asked.wait()
+            load = self._execute.load()
+            self._emit(
+                WorkerStopping(worker=self.worker, running=load.running, buffered=load.buffered)
+            )
+            self._pull.stop()
+            self._execute.give_back()
+            await trio.sleep(self._config.grace_s)
+            self._execute.interrupt()
+            await trio.sleep(self._config.flush_s)
+            self._pipeline.cancel()
+
+    async def _force_when_asked(self) -> None:
+        await self._stop.forced.wait()
+        self._pipeline.cancel()
+
+    async def _retire(self) -> None:
+        """Say goodbye, if the store is there to hear it: the reaper copes if it is not."""
+        with trio.move_on_after(self._config.flush_s):
+            try:
+                await self._store.retire(self.worker)
+            except StoreError:
+                return
+
+    async def _listen(self) -> None:
+        """Pass hints on. Without a line for them the worker polls: hints are never the truth."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                await self._store.listen(self._heard)
+            except StoreError:
+                await trio.sleep(backoff_s(tries, self._ports.rng))
+
+    def _heard(self, hint: Hint) -> None:
+        anything = hint.tag is None and hint.cancel_for is None
+        if anything or hint.tag in self._config.tags:
+            self._pull.wake.set()
+        if anything or hint.cancel_for == str(self.worker):
+            self._heartbeat.wake.set()
+
+    def _report(self) -> Report:
+        unsaved = self._commit.unsaved()
+        self._emit(WorkerStopped(worker=self.worker, unsaved=unsaved))
+        return Report(unsaved=unsaved, forced=self._stop.forced.is_set())

@@ -1,0 +1,264 @@
+"""What a user writes jobs with: an `App` is the list of functions that a worker may run.
+
+Rule of this file: it describes jobs and checks their arguments. It runs nothing and knows no
+database, so a program that only enqueues may import it.
+"""
+
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, update_wrapper
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, get_args, overload
+from uuid import UUID
+
+from trioworker.errors import UsageError
+from trioworker.model.arguments import Signature
+from trioworker.model.job import DEFAULT_TAG
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Flavour = Literal["async", "asyncio", "thread", "process"]
+FLAVOURS: Final[tuple[str, ...]] = get_args(Flavour)
+
+NAMES_SHOWN_MAX: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """What a job may know about itself; a parameter annotated with this class receives it.
+
+    `log` appends one line to the job's log.
+    """
+
+    id: UUID
+    attempt: int
+    tag: str
+    log: Callable[[str], None]
+
+
+class JobFunction(Generic[P, R]):
+    """A function that is a job too: still called as the plain function it is.
+
+    `flavour` says where it runs: "async" on Trio, "asyncio" on an asyncio loop, "thread" in a
+    thread, "process" in a process of its own. `tag`, `priority` and `timeout_s` (seconds) are
+    what a job gets that is enqueued without saying otherwise.
+    """
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        name: str,
+        flavour: Flavour,
+        tag: str = DEFAULT_TAG,
+        priority: int = 0,
+        timeout_s: float | None = None,
+    ) -> None:
+        self.function = function
+        self.name = name
+        self.flavour = flavour
+        self.tag = tag
+        self.priority = priority
+        self.timeout_s = timeout_s
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<job {self.name!r}: {self.flavour} {self.where}>"
+
+    @property
+    def where(self) -> str:
+        """Module and name of the function, for messages."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    @cached_property
+    def signature(self) -> Signature:
+        """How JSON becomes a call. Read late, when all names in the type hints exist.
+
+        Raises `UsageError` when an argument can have no value in JSON.
+        """
+        return Signature(self.name, self.function, context_type=JobContext)
+
+
+class App:
+    """A registry of jobs by name.
+
+    >>> app = App()
+    >>> @app.job
+    ... async def greet(name: str) -> str:
+    ...     return f"hello {name}"
+    """
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, JobFunction[..., Any]] = {}
+        self.jobs: Mapping[str, JobFunction[..., Any]] = MappingProxyType(self._jobs)
+
+    @overload
+    def job(self, function: Callable[P, R], /) -> JobFunction[P, R]: ...
+
+    @overload
+    def job(
+        self,
+        *,
+        name: str | None = None,
+        flavour: Flavour | None = None,
+        tag: str = DEFAULT_TAG,
+        priority: int = 0,
+        timeout_s: float | None = None,
+    ) -> Callable[[Callable[P, R]], JobFunction[P, R]]: ...
+
+    def job(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        flavour: Flavour | None = None,
+        tag: str = DEFAULT_TAG,
+        priority: int = 0,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """Register a function as a job; usable bare and with keyword arguments.
+
+        `name` is what jobs are enqueued under, by default the function's own. `flavour` defaults
+        to "async" for `async def` and to "thread" for `def`. Raises `UsageError` when the name is
+        taken or the flavour does not fit the function.
+        """
+
+        def register(function: Callable[..., Any]) -> JobFunction[..., Any]:
+            return self._register(
+                JobFunction(
+                    function,
+                    name=name or function.__name__,
+                    flavour=_flavour(function, flavour),
+                    tag=tag,
+                    priority=priority,
+                    timeout_s=timeout_s,
+                )
+            )
+
+        return register if function is None else register(function)
+
+    def validate(self, path: str, args: str | bytes) -> None:
+        """Check a job before it is enqueued: `path` is a job's name, `args` is JSON text.
+
+        Raises `UsageError` when no job has this name and `InvalidArguments` when `args` do not
+        fit it.
+        """
+        function = self._jobs.get(path)
+        if function is None:
+            raise UsageError(self.unknown(path))
+        function.signature.check(args)
+
+    def check(self) -> None:
+        """Raise `UsageError` when a job takes an argument that can have no value in JSON."""
+        for function in self._jobs.values():
+            function.signature  # noqa: B018 - reading the signature is the check
+
+    def unknown(self, path: str) -> str:
+        """The sentence that says that no job is called `path`, and which there are."""
+        names = sorted(self._jobs)
+        shown = ", ".join(names[:NAMES_SHOWN_MAX]) or "no jobs at all"
+        more = len(names) - NAMES_SHOWN_MAX
+        return f"unknown job '{path}'; there is {shown}" + (f" and {more} more" * (more > 0))
+
+    def _register(self, job: JobFunction[..., Any]) -> JobFunction[..., Any]:
+        if job.name == "<lambda>":
+            raise UsageError("a lambda has no name to enqueue it under; give it one with name=…")
+        if job.timeout_s is not None and not job.timeout_s > 0:
+            raise UsageError(f"job '{job.name}': a timeout of {job.timeout_s} s is not above 0")
+        if (other := self._jobs.get(job.name)) is not None:
+            raise UsageError(
+                f"two jobs are called '{job.name}': {other.where} and {job.where};"
+                " give one of them another name with name=…"
+            )
+        self._jobs[job.name] = job
+        return job
+
+
+def load_app(target: str) -> App:
+    """Import `module:attribute`, for instance `tasks:app`, and return the `App` it names.
+
+    Modules are looked for in the current folder first. Raises `UsageError`, always one line.
+    """
+    module_name, colon, attribute = target.partition(":")
+    if not (colon and module_name and attribute):
+        raise UsageError(f"'{target}' does not name an app; write module:attribute, as tasks:app")
+    module = _imported(module_name)
+    app = getattr(module, attribute, None)
+    if not isinstance(app, App):
+        raise UsageError(_no_app(module, attribute))
+    app.check()
+    return app
+
+
+def _flavour(function: Callable[..., Any], asked: Flavour | None) -> Flavour:
+    if not inspect.isroutine(function) or inspect.isasyncgenfunction(function):
+        raise UsageError(f"{function!r} cannot be a job; only functions can")
+    is_async = inspect.iscoroutinefunction(function)
+    name = function.__name__
+    if asked is None:
+        return "async" if is_async else "thread"
+    if asked not in FLAVOURS:
+        raise UsageError(f"job '{name}': no flavour '{asked}'; one of {', '.join(FLAVOURS)}")
+    if is_async != (asked in {"async", "asyncio"}):
+        kind = "async def" if is_async else "plain def"
+        raise UsageError(f"job '{name}': the flavour '{asked}' does not fit a {kind}")
+    if asked == "process" and "<locals>" in function.__qualname__:
+        raise UsageError(
+            f"job '{name}': another process cannot find a function inside a function;"
+            " define it at the top of its module"
+        )
+    return asked
+
+
+def _imported(name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise UsageError(f"there is no module '{name}' here or on Python's path") from None
+        raise UsageError(_import_failed(name, error)) from error
+    except (Exception, SystemExit) as error:
+        raise UsageError(_import_failed(name, error)) from error
+
+
+def _import_failed(name: str, error: BaseException) -> str:
+    first_line = str(error).partition("\n")[0]
+    what = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
+    return f"importing '{name}' failed: {what} ({_where(error)})"
+
+
+def _where(error: BaseException) -> str:
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_shown(error.filename)}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
+    return f"{_shown(theirs[-1].filename)}:{theirs[-1].lineno}" if theirs else "at import"
+
+
+def _shown(filename: str) -> str:
+    here = Path.cwd()
+    file = Path(filename)
+    return str(file.relative_to(here) if file.is_relative_to(here) else file)
+
+
+def _no_app(module: ModuleType, attribute: str) -> str:
+    name = module.__name__
+    apps = [key for key, value in vars(module).items() if isinstance(value, App)]
+    hint = f"; it has {', '.join(f'{name}:{key}' for key in apps)}" if apps else ""
+    if not hasattr(module, attribute):
+        return f"module '{name}' has no attribute '{attribute}'{hint}"
+    kind = type(getattr(module, attribute)).__name__
+    return f"'{name}:{attribute}' is a {kind}, not a trioworker App{hint}"

@@ -1,0 +1,156 @@
+"""Real PostgreSQL servers and databases for tests.
+
+Rule of this file: a test that stops, kills or slows its server takes a `private_server`; all others
+share one server for the whole run and get a database of their own in it.
+"""
+
+import itertools
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import pytest
+import trio
+from psycopg.sql import SQL, Identifier
+
+from trioworker.store.postgres.embedded_cluster import Cluster, stop_server
+from trioworker.store.postgres.embedded_folder import DATABASE, DataFolder
+from trioworker.store.postgres.embedded_programs import BUNDLED, bundled_programs, server_user
+
+DEBIAN: Final = Path("/usr/lib/postgresql")
+NEWEST: Final = max(BUNDLED)
+# What fsync guards against is a power failure; no test makes one.
+FAST: Final = ("fsync=off", "full_page_writes=off")
+
+_numbers: Final = itertools.count(1)
+
+
+def available_versions() -> tuple[int, ...]:
+    """The major versions of PostgreSQL that tests can start here, Debian's own among them."""
+    debian = {int(p.parent.parent.name) for p in DEBIAN.glob("*/bin/postgres")}
+    return tuple(sorted(debian | set(BUNDLED)))
+
+
+class PostgresServer:
+    """A server of its own in a short-named folder, which goes with it."""
+
+    def __init__(self, version: int = NEWEST) -> None:
+        self.version = version
+        self.folder = DataFolder.at(Path(tempfile.mkdtemp(prefix="tw-")))
+        self.folder.make()
+        programs = (
+            bundled_programs(version) if version in BUNDLED else DEBIAN / str(version) / "bin"
+        )
+        self._cluster = Cluster(self.folder, programs, server_user(self.folder.cluster), FAST)
+
+    @property
+    def url(self) -> str:
+        """The address of the database `trioworker`, which is empty at first."""
+        return self.folder.url
+
+    @property
+    def postmaster_pid(self) -> int:
+        """The server's first process; it must be running."""
+        postmaster = self.folder.postmaster()
+        assert postmaster, "the server does not run"
+        return postmaster.pid
+
+    def url_of(self, database: str) -> str:
+        """The address of another database of this server."""
+        return self.url.replace(f"/{DATABASE}?", f"/{database}?")
+
+    async def start(self) -> None:
+        """Start it; returns when it takes connections."""
+        await self._cluster.ensure_running()
+
+    async def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: SIGTERM waits for its clients, SIGINT cuts them off, SIGQUIT is like a crash."""
+        await stop_server(self.folder, how)
+
+    def remove(self) -> None:
+        """Delete its data."""
+        shutil.rmtree(self.folder.path)
+
+
+@asynccontextmanager
+async def private_server(version: int = NEWEST) -> AsyncIterator[PostgresServer]:
+    """A server for one test, which may do with it what it likes."""
+    server = PostgresServer(version)
+    try:
+        await server.start()
+        yield server
+    finally:
+        with trio.CancelScope(shield=True):
+            await server.stop(signal.SIGQUIT)
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres_server_of() -> Iterator[Callable[[int], PostgresServer]]:
+    """`postgres_server_of(16)`: the run's shared server of that version, started when first asked.
+
+    Works in fixtures and inside tests, async ones too.
+    """
+    servers: dict[int, PostgresServer] = {}
+    with ExitStack() as stack:
+
+        def server_of(version: int) -> PostgresServer:
+            if version not in servers:
+                servers[version] = stack.enter_context(_shared_server(version))
+            return servers[version]
+
+        yield server_of
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres_server_of: Callable[[int], PostgresServer]) -> PostgresServer:
+    """The server that the tests of this run share."""
+    return postgres_server_of(NEWEST)
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of a fresh and empty database."""
+    with fresh_database(postgres_server) as url:
+        yield url
+
+
+# The place for `database_url`: the address of a fresh database with our schema in it, made by
+# `fresh_database(postgres_server, template=…)` from a session-wide migrated template.
+
+
+@contextmanager
+def fresh_database(server: PostgresServer, template: str = "template1") -> Iterator[str]:
+    """The address of a new database, copied from `template`, which nobody may be connected to."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        admin.execute(
+            SQL("create database {} template {}").format(Identifier(name), Identifier(template))
+        )
+        try:
+            yield server.url_of(name)
+        finally:
+            admin.execute(SQL("drop database {} with (force)").format(Identifier(name)))
+
+
+@contextmanager
+def _shared_server(version: int) -> Iterator[PostgresServer]:
+    server = PostgresServer(version)
+    try:
+        _run_blocking(server.start)
+        yield server
+    finally:
+        _run_blocking(server.stop, signal.SIGQUIT)
+        server.remove()
+
+
+def _run_blocking(function: Callable[..., Awaitable[None]], *arguments: object) -> None:
+    """Run it in a thread, because an async test that asks already is inside `trio.run`."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(trio.run, function, *arguments).result()

@@ -17,11 +17,18 @@ from typing import Final
 import psycopg
 import pytest
 import trio
+from platformdirs import site_cache_path
 from psycopg.sql import SQL, Identifier
 
+from trioworker.store.postgres.embedded import APP
 from trioworker.store.postgres.embedded_cluster import Cluster, stop_server
 from trioworker.store.postgres.embedded_folder import DATABASE, DataFolder
-from trioworker.store.postgres.embedded_programs import BUNDLED, bundled_programs, server_user
+from trioworker.store.postgres.embedded_programs import (
+    BUNDLED,
+    bundled_programs,
+    reachable_programs,
+    server_user,
+)
 
 DEBIAN: Final = Path("/usr/lib/postgresql")
 NEWEST: Final = max(BUNDLED)
@@ -44,10 +51,6 @@ class PostgresServer:
         self.version = version
         self.folder = DataFolder.at(Path(tempfile.mkdtemp(prefix="tw-")))
         self.folder.make()
-        programs = (
-            bundled_programs(version) if version in BUNDLED else DEBIAN / str(version) / "bin"
-        )
-        self._cluster = Cluster(self.folder, programs, server_user(self.folder.cluster), FAST)
 
     @property
     def url(self) -> str:
@@ -67,7 +70,14 @@ class PostgresServer:
 
     async def start(self) -> None:
         """Start it; returns when it takes connections."""
-        await self._cluster.ensure_running()
+        installed = (
+            bundled_programs(self.version)
+            if self.version in BUNDLED
+            else DEBIAN / str(self.version) / "bin"
+        )
+        user = server_user(self.folder.cluster)
+        programs = await reachable_programs(installed, user, site_cache_path(APP))
+        await Cluster(self.folder, programs, user, FAST).ensure_running()
 
     async def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop it: SIGTERM waits for its clients, SIGINT cuts them off, SIGQUIT is like a crash."""

@@ -12,6 +12,8 @@ from uuid import UUID
 import msgspec
 
 from trioworker.model.outcome import (
+    ERROR_MESSAGE_CHARS_MAX,
+    TRACEBACK_CHARS_MAX,
     Cancelled,
     Executed,
     Failed,
@@ -45,17 +47,20 @@ class Completion(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """A batch as parallel columns, in the order of the commit statement's parameters."""
+    """A batch as parallel columns, in the order of the commit statement's parameters.
 
-    ids: list[UUID]
-    attempts: list[int]
-    statuses: list[str | None]
-    results: list[str | None]
-    errors: list[str | None]
-    ages_s: list[float]
-    durations_ms: list[int]
-    delays_s: list[float | None]
-    charged: list[bool]
+    `statuses`, `errors`, `delays_s` and `charged` are empty when every job succeeded.
+    """
+
+    ids: Sequence[UUID]
+    attempts: Sequence[int]
+    statuses: Sequence[str | None]
+    results: Sequence[str | None]
+    errors: Sequence[str | None]
+    ages_s: Sequence[float]
+    durations_ms: Sequence[int]
+    delays_s: Sequence[float | None]
+    charged: Sequence[bool]
 
 
 def complete(outcome: Outcome) -> Completion:
@@ -84,20 +89,35 @@ def columns(batch: Sequence[Executed], now_s: float) -> Columns:
 
     Ages rather than instants are sent, so that started_at is by the database's clock alone.
     """
-    made = Columns([], [], [], [], [], [], [], [], [])
-    ids, attempts, statuses, results, errors, ages_s, durations_ms, delays_s, charged = made
+    statuses: Sequence[str | None] = ()
+    errors: Sequence[str | None] = ()
+    delays_s: Sequence[float | None] = ()
+    charged: Sequence[bool] = ()
+    if (results := _all_results(batch)) is None:
+        completions = [complete(executed.outcome) for executed in batch]
+        statuses, results, errors, delays_s, charged = zip(*completions, strict=True)
+    return Columns(
+        ids=[executed.job.id for executed in batch],
+        attempts=[executed.job.attempt for executed in batch],
+        statuses=statuses,
+        results=results,
+        errors=errors,
+        ages_s=[now_s - executed.started_s for executed in batch],
+        durations_ms=[min(DURATION_MS_MAX, int(e.duration_s * 1000)) for e in batch],
+        delays_s=delays_s,
+        charged=charged,
+    )
+
+
+def _all_results(batch: Sequence[Executed]) -> Sequence[str | None] | None:
+    """The results when every job succeeded, by far the most common batch; None otherwise."""
+    results = []
     for executed in batch:
-        completion = complete(executed.outcome)
-        ids.append(executed.job.id)
-        attempts.append(executed.job.attempt)
-        statuses.append(completion.status)
-        results.append(completion.result)
-        errors.append(completion.error)
-        ages_s.append(now_s - executed.started_s)
-        durations_ms.append(min(DURATION_MS_MAX, int(executed.duration_s * 1000)))
-        delays_s.append(completion.delay_s)
-        charged.append(completion.charged)
-    return made
+        outcome = executed.outcome
+        if type(outcome) is not Succeeded:
+            return None
+        results.append(outcome.result.decode())
+    return results
 
 
 def refused(executed: Executed, why: str, *, bare: bool) -> Executed:
@@ -116,6 +136,8 @@ def refused(executed: Executed, why: str, *, bare: bool) -> Executed:
 
 
 def _preview(outcome: Outcome) -> str:
+    if isinstance(outcome, Failed | Retried):
+        return f"; the job had failed with {outcome.error.name}: {_plain(outcome.error.message)}"
     if not isinstance(outcome, Succeeded):
         return ""
     text = _plain(outcome.result[: PREVIEW_CHARS_MAX * 4].decode("utf-8", "replace"))
@@ -129,7 +151,23 @@ def _plain(text: str) -> str:
 
 
 def _json(error: JobError) -> str:
-    return _encode(error).decode()
+    return _encode(
+        JobError(
+            _storable(error.name, ERROR_MESSAGE_CHARS_MAX),
+            _storable(error.message, ERROR_MESSAGE_CHARS_MAX),
+            None if error.traceback is None else _storable(error.traceback, TRACEBACK_CHARS_MAX),
+        )
+    ).decode()
+
+
+def _storable(text: str, chars_max: int) -> str:
+    """`text` without what PostgreSQL or UTF-8 cannot hold, and not longer than `chars_max`.
+
+    An error's own words must never be the reason that the error is refused.
+    """
+    if len(text) > chars_max:
+        text = f"{text[:chars_max]} … {len(text) - chars_max:,} characters left out"
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _reason(name: str, reason: str) -> str:

@@ -4,6 +4,7 @@ Rule of this file: data and its bounds only. The bounds stand here once, in word
 on; CHECK constraints in the schema repeat them for whoever writes SQL by hand.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, Literal, get_args
 from uuid import UUID
@@ -72,7 +73,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-class Job(msgspec.Struct, frozen=True):
+class Job(msgspec.Struct, frozen=True, gc=False):
     """A claimed job in a worker's hands.
 
     `args` is JSON text as stored. `claim` and `attempt` are what the commit is fenced by;
@@ -103,3 +104,14 @@ def _bounded_text(what: str, value: str, bytes_max: int) -> None:
         raise UsageError(f"the {what} is too long: {size} bytes, at most {bytes_max}")
     if "\x00" in value:
         raise UsageError(f"the {what} contains a NUL character, which PostgreSQL cannot store")
+
+
+def claims_of(jobs: Iterable[Job]) -> list[UUID]:
+    """The claims of `jobs`, each once per run of neighbours: batches come claim by claim."""
+    claims: list[UUID] = []
+    last: UUID | None = None
+    for job in jobs:
+        if job.claim is not last:
+            last = job.claim
+            claims.append(last)
+    return claims

@@ -14,7 +14,7 @@ ERROR_MESSAGE_CHARS_MAX: Final = 8_000
 TRACEBACK_CHARS_MAX: Final = 32_000
 
 
-class JobError(msgspec.Struct, frozen=True, omit_defaults=True):
+class JobError(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Why a job failed, as stored: `name` is a class or a reason, `message` is for people."""
 
     name: str
@@ -22,13 +22,13 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True):
     traceback: str | None = None
 
 
-class Succeeded(msgspec.Struct, frozen=True):
+class Succeeded(msgspec.Struct, frozen=True, gc=False):
     """The job returned; `result` is encoded JSON."""
 
     result: bytes
 
 
-class Failed(msgspec.Struct, frozen=True):
+class Failed(msgspec.Struct, frozen=True, gc=False):
     """The job raised, timed out, died, or could not be started."""
 
     error: JobError
@@ -66,7 +66,7 @@ class Interrupted(msgspec.Struct, frozen=True):
 Outcome: TypeAlias = Succeeded | Failed | Retried | Snoozed | Cancelled | Skipped | Interrupted
 
 
-class Executed(msgspec.Struct, frozen=True):
+class Executed(msgspec.Struct, frozen=True, gc=False):
     """One attempt of one job, over: the unit that travels from execute to commit.
 
     `started_s` is a reading of the worker's monotonic clock, `duration_s` the seconds the attempt

@@ -93,10 +93,10 @@ class Store(Protocol):
     async def commit(
         self, worker: UUID, batch: Sequence[Executed], *, again: bool
     ) -> AbstractSet[UUID]:
-        """Store a batch of outcomes in one transaction; the ids that are stored now.
+        """Store a batch of outcomes in one transaction; returns the ids that are *not* stored.
 
-        An id that is missing had no claim any more: its lease was lost. `again` says that an
-        earlier try may have stored some of them unseen; those count as stored.
+        These had no claim any more: their lease was lost. `again` says that an earlier try may
+        have stored some of the batch unseen; those count as stored.
         """
         ...
 

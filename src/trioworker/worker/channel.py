@@ -7,7 +7,7 @@ receiver is busy its next batch grows (group commit), and no timer needs tuning.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import trio
@@ -48,7 +48,13 @@ class BatchChannel(Generic[T]):
         """Append at once, for senders that have waited for room."""
         assert not self._closed
         self._items.extend(batch)
-        self._receivers.unpark_all()
+        if self._receivers:
+            self._receivers.unpark_all()
+
+    @property
+    def free(self) -> int:
+        """How many more items fit."""
+        return max(0, self._capacity - len(self._items))
 
     async def room(self) -> None:
         """Return when fewer items than the capacity wait; a checkpoint only when it must wait."""
@@ -79,8 +85,20 @@ class BatchChannel(Generic[T]):
             items.clear()
         else:
             taken = [items.popleft() for _ in range(limit)]
-        self._senders.unpark_all()
+        self._wake_senders()
         return taken
+
+    def take_while(self, wanted: Callable[[T], bool], limit: int) -> list[T]:
+        """The oldest items up to `limit` for which `wanted` holds without a break."""
+        items, taken = self._items, []
+        while items and len(taken) < limit and wanted(items[0]):
+            taken.append(items.popleft())
+        self._wake_senders()
+        return taken
+
+    def _wake_senders(self) -> None:
+        if self._senders:
+            self._senders.unpark_all()
 
     def close(self) -> None:
         """Say that nothing will be put any more; what waits can still be taken."""
@@ -96,7 +114,8 @@ class Signal:
 
     def set(self) -> None:
         """Wake everybody who waits."""
-        self._waiting.unpark_all()
+        if self._waiting:
+            self._waiting.unpark_all()
 
     async def wait(self) -> None:
         """Sleep until the next `set`."""

@@ -89,13 +89,12 @@ class Commit:
         """Try the first group once; on failure do the step that the policy says."""
         started_s = trio.current_time()
         try:
-            stored = await self._store.commit(self._worker, group.batch, again=group.again)
+            lost = await self._store.commit(self._worker, group.batch, again=group.again)
         except StoreError as error:
             await self._after_failure(group, error)
             return
         self._settle(group)
         failed = sum(isinstance(executed.outcome, Failed) for executed in group.batch)
-        lost = [e.job.id for e in group.batch if e.job.id not in stored]
         self.done += len(group.batch) - len(lost)
         self.failed += failed
         self._emit(
@@ -103,7 +102,7 @@ class Commit:
                 worker=self._worker,
                 stored=len(group.batch) - len(lost),
                 failed=failed,
-                lost=lost,
+                lost=sorted(lost),
                 seconds=trio.current_time() - started_s,
             )
         )

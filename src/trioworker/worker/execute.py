@@ -5,7 +5,7 @@ one from another, never in bulk: a batch of jobs that do not wait is run through
 alone, a batch of jobs that do wait fans out to `concurrency` slots. Nothing is spawned per job.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -54,6 +54,9 @@ class Execute:
         self._emit = emit
         self._attempts: dict[UUID, _Attempt] = {}
         self._cancelled_early: dict[UUID, str] = {}
+        self._immediate = {
+            kind: runner.run_now for kind, runner in runners.items() if runner.run_now is not None
+        }
         self._slots = 0
         self._slot_on_its_way = False
         self._mean_s: float | None = None
@@ -126,6 +129,9 @@ class Execute:
         yielded_s = trio.current_time()
         while True:
             await self._outcomes.room()
+            if immediate := self._jobs.take_while(self._is_immediate, self._outcomes.free):
+                self._outcomes.put(self._execute_now(immediate))
+                continue
             taken = self._jobs.take(1)
             if not taken:
                 return
@@ -139,6 +145,24 @@ class Execute:
                 await trio.lowlevel.checkpoint()
                 yielded_s = trio.current_time()
 
+    def _is_immediate(self, job: Job) -> bool:
+        return job.kind in self._immediate
+
+    def _execute_now(self, jobs: Sequence[Job]) -> list[Executed]:
+        """Run jobs that never wait, all in one go."""
+        now_s = trio.current_time()
+        executed = [
+            Executed(job, self._without_running(job) or self._immediate[job.kind](job), now_s, 0.0)
+            for job in jobs
+        ]
+        self._note_mean(0.0)
+        self.changed.set()
+        if self._config.report_jobs:
+            for one in executed:
+                self._report_start(one.job)
+                self._report_end(one)
+        return executed
+
     async def _execute(self, job: Job) -> Executed:
         started_s = trio.current_time()
         if (outcome := self._without_running(job)) is not None:
@@ -148,9 +172,7 @@ class Execute:
             message = f"this worker cannot run jobs of the kind {job.kind!r}"
             return Executed(job, Failed(JobError("UnknownKind", message)), started_s, 0.0)
         if self._config.report_jobs:
-            self._emit(JobStarted(worker=self._worker, job=job.id, attempt=job.attempt))
-        if runner.run_now is not None:
-            return Executed(job, runner.run_now(job), started_s, 0.0)
+            self._report_start(job)
         return await self._attempt(runner, job, started_s)
 
     def _without_running(self, job: Job) -> Outcome | None:
@@ -180,20 +202,25 @@ class Execute:
         return Executed(job, outcome, started_s, duration_s, log.text())
 
     def _note(self, executed: Executed) -> None:
-        if self._mean_s is None:
-            self._mean_s = executed.duration_s
-        else:
-            self._mean_s += (executed.duration_s - self._mean_s) * MEAN_WEIGHT
+        self._note_mean(executed.duration_s)
         self.changed.set()
         if self._config.report_jobs:
-            self._emit(
-                JobEnded(
-                    worker=self._worker,
-                    job=executed.job.id,
-                    attempt=executed.job.attempt,
-                    outcome=type(executed.outcome).__name__,
-                )
-            )
+            self._report_end(executed)
+
+    def _note_mean(self, duration_s: float) -> None:
+        if self._mean_s is None:
+            self._mean_s = duration_s
+        else:
+            self._mean_s += (duration_s - self._mean_s) * MEAN_WEIGHT
+
+    def _report_start(self, job: Job) -> None:
+        self._emit(JobStarted(worker=self._worker, job=job.id, attempt=job.attempt))
+
+    def _report_end(self, executed: Executed) -> None:
+        job, outcome = executed.job, type(executed.outcome).__name__
+        self._emit(
+            JobEnded(worker=self._worker, job=job.id, attempt=job.attempt, outcome=outcome)
+        )
 
 
 class _Attempt:

@@ -4,7 +4,7 @@ One counter per claim is all that is needed to adopt what is unknown, to see whe
 empty, and to hold the bound on jobs in memory.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from uuid import UUID
 
@@ -30,19 +30,32 @@ class Holdings:
 
     def take(self, jobs: Iterable[Job]) -> None:
         """Note jobs that came in."""
-        for job in jobs:
-            self._jobs_left[job.claim] = self._jobs_left.get(job.claim, 0) + 1
-            self._jobs += 1
+        for claim, size in _runs(jobs):
+            self._jobs_left[claim] = self._jobs_left.get(claim, 0) + size
+            self._jobs += size
 
     def release(self, jobs: Iterable[Job]) -> None:
         """Note jobs whose fate is settled: stored, lost, or given up."""
-        for job in jobs:
-            left = self._jobs_left[job.claim] - 1
+        for claim, size in _runs(jobs):
+            left = self._jobs_left[claim] - size
             assert left >= 0
             if left:
-                self._jobs_left[job.claim] = left
+                self._jobs_left[claim] = left
             else:
-                del self._jobs_left[job.claim]
-            self._jobs -= 1
+                del self._jobs_left[claim]
+            self._jobs -= size
         if not self._jobs:
             self.emptied.set()
+
+
+def _runs(jobs: Iterable[Job]) -> Iterator[tuple[UUID, int]]:
+    """How many neighbours share a claim: batches come claim by claim, and hashing ids costs."""
+    claim, size = None, 0
+    for job in jobs:
+        if job.claim is not claim:
+            if claim is not None:
+                yield claim, size
+            claim, size = job.claim, 0
+        size += 1
+    if claim is not None:
+        yield claim, size

@@ -13,7 +13,7 @@ import msgspec
 
 from trioworker.errors import ServerUnavailable
 from trioworker.model.completion import columns
-from trioworker.model.job import NO_OPTIONS, Job, JobOptions
+from trioworker.model.job import NO_OPTIONS, Job, JobOptions, claims_of
 from trioworker.model.outcome import Executed
 from trioworker.model.planner import FloorColumns
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction
@@ -108,7 +108,7 @@ class PostgresStore:
         """
         arguments = (
             worker,
-            list(dict.fromkeys(executed.job.claim for executed in batch)),
+            claims_of(executed.job for executed in batch),
             *columns(batch, self._now_s()),
         )
         logs = [executed for executed in batch if executed.log]
@@ -118,12 +118,12 @@ class PostgresStore:
             return {row[0] for row in rows}
 
         async def body(tx: Transaction) -> AbstractSet[UUID]:
-            stored = {row[0] for row in await tx.run("commit", *arguments, jobs=len(batch))}
-            await _store_logs(tx, [e for e in logs if e.job.id in stored])
-            await _run_for(tx, "notify_done", [id_ for id_ in awaited if id_ in stored])
-            if again:
-                stored |= await _stored_before(tx, worker, batch, stored)
-            return stored
+            lost = {row[0] for row in await tx.run("commit", *arguments, jobs=len(batch))}
+            await _store_logs(tx, [e for e in logs if e.job.id not in lost])
+            await _run_for(tx, "notify_done", [id_ for id_ in awaited if id_ not in lost])
+            if again and lost:
+                lost -= await _stored_before(tx, worker, batch, lost)
+            return lost
 
         return await self._database.transact(COMMIT, body)
 
@@ -187,11 +187,9 @@ async def _run_for(tx: Transaction, name: str, ids: Sequence[UUID]) -> None:
 
 
 async def _stored_before(
-    tx: Transaction, worker: UUID, batch: Sequence[Executed], stored: AbstractSet[UUID]
+    tx: Transaction, worker: UUID, batch: Sequence[Executed], lost: AbstractSet[UUID]
 ) -> AbstractSet[UUID]:
-    missing = [e.job for e in batch if e.job.id not in stored]
-    if not missing:
-        return frozenset()
+    missing = [e.job for e in batch if e.job.id in lost]
     rows = await tx.run(
         "find_stored", worker, [job.id for job in missing], [job.attempt for job in missing]
     )

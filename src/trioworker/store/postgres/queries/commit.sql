@@ -1,12 +1,13 @@
 -- name: commit
 -- rows: many
--- does: stores a batch of outcomes of worker $1, fenced by its claims $2; returns the ids it stored
+-- does: stores a batch of outcomes of worker $1, fenced by its claims $2; returns the ids NOT stored
 -- locks: the claims concerned, in id order; then only rows that it inserts
 --
 -- An outcome counts when (id, attempt) stands in a claim that is still this worker's; any other is
--- not returned: its lease was lost, or an earlier try of this very commit has stored it already.
+-- returned: its lease was lost, or an earlier try of this very commit has stored it already.
 -- Finished jobs go to job_completed; those with a delay ($10, seconds) go back to ready, with one
 -- attempt more where $11 charges it. Claims lose the stored ids and end when none is left.
+-- When all succeeded, the columns status, error, delay and charged may be left empty ('{}').
 with held as materialized (
     select claim.id, claim.ids, claim.attempts, claim.reaped from trioworker.claim
      where claim.id = any ($2::uuid[]) and claim.worker = $1
@@ -18,19 +19,23 @@ member as materialized (
            unnest(held.ids, held.attempts, held.reaped) with ordinality
            as m (id, attempt, reaped, place)
 ),
+outcome as materialized (
+    select * from unnest($3::uuid[], $4::integer[], $5::text[], $6::text[], $7::text[],
+                         $8::float8[], $9::integer[], $10::float8[], $11::boolean[])
+        as o (id, attempt, status, result, error, age_s, duration_ms, delay_s, charged)
+),
 matched as materialized (
     select outcome.*, member.claim, member.reaped
-      from unnest($3::uuid[], $4::integer[], $5::text[], $6::text[], $7::text[],
-                  $8::float8[], $9::integer[], $10::float8[], $11::boolean[])
-           as outcome (id, attempt, status, result, error, age_s, duration_ms, delay_s, charged)
-      join member using (id, attempt)
+      from outcome join member using (id, attempt)
 ),
 finished as (
     insert into trioworker.job_completed
            (id, status, result, error, worker, attempt, reaped, started_at, duration_ms)
-    select id, status, result::jsonb, error::jsonb, $1, attempt, reaped,
+    select id, case when cardinality($5) = 0 then 'success' else status end,
+           result::jsonb, error::jsonb, $1, attempt, reaped,
            now() - age_s * interval '1 second', duration_ms
       from matched where delay_s is null
+        on conflict (id) do nothing
 ),
 returned as (
     insert into trioworker.ready (id, tag, priority, scheduled_for, attempt, reaped)
@@ -59,4 +64,5 @@ ended as (
      where claim.id in (select held.id from held)
        and claim.id not in (select kept.claim from kept)
 )
-select id from matched
+select outcome.id from outcome
+ where not exists (select from matched where matched.id = outcome.id)

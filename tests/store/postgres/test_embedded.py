@@ -1,0 +1,367 @@
+"""The embedded PostgreSQL with real processes: started, shared, killed, found again, let go."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final, Self
+
+import asyncpg
+import psycopg
+import pytest
+import trio
+
+from trioworker.errors import ServerUnavailable
+from trioworker.store.postgres import embedded
+from trioworker.store.postgres.embedded_programs import (
+    bundled_programs,
+    reachable_programs,
+    run_program,
+    server_user,
+)
+
+USER: Final = """
+import sys, trio
+from pathlib import Path
+from trioworker.store.postgres.embedded import open_embedded
+
+async def main():
+    data_dir = Path(sys.argv[1]) if sys.argv[1:] else None
+    async with open_embedded(data_dir) as server:
+        print(server.url, flush=True)
+        await trio.lowlevel.wait_readable(sys.stdin)
+
+trio.run(main)
+"""
+
+
+class UserProcess:
+    """A process that uses the server of a folder until it is told to leave, or is killed."""
+
+    def __init__(self, *data_dir: Path, prefix: tuple[str, ...] = (), home: str = "") -> None:
+        self._process = subprocess.Popen(
+            [*prefix, sys.executable, "-c", USER, *map(str, data_dir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | ({"HOME": home} if home else {}),
+            start_new_session=True,  # its process group is a terminal's foreground group
+        )
+        self.pid = self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def joined(self) -> str:
+        """Wait until it uses the server; its url."""
+        assert self._process.stdout
+        return self._process.stdout.readline().strip() or pytest.fail(
+            self._process.communicate()[1]
+        )
+
+    def leave(self) -> None:
+        """Let it leave, and wait until it has ended well."""
+        _, complaints = self._process.communicate()
+        assert (self._process.returncode, complaints) == (0, "")
+
+    def kill(self) -> None:
+        """Kill it without notice."""
+        self._process.kill()
+        self._process.wait()
+
+    def interrupt_group(self) -> None:
+        """What Ctrl-C in its terminal does, waited for."""
+        os.killpg(self.pid, signal.SIGINT)
+        self._process.wait()
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A folder that does not exist yet, in one that is closed to all others."""
+    parent = Path(tempfile.mkdtemp(prefix="tw-"))
+    yield parent / "data"
+    trio.run(embedded.stop, parent / "data")
+    shutil.rmtree(parent)
+
+
+@cache
+def as_plain_user() -> tuple[str, ...]:
+    """What to put before a command so that a plain user runs it; nothing when we are one."""
+    if os.geteuid() != 0:
+        return ()
+    nobody = pwd.getpwnam("nobody")
+    change = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
+    # The interpreter may lie in root's home, as this checkout may: let it read there.
+    may_read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    works = subprocess.run([*change, sys.executable, "-c", USER], check=False, capture_output=True)
+    return change if b"ModuleNotFound" not in works.stderr else change + may_read
+
+
+def postmaster(data_dir: Path) -> int | None:
+    """The server's process id, None when it does not run."""
+    return embedded.status(data_dir).pid
+
+
+def answer(url: str, question: str) -> object:
+    """The one value that `question` has in the database at `url`."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(question.encode()).fetchone()
+    assert row
+    return row[0]
+
+
+# ---- starting and stopping --------------------------------------------------------------------
+
+
+async def test_first_start_gives_a_database_of_that_name(data_dir: Path) -> None:
+    """A folder that does not exist becomes a running server with the database trioworker."""
+    async with embedded.open_embedded(data_dir) as server:
+        assert answer(server.url, "select current_database()") == "trioworker"
+        assert answer(server.url, "show fsync") == "on"
+        assert answer(server.url, "show listen_addresses") == ""
+        assert server.version == 18
+
+
+async def test_warm_start_finds_the_data(data_dir: Path) -> None:
+    """What was stored before the server stopped is there when it is started again."""
+    async with embedded.open_embedded(data_dir) as server:
+        with psycopg.connect(server.url) as connection:
+            connection.execute("create table kept as select 17 as n")
+    assert postmaster(data_dir) is None
+    async with embedded.open_embedded(data_dir) as server:
+        assert answer(server.url, "select n from kept") == 17
+
+
+async def test_one_url_serves_both_drivers(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncpg and libpq both connect by the url, whatever PGPORT and PGHOST say."""
+    monkeypatch.setenv("PGPORT", "1")
+    monkeypatch.setenv("PGHOST", "nowhere.invalid")
+
+    async def ask_asyncpg(url: str) -> object:
+        connection = await asyncpg.connect(url)
+        try:
+            return await connection.fetchval("select 1")
+        finally:
+            await connection.close()
+
+    async with embedded.open_embedded(data_dir) as server:
+        assert answer(server.url, "select 1") == 1
+        assert await trio.to_thread.run_sync(asyncio.run, ask_asyncpg(server.url)) == 1
+
+
+async def test_a_dropped_database_is_made_again(data_dir: Path) -> None:
+    """Dropping the database is a way to begin anew, not to break the folder."""
+    async with embedded.open_embedded(data_dir) as server:
+        elsewhere = server.url.replace("/trioworker?", "/postgres?")
+        with psycopg.connect(elsewhere, autocommit=True) as connection:
+            connection.execute("drop database trioworker")
+        async with embedded.open_embedded(data_dir) as again:
+            assert answer(again.url, "select current_database()") == "trioworker"
+
+
+async def test_version_16_can_be_asked_for(data_dir: Path) -> None:
+    """The older bundled PostgreSQL works the same."""
+    async with embedded.open_embedded(data_dir, postgres_version=16) as server:
+        assert str(answer(server.url, "show server_version")).startswith("16.")
+
+
+async def test_a_cancelled_start_leaves_nothing_running(data_dir: Path) -> None:
+    """Who is cancelled during the first start leaves no server and a usable folder."""
+    for delay_s in (0.1, 0.3, 0.5):
+        with trio.move_on_after(delay_s):
+            async with embedded.open_embedded(data_dir):
+                pass
+        assert postmaster(data_dir) is None
+        assert embedded.status(data_dir).users == ()
+    async with embedded.open_embedded(data_dir) as server:
+        assert answer(server.url, "select 1") == 1
+    assert not list(data_dir.glob("initdb-*"))
+
+
+# ---- sharing ----------------------------------------------------------------------------------
+
+
+def test_processes_that_start_together_share_one_server(data_dir: Path) -> None:
+    """Of three processes that begin in a new folder one makes the server and all use it."""
+    with UserProcess(data_dir) as a, UserProcess(data_dir) as b, UserProcess(data_dir) as c:
+        assert len({a.joined(), b.joined(), c.joined()}) == 1
+        assert embedded.status(data_dir).users == tuple(sorted((a.pid, b.pid, c.pid)))
+        server = postmaster(data_dir)
+        a.leave()
+        b.leave()
+        assert postmaster(data_dir) == server
+        c.leave()
+    assert postmaster(data_dir) is None
+
+
+def test_the_server_outlives_its_killed_starter(data_dir: Path) -> None:
+    """After kill -9 of the starter others go on, newcomers find it, and the last one stops it."""
+    with UserProcess(data_dir) as starter, UserProcess(data_dir) as other:
+        starter.joined()
+        url = other.joined()
+        server = postmaster(data_dir)
+        with psycopg.connect(url) as connection:
+            starter.kill()
+            assert connection.execute("select 1").fetchone() == (1,)
+        with UserProcess(data_dir) as newcomer:
+            newcomer.joined()
+            assert postmaster(data_dir) == server
+            other.leave()
+            assert embedded.status(data_dir).users == (newcomer.pid,)
+            newcomer.leave()
+    assert postmaster(data_dir) is None
+
+
+async def test_a_server_whose_users_were_all_killed_is_adopted(data_dir: Path) -> None:
+    """With nobody left to stop it the server stays up; the next user takes it over and stops it."""
+    with UserProcess(data_dir) as only:
+        only.joined()
+        server = postmaster(data_dir)
+        only.kill()
+    assert embedded.status(data_dir).users == ()
+    async with embedded.open_embedded(data_dir):
+        assert postmaster(data_dir) == server
+    assert postmaster(data_dir) is None
+
+
+def test_ctrl_c_does_not_reach_the_server(data_dir: Path) -> None:
+    """SIGINT to the foreground group ends the process that started the server, not the server."""
+    with UserProcess(data_dir) as starter, UserProcess(data_dir) as other:
+        starter.joined()
+        with psycopg.connect(other.joined()) as connection:
+            starter.interrupt_group()
+            assert connection.execute("select 1").fetchone() == (1,)
+            assert embedded.status(data_dir).users == (other.pid,)
+
+
+async def test_a_kept_server_needs_no_user(data_dir: Path) -> None:
+    """Between `start` and `stop` users come and go and the server stays."""
+    await embedded.start(data_dir)
+    server = postmaster(data_dir)
+    async with embedded.open_embedded(data_dir):
+        pass
+    assert postmaster(data_dir) == server
+    assert (await embedded.stop(data_dir)).kept
+    assert postmaster(data_dir) is None
+    assert not embedded.status(data_dir).kept
+
+
+async def test_stop_does_not_wait_for_users(data_dir: Path) -> None:
+    """`stop` says whom it cut off; they find the server again by the same url."""
+    async with embedded.open_embedded(data_dir) as server:
+        assert (await embedded.stop(data_dir)).users == (os.getpid(),)
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(server.url)
+        await embedded.start(data_dir)
+        assert answer(server.url, "select 1") == 1
+
+
+# ---- after crashes ----------------------------------------------------------------------------
+
+
+async def test_a_killed_server_is_started_again(data_dir: Path) -> None:
+    """kill -9 of the server itself costs the next user nothing but PostgreSQL's recovery."""
+    async with embedded.open_embedded(data_dir):
+        killed = postmaster(data_dir)
+        assert killed
+        os.kill(killed, signal.SIGKILL)
+        async with embedded.open_embedded(data_dir) as server:
+            assert answer(server.url, "select 1") == 1
+            assert postmaster(data_dir) != killed
+
+
+async def test_a_reused_process_id_is_not_taken_for_the_server(data_dir: Path) -> None:
+    """A postmaster.pid from a crash, whose number another process has by now, hinders nobody."""
+    async with embedded.open_embedded(data_dir):
+        said = (data_dir / "postgres" / "postmaster.pid").read_text()
+        owner = (data_dir / "postgres").stat()
+    who = {"user": owner.st_uid, "group": owner.st_gid} if os.geteuid() == 0 else {}
+    with subprocess.Popen(["sleep", "60"], **who) as other:
+        first, rest = said.split("\n", 1)
+        assert first != str(other.pid)
+        (data_dir / "postgres" / "postmaster.pid").write_text(f"{other.pid}\n{rest}")
+        assert postmaster(data_dir) is None
+        async with embedded.open_embedded(data_dir) as server:
+            assert answer(server.url, "select 1") == 1
+        assert other.poll() is None
+        other.kill()
+
+
+async def test_a_half_made_cluster_is_cleared_away(data_dir: Path) -> None:
+    """What a starter leaves that is killed while the cluster is made does not hinder the next."""
+    with UserProcess(data_dir) as starter:
+        while not list(data_dir.glob("initdb-*")):  # noqa: ASYNC110 - nobody says when it is there
+            await trio.sleep(0.005)
+        starter.kill()
+    async with embedded.open_embedded(data_dir) as server:
+        assert answer(server.url, "select 1") == 1
+
+
+async def test_a_server_that_cannot_start_says_why(data_dir: Path) -> None:
+    """The error carries PostgreSQL's own reason and where to read more."""
+    async with embedded.open_embedded(data_dir):
+        pass
+    with (data_dir / "postgres" / "postgresql.conf").open("a") as conf:
+        conf.write("shared_buffers = plenty\n")
+    with pytest.raises(ServerUnavailable, match=r"(?s)errors.*postgres\.log"):
+        async with embedded.open_embedded(data_dir):
+            pass
+    assert embedded.status(data_dir).users == ()
+
+
+# ---- whose server it is -----------------------------------------------------------------------
+
+
+def test_a_plain_user_gets_one_in_its_own_data_folder() -> None:
+    """Without a folder named, a plain user's server lies below its home and belongs to it."""
+    prefix = as_plain_user()
+    home = Path(tempfile.mkdtemp(prefix="tw-"))
+    if prefix:
+        shutil.chown(home, "nobody")
+    try:
+        with UserProcess(prefix=prefix, home=str(home)) as user:
+            answer(user.joined(), "select 1")
+            cluster = next(home.rglob("PG_VERSION")).parent
+            assert cluster.is_relative_to(home)
+            assert cluster.stat().st_uid == home.stat().st_uid
+            user.leave()
+    finally:
+        shutil.rmtree(home)
+
+
+async def test_folders_on_the_way_keep_their_permissions(data_dir: Path) -> None:
+    """The server runs in a folder below closed ones, and they stay closed."""
+    async with embedded.open_embedded(data_dir) as server:
+        assert answer(server.url, "select 1") == 1
+        assert data_dir.parent.stat().st_mode & 0o777 == 0o700
+        assert data_dir.stat().st_mode & 0o777 == 0o700
+
+
+async def test_programs_out_of_reach_are_copied(data_dir: Path) -> None:
+    """When root's server user may not enter the installation it runs a copy; others need none."""
+    user = server_user(data_dir)
+    installed = bundled_programs(18)
+    closed = data_dir.parent / "closed" / "postgres"
+    closed.parent.mkdir(mode=0o700)
+    closed.symlink_to(installed.parent)
+    cache_dir = Path(tempfile.mkdtemp(prefix="tw-"))
+    cache_dir.chmod(0o755)
+    try:
+        programs = await reachable_programs(closed / "bin", user, cache_dir / "cache")
+        await run_program(programs / "postgres", "--version", user=user)
+        assert programs.is_relative_to(cache_dir) == (os.geteuid() == 0)
+        assert await reachable_programs(closed / "bin", user, cache_dir / "cache") == programs
+    finally:
+        shutil.rmtree(cache_dir)

@@ -69,6 +69,7 @@ class JobFunction(Generic[P, R]):
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function itself: no queue, no worker."""
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -118,7 +119,6 @@ class App:
     def job(
         self,
         function: Callable[..., Any] | None = None,
-        /,
         *,
         name: str | None = None,
         flavour: Flavour | None = None,

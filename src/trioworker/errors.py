@@ -85,7 +85,7 @@ class LeaseLost(TrioworkerError):
     """This worker's lease was taken away; what it holds belongs to others now."""
 
 
-class Verdict(TrioworkerError):  # noqa: N818 - not an error: a job's word on itself
+class Verdict(TrioworkerError):
     """Base of what a job raises to end otherwise than by returning; never raised itself."""
 
 

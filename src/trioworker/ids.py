@@ -41,9 +41,7 @@ class IdMaker:
             self._last = max(self._now_ms() << _RAND_A_BITS, self._last + 1)
             millis, count = divmod(self._last, 1 << _RAND_A_BITS)
         low = self._random_bits() & _RAND_B_MASK
-        return UUID(
-            int=(millis << _MILLIS_SHIFT) | _VERSION | (count << 64) | _VARIANT | low
-        )
+        return UUID(int=(millis << _MILLIS_SHIFT) | _VERSION | (count << 64) | _VARIANT | low)
 
 
 new_id = IdMaker()

@@ -90,7 +90,8 @@ class BatchChannel(Generic[T]):
 
     def take_while(self, wanted: Callable[[T], bool], limit: int) -> list[T]:
         """The oldest items up to `limit` for which `wanted` holds without a break."""
-        items, taken = self._items, []
+        items = self._items
+        taken: list[T] = []
         while items and len(taken) < limit and wanted(items[0]):
             taken.append(items.popleft())
         self._wake_senders()

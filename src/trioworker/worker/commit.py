@@ -8,6 +8,7 @@ found to belong to another worker.
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -30,6 +31,9 @@ from trioworker.worker.channel import BatchChannel
 from trioworker.worker.config import Ports, WorkerConfig
 from trioworker.worker.holdings import Holdings
 
+REFUSALS_MAX: Final = 2
+"""An outcome is replaced by a failure with all that could be kept, then by a bare one."""
+
 
 class _Group(msgspec.Struct):
     """Outcomes that share a transaction, and what happened to them so far.
@@ -48,6 +52,7 @@ class Commit:
 
     def __init__(
         self,
+        *,
         config: WorkerConfig,
         worker: UUID,
         store: Store,
@@ -146,16 +151,16 @@ class Commit:
     def _refuse(self, group: _Group, error: StoreError) -> None:
         """Put a failure in the place of what the database will not take; twice at the most."""
         (executed,) = group.batch
-        if group.refusals == 2:  # noqa: PLR2004 - with what could be kept, then bare
-            self.abandoned.append(executed.job.id)
+        job, message = executed.job.id, str(error)
+        if group.refusals == REFUSALS_MAX:
+            self.abandoned.append(job)
             self._settle(group)
-            event = OutcomeAbandoned
-        else:
-            group.batch = [refused(executed, str(error), bare=group.refusals == 1)]
-            group.refusals += 1
-            group.tries = 0
-            event = OutcomeRefused
-        self._emit(event(worker=self._worker, job=executed.job.id, message=str(error)))
+            self._emit(OutcomeAbandoned(worker=self._worker, job=job, message=message))
+            return
+        group.batch = [refused(executed, message, bare=group.refusals > 0)]
+        group.refusals += 1
+        group.tries = 0
+        self._emit(OutcomeRefused(worker=self._worker, job=job, message=message))
 
     def _settle(self, group: _Group) -> None:
         self._pending.popleft()

@@ -39,6 +39,7 @@ class Execute:
 
     def __init__(
         self,
+        *,
         config: WorkerConfig,
         worker: UUID,
         runners: Mapping[str, Runner],
@@ -218,9 +219,7 @@ class Execute:
 
     def _report_end(self, executed: Executed) -> None:
         job, outcome = executed.job, type(executed.outcome).__name__
-        self._emit(
-            JobEnded(worker=self._worker, job=job.id, attempt=job.attempt, outcome=outcome)
-        )
+        self._emit(JobEnded(worker=self._worker, job=job.id, attempt=job.attempt, outcome=outcome))
 
 
 class _Attempt:

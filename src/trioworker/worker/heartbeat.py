@@ -31,6 +31,7 @@ class HeartbeatTask:
 
     def __init__(
         self,
+        *,
         config: WorkerConfig,
         worker: UUID,
         store: Store,
@@ -67,9 +68,7 @@ class HeartbeatTask:
 
     async def _beat(self) -> bool:
         sent_s = trio.current_time()
-        counters = Counters(
-            self._commit.done, self._commit.failed, self._execute.load().running
-        )
+        counters = Counters(self._commit.done, self._commit.failed, self._execute.load().running)
         try:
             with trio.fail_after(self._config.lease_s / 3):
                 beat = await self._store.heartbeat(self._worker, counters)

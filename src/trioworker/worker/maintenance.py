@@ -55,6 +55,4 @@ class Maintenance:
             )
             if not reaped.ready and not reaped.failed:
                 return
-            self._emit(
-                JobsReaped(worker=self._worker, ready=reaped.ready, failed=reaped.failed)
-            )
+            self._emit(JobsReaped(worker=self._worker, ready=reaped.ready, failed=reaped.failed))

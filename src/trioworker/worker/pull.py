@@ -39,6 +39,7 @@ class Pull:
 
     def __init__(
         self,
+        *,
         config: WorkerConfig,
         worker: UUID,
         store: Store,

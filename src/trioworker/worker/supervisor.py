@@ -58,6 +58,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 async def work(
+    *,
     store: Store,
     runners: Mapping[str, Runner],
     config: WorkerConfig,
@@ -71,7 +72,7 @@ async def work(
     """
     first = True
     while True:
-        life = _Life(store, runners, config, ports, stop, emit)
+        life = _Life(store=store, runners=runners, config=config, ports=ports, stop=stop, emit=emit)
         try:
             return await life.run(patient=not first)
         except* LeaseLost:
@@ -84,6 +85,7 @@ class _Life:
 
     def __init__(
         self,
+        *,
         store: Store,
         runners: Mapping[str, Runner],
         config: WorkerConfig,
@@ -100,11 +102,41 @@ class _Life:
         self._holdings = Holdings()
         jobs: BatchChannel[Job] = BatchChannel(config.sizes.pull)
         outcomes: BatchChannel[Executed] = BatchChannel(config.sizes.commit)
-        self._execute = Execute(config, worker, runners, jobs, outcomes, emit)
-        self._pull = Pull(config, worker, store, self._execute, jobs, self._holdings, ports, emit)
-        self._commit = Commit(config, worker, store, outcomes, self._holdings, ports, emit)
+        self._execute = Execute(
+            config=config,
+            worker=worker,
+            runners=runners,
+            jobs=jobs,
+            outcomes=outcomes,
+            emit=emit,
+        )
+        self._pull = Pull(
+            config=config,
+            worker=worker,
+            store=store,
+            execute=self._execute,
+            jobs=jobs,
+            holdings=self._holdings,
+            ports=ports,
+            emit=emit,
+        )
+        self._commit = Commit(
+            config=config,
+            worker=worker,
+            store=store,
+            outcomes=outcomes,
+            holdings=self._holdings,
+            ports=ports,
+            emit=emit,
+        )
         self._heartbeat = HeartbeatTask(
-            config, worker, store, self._pull, self._execute, self._commit, emit
+            config=config,
+            worker=worker,
+            store=store,
+            pull=self._pull,
+            execute=self._execute,
+            commit=self._commit,
+            emit=emit,
         )
         self._maintenance = Maintenance(config, worker, store, ports, emit)
         self._pipeline = trio.CancelScope()

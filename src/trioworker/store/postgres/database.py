@@ -13,8 +13,8 @@ Rules of this file:
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Final, NoReturn, Protocol, TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import anyio
 import asyncpg
@@ -25,18 +25,22 @@ import trio_asyncio
 from trioworker.errors import ConnectionLost, Refused, StatementTimeout, StoreError
 from trioworker.events import Emit, StatementRun
 from trioworker.store.postgres.sqlstates import error_class
-from trioworker.store.postgres.statements import DEFAULT_SCHEMA, load_statements
+from trioworker.store.postgres.statements import DEFAULT_SCHEMA, Statement, load_statements
 
 T = TypeVar("T")
-Row = Sequence[Any]
+Row: TypeAlias = Sequence[Any]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 CONNECT_TIMEOUT_S: Final = 10.0
 LISTEN_PING_S: Final = 30.0
 
 
 class Lane(msgspec.Struct, frozen=True):
-    """A few connections that are alike. `durable` False lets COMMIT return before the WAL is on
-    disk: right for a pull (a lost claim is pulled again), never for a result."""
+    """A few connections that are alike.
+
+    `durable` False lets COMMIT return before the WAL is on disk: right for a pull (a lost claim
+    is pulled again), never for a result.
+    """
 
     name: str
     size: int = 1
@@ -58,9 +62,7 @@ class Transaction(Protocol):
 class Database(Protocol):
     """The seam that the simulator replaces."""
 
-    async def run(
-        self, lane: str, name: str, *arguments: object, jobs: int = 0
-    ) -> Sequence[Row]:
+    async def run(self, lane: str, name: str, *arguments: object, jobs: int = 0) -> Sequence[Row]:
         """Run one statement as its own transaction. Raises `StoreError`."""
         ...
 
@@ -91,11 +93,9 @@ class PostgresDatabase:
         self._timeout_s = command_timeout_s
         self._emit = emit
         self._lanes = {lane.name: _OpenLane(lane) for lane in lanes}
-        self._loop: Any = None
+        self._loop: trio_asyncio.TrioEventLoop | None = None
 
-    async def run(
-        self, lane: str, name: str, *arguments: object, jobs: int = 0
-    ) -> Sequence[Row]:
+    async def run(self, lane: str, name: str, *arguments: object, jobs: int = 0) -> Sequence[Row]:
         """See `Database.run`."""
         return await self.transact(lane, lambda tx: tx.run(name, *arguments, jobs=jobs), one=True)
 
@@ -148,14 +148,14 @@ class PostgresDatabase:
         lane.put_back(connection)
         return result
 
-    async def _connection(self, lane: "_OpenLane") -> Any:
+    async def _connection(self, lane: "_OpenLane") -> Connection:
         while lane.idle:
             connection = lane.idle.pop()
             if not connection.is_closed():
                 return connection
         return await self._connect(lane.lane.name, durable=lane.lane.durable)
 
-    async def _connect(self, name: str, *, durable: bool) -> Any:
+    async def _connect(self, name: str, *, durable: bool) -> Connection:
         with _translated(connecting=True):
             return await asyncpg.connect(
                 self._url,
@@ -171,22 +171,21 @@ class PostgresDatabase:
                 },
             )
 
-    async def _listen(
-        self, channels: Sequence[str], heard: Callable[[str, str], None]
-    ) -> None:
+    async def _listen(self, channels: Sequence[str], heard: Callable[[str, str], None]) -> None:
         connection = await self._connect("listen", durable=True)
-        lost = asyncio.get_running_loop().create_future()
+        lost = asyncio.Event()
         try:
             with _translated():
-                connection.add_termination_listener(lambda _: lost.done() or lost.set_result(None))
+                connection.add_termination_listener(lambda _: lost.set())
                 for channel in channels:
                     await connection.add_listener(
                         channel, lambda _c, _pid, channel, payload: heard(channel, payload)
                     )
                 heard("", "")
-                while not lost.done():
-                    await asyncio.wait([lost], timeout=LISTEN_PING_S)
-                    if not lost.done():
+                while not lost.is_set():
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(lost.wait(), LISTEN_PING_S)
+                    if not lost.is_set():
                         await connection.execute("")
             raise ConnectionLost("the connection that listens was lost")
         finally:
@@ -199,9 +198,9 @@ class _OpenLane:
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
         self.slots = anyio.Semaphore(lane.size)
-        self.idle: list[Any] = []
+        self.idle: list[Connection] = []
 
-    def put_back(self, connection: Any) -> None:
+    def put_back(self, connection: Connection) -> None:
         if connection.is_closed():
             return
         self.idle.append(connection)
@@ -210,16 +209,18 @@ class _OpenLane:
 class _Transaction:
     """The far side of a transaction: runs statements on one connection."""
 
-    def __init__(self, connection: Any, statements: Mapping[str, Any], lane: str, emit: Emit):
+    def __init__(
+        self, connection: Connection, statements: Mapping[str, Statement], lane: str, emit: Emit
+    ) -> None:
         self._connection = connection
         self._statements = statements
         self._lane = lane
         self._emit = emit
 
     async def run(self, name: str, *arguments: object, jobs: int = 0) -> Sequence[Row]:
-        rows: Sequence[Row] = await self._connection.fetch(self._statements[name].sql, *arguments)
+        rows = await self._connection.fetch(self._statements[name].sql, *arguments)
         self._emit(StatementRun(name=name, lane=self._lane, jobs=jobs, rows=len(rows)))
-        return rows
+        return cast("Sequence[Row]", rows)
 
     async def script(self, sql: str) -> None:
         await self._connection.execute(sql)

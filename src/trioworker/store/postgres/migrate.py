@@ -33,9 +33,12 @@ def load_migrations(schema: str = DEFAULT_SCHEMA) -> Sequence[Migration]:
     """All migrations in order. Their numbers have no gaps."""
     folder = resources.files("trioworker.store.postgres") / "migrations"
     found = sorted(
-        Migration(int(match[1]), match[2], in_schema(file.read_text("utf-8"), schema))
-        for file in folder.iterdir()
-        if (match := _FILE_NAME.fullmatch(file.name))
+        (
+            Migration(int(match[1]), match[2], in_schema(file.read_text("utf-8"), schema))
+            for file in folder.iterdir()
+            if (match := _FILE_NAME.fullmatch(file.name))
+        ),
+        key=lambda migration: migration.number,
     )
     assert [m.number for m in found] == list(range(1, len(found) + 1))
     return found
@@ -56,11 +59,8 @@ async def pending_migrations(database: PostgresDatabase, schema: str) -> Sequenc
 async def migrate(database: PostgresDatabase, schema: str) -> Sequence[Migration]:
     """Bring the schema up to date; returns what was applied, possibly nothing."""
     await database.transact(ADMIN, lambda tx: tx.script(_bootstrap(schema)))
-    applied = []
-    for migration in await pending_migrations(database, schema):
-        if await _apply(database, migration):
-            applied.append(migration)
-    return applied
+    pending = await pending_migrations(database, schema)
+    return [migration for migration in pending if await _apply(database, migration)]
 
 
 async def check_schema(database: PostgresDatabase, schema: str) -> None:

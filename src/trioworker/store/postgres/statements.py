@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast
 
 import msgspec
 
@@ -19,7 +19,10 @@ Rows = Literal["one", "many", "none"]
 DEFAULT_SCHEMA: Final = "trioworker"
 
 _HEADER: Final = re.compile(
-    r"-- name: (?P<name>\w+)\n-- rows: (?P<rows>\w+)\n-- does: (?P<does>.+)\n-- locks: (?P<locks>.+)\n"
+    r"-- name: (?P<name>\w+)\n"
+    r"-- rows: (?P<rows>one|many|none)\n"
+    r"-- does: (?P<does>.+)\n"
+    r"-- locks: (?P<locks>.+)\n"
 )
 _SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
@@ -66,7 +69,7 @@ def load_statements(schema: str = DEFAULT_SCHEMA) -> Mapping[str, Statement]:
 def _parse(file_name: str, text: str, schema: str) -> Statement:
     header = _HEADER.match(text)
     assert header, f"{file_name}: the header does not have its four lines"
-    name, rows = header["name"], header["rows"]
+    name = header["name"]
     assert f"{name}.sql" == file_name, f"{file_name}: holds a statement named {name}"
-    assert rows in get_args(Rows), f"{file_name}: rows is {rows}"
-    return Statement(name, rows, header["does"], header["locks"], in_schema(text, schema))  # type: ignore[arg-type]
+    rows = cast("Rows", header["rows"])
+    return Statement(name, rows, header["does"], header["locks"], in_schema(text, schema))

@@ -6,7 +6,7 @@ connections, retries or clocks. The simulator runs it as it is over a modelled d
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -196,7 +196,7 @@ async def _stored_before(
     return {row[0] for row in rows}
 
 
-def _job(row: Any, claim: UUID) -> Job:
+def _job(row: Row, claim: UUID) -> Job:
     id_, attempt, reaped, scheduled_for, tag, priority, kind, path, args, raw_options, awaited = row
     options, defect = NO_OPTIONS, None
     if raw_options is not None:

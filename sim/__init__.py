@@ -1,0 +1,1 @@
+"""The simulator: the real worker against a modelled database, under virtual time and faults."""

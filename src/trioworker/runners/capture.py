@@ -8,9 +8,9 @@ import logging
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, TextIO, cast
+from typing import Final, TextIO
 
 from trioworker.runners.joblog import JobLog
 
@@ -70,7 +70,7 @@ class RoutedStream:
         for line in lines:
             self.write(line)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._original, name)
 
 
@@ -93,32 +93,62 @@ class CaptureHandler(logging.Handler):
             _as_if_unconfigured(record)
 
 
+class _Routing:
+    """What is replaced in this process while at least one runner is open."""
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._undo = ExitStack()
+
+    def enter(self) -> None:
+        self._users += 1
+        if self._users == 1:
+            self._route_stream("stdout")
+            self._route_stream("stderr")
+            self._route_logging()
+
+    def leave(self) -> None:
+        self._users -= 1
+        if self._users == 0:
+            self._undo.close()
+
+    def _route_stream(self, name: str) -> None:
+        original = getattr(sys, name)
+        routed = RoutedStream(original)
+        setattr(sys, name, routed)
+
+        def restore() -> None:
+            # Somebody else may have replaced the stream since; theirs is not ours to undo.
+            if getattr(sys, name) is routed:
+                setattr(sys, name, original)
+
+        self._undo.callback(restore)
+
+    def _route_logging(self) -> None:
+        root = logging.root
+        if not root.handlers and root.level == logging.WARNING:
+            self._undo.callback(root.setLevel, root.level)
+            root.setLevel(logging.INFO)
+        handler = CaptureHandler()
+        self._undo.callback(root.removeHandler, handler)
+        root.addHandler(handler)
+
+
+_routing: Final = _Routing()
+
+
 @contextmanager
 def capturing() -> Iterator[None]:
-    """Route `print` and `logging` by job inside this context.
+    """Route `print` and `logging` by job inside this context; it may be entered several times.
 
     Logging that nobody has configured counts as set to INFO meanwhile, so that a job's first
     `logger.info` is not lost.
     """
-    stdout, stderr = RoutedStream(sys.stdout), RoutedStream(sys.stderr)
-    handler, level = CaptureHandler(), logging.root.level
-    unconfigured = not logging.root.handlers and level == logging.WARNING
-    originals = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = cast("TextIO", stdout), cast("TextIO", stderr)
-    logging.root.addHandler(handler)
-    if unconfigured:
-        logging.root.setLevel(logging.INFO)
+    _routing.enter()
     try:
         yield
     finally:
-        if unconfigured:
-            logging.root.setLevel(level)
-        logging.root.removeHandler(handler)
-        # Somebody else may have replaced the streams since; theirs are not ours to undo.
-        if sys.stdout is stdout:
-            sys.stdout = originals[0]
-        if sys.stderr is stderr:
-            sys.stderr = originals[1]
+        _routing.leave()
 
 
 def _as_if_unconfigured(record: logging.LogRecord) -> None:

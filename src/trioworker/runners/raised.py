@@ -4,7 +4,6 @@ Rule of this file: it runs inside a worker and inside the processes of CPU-bound
 neither Trio nor asyncio. Whoever calls it has let cancellations pass already.
 """
 
-import math
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -119,11 +118,7 @@ def _message(error: BaseException) -> str:
 
 
 def _is_delay(delay_s: object) -> bool:
-    return (
-        isinstance(delay_s, int | float)
-        and not math.isnan(delay_s)
-        and 0 <= delay_s <= DELAY_S_MAX
-    )
+    return isinstance(delay_s, int | float) and 0 <= delay_s <= DELAY_S_MAX
 
 
 def _bad_delay(verdict: BaseException, delay_s: object) -> Failed:

@@ -28,6 +28,7 @@ from trioworker.runners.raised import failed
 
 LINE_BYTES_MAX: Final = 256 * 1024 * 1024
 
+_ABSENT: Final = msgspec.Raw()
 _ID_AT_START: Final = re.compile(rb'\{"id":(\d+)[,}]')
 
 
@@ -43,7 +44,7 @@ class Reply(msgspec.Struct):
     refused: JobError | None = None
     log: str | None = None
     dropped: bool = False
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = _ABSENT
     error: JobError | None = None
     snooze_s: float | None = None
     retry_s: float | None = None
@@ -97,8 +98,8 @@ def id_of(line: bytes) -> int:
 
 def outcome_of(reply: Reply) -> Outcome | None:
     """What a reply says about its job's end; None when it does not end it."""
-    if reply.result is not None:
-        return Succeeded(bytes(reply.result))
+    if result := bytes(reply.result):
+        return Succeeded(result)
     if reply.error is not None:
         error = failed(reply.error.name, reply.error.message, reply.error.traceback)
         return error if reply.retry_s is None else Retried(error.error, reply.retry_s)

@@ -30,23 +30,25 @@ class Maintenance:
         self._store = store
         self._ports = ports
         self._emit = emit
+        self._sweeps = 0
 
     async def run(self) -> None:
-        """Sweep until cancelled; a sweep that fails is reported and comes again in its turn."""
-        sweeps = 0
+        """Sweep until cancelled, at jittered intervals."""
         while True:
-            try:
-                await self._reap_all()
-                if sweeps % TIDY_EVERY_SWEEPS == 0:
-                    await self._store.tidy()
-            except StoreError as error:
-                self._emit(
-                    MaintenanceFailed(
-                        worker=self._worker, failure=classify(error), message=str(error)
-                    )
-                )
-            sweeps += 1
             await trio.sleep(self._config.sweep_s * self._ports.rng.uniform(0.8, 1.2))
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """One sweep; one that fails is reported and comes again in its turn."""
+        try:
+            await self._reap_all()
+            if self._sweeps % TIDY_EVERY_SWEEPS == 0:
+                await self._store.tidy()
+        except StoreError as error:
+            self._emit(
+                MaintenanceFailed(worker=self._worker, failure=classify(error), message=str(error))
+            )
+        self._sweeps += 1
 
     async def _reap_all(self) -> None:
         while True:

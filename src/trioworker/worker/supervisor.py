@@ -157,6 +157,8 @@ class _Life:
             nursery.start_soon(self._maintenance.run)
             nursery.start_soon(self._listen)
             nursery.start_soon(self._stop_when_asked)
+            # What dead workers left behind belongs to the queue that a drain empties.
+            await self._maintenance.sweep()
             await self._run_pipeline()
             await self._retire()
             nursery.cancel_scope.cancel()

@@ -1,0 +1,99 @@
+"""A worker in a process of its own, for tests that kill, pause or signal it.
+
+    python -m tests.worker.program URL JOB_SECONDS LEASE_SECONDS
+
+Each execution leaves a row in the table `executed`. Prints a line per incarnation; exits with 3
+when outcomes could not be stored.
+"""
+
+import os
+import random
+import signal
+import sys
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import psycopg
+import trio
+
+from trioworker.events import Event, LeaseTaken, WorkerStarted
+from trioworker.ids import new_id
+from trioworker.model.batching import Mode, sizes_for
+from trioworker.model.job import Job
+from trioworker.model.outcome import Outcome, Succeeded
+from trioworker.runners.joblog import JobLog
+from trioworker.store.postgres.database import open_database
+from trioworker.store.postgres.store import WORKER_LANES, PostgresStore
+from trioworker.worker.config import Ports, WorkerConfig
+from trioworker.worker.supervisor import Stop, work
+
+
+class Recorder:
+    """Runs jobs by sleeping; writes each execution down, past the code under test."""
+
+    run_now = None
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self._connection = psycopg.connect(url, autocommit=True)
+        self._seconds = seconds
+
+    @asynccontextmanager
+    async def open(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - not called here
+        yield
+
+    async def run(self, job: Job, log: JobLog) -> Outcome:
+        del log
+        await trio.sleep(self._seconds)
+        self._record(job.id)
+        return Succeeded(str(os.getpid()).encode())
+
+    def _record(self, job: UUID) -> None:
+        self._connection.execute("insert into executed values (%s, %s)", (job, os.getpid()))
+
+
+def tell(event: Event) -> None:
+    """Say what the test waits for."""
+    if isinstance(event, WorkerStarted):
+        print("started", event.worker, flush=True)
+    elif isinstance(event, LeaseTaken):
+        print("lost", event.worker, event.dropped, flush=True)
+
+
+async def main(url: str, job_s: float, lease_s: float) -> int:
+    """Work until SIGTERM."""
+    stop = Stop()
+    config = WorkerConfig(
+        name="program",
+        host="here",
+        pid=os.getpid(),
+        mode=Mode.AGENT_BATCH,
+        tags=["default"],
+        sizes=sizes_for(Mode.AGENT_BATCH, pull=100, commit=100),
+        concurrency=100,
+        heartbeat_s=lease_s / 6,
+        lease_s=lease_s,
+        sweep_s=lease_s / 4,
+    )
+    async with open_database(url, WORKER_LANES, emit=lambda _event: None) as database:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_on_signal, stop)
+            report = await work(
+                store=PostgresStore(database, now_s=trio.current_time),
+                runners={"function": Recorder(url, job_s)},
+                config=config,
+                ports=Ports(new_id, random.Random()),
+                stop=stop,
+                emit=tell,
+            )
+            nursery.cancel_scope.cancel()
+    return 3 if report.unsaved else 0
+
+
+async def _stop_on_signal(stop: Stop) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            stop.ask()
+
+
+if __name__ == "__main__":
+    sys.exit(trio.run(main, sys.argv[1], float(sys.argv[2]), float(sys.argv[3])))

@@ -1,0 +1,195 @@
+"""Leases under real kills, pauses and outages: no job lost, none stored twice."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psutil
+import pytest
+import trio
+
+from tests.database_fixtures import private_server
+from tests.worker.harness import CountingRunner, Rig, open_rig, until
+from trioworker.events import JobsReaped, LeaseDoubtful
+from trioworker.model.job import Job
+from trioworker.model.outcome import Outcome, Succeeded
+from trioworker.worker.supervisor import Stop
+
+LEASE_S = 2.0
+
+
+@pytest.fixture
+async def rig(empty_database_url: str) -> AsyncIterator[Rig]:
+    """A database of its own for each test, with a table that remembers executions."""
+    async with open_rig(empty_database_url) as made:
+        made.do("create table executed (id uuid, pid integer)")
+        yield made
+
+
+@asynccontextmanager
+async def program(rig: Rig, job_s: float) -> AsyncIterator[trio.Process]:
+    """A worker process that sleeps `job_s` seconds per job."""
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-m", "tests.worker.program", rig.url, str(job_s), str(LEASE_S)],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+
+
+async def read_until(process: trio.Process, word: str) -> str:
+    """What the process prints, up to `word`."""
+    said = ""
+    with trio.fail_after(30):
+        while word not in said:
+            assert process.stdout is not None
+            said += (await process.stdout.receive_some()).decode()
+    return said
+
+
+async def test_jobs_of_a_killed_worker_are_finished_by_another(rig: Rig) -> None:
+    """kill -9 with 100 claimed jobs: another worker has them within lease and sweep."""
+    ids = await rig.enqueue(100)
+    async with program(rig, job_s=3600) as victim:
+        await until(lambda: rig.counts()["claimed"] == 100)
+        victim.send_signal(signal.SIGKILL)
+        await victim.wait()
+        killed_at = time.monotonic()
+        stop = Stop()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: rig.work(stop=stop, sweep_s=LEASE_S / 4))
+            await until(lambda: rig.counts()["completed"] == 100)
+            stop.ask()
+    assert time.monotonic() - killed_at < LEASE_S * 2 + 5
+    assert rig.runner.executions == dict.fromkeys(ids, 1)
+    assert rig.query("select distinct attempt, reaped from trioworker.job_completed") == [(2, 1)]
+
+
+async def test_a_paused_worker_stores_nothing_after_its_lease(rig: Rig) -> None:
+    """SIGSTOP past the lease, SIGCONT: its late results are dropped; it comes back as another."""
+    await rig.enqueue(100)
+    async with program(rig, job_s=1.0) as sleeper:
+        await read_until(sleeper, "started")
+        await until(lambda: rig.counts()["claimed"] == 100)
+        sleeper.send_signal(signal.SIGSTOP)
+        stop = Stop()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: rig.work(stop=stop, sweep_s=LEASE_S / 4))
+            await until(lambda: rig.counts()["completed"] == 100)
+            sleeper.send_signal(signal.SIGCONT)
+            said = await read_until(sleeper, "started")
+            stop.ask()
+        assert "lost" in said
+        results = rig.query("select distinct result::text from trioworker.job_completed")
+        assert results == [('"done"',)]
+        assert len(rig.query("select 1 from trioworker.worker where lost_at is null")) == 2
+        await rig.enqueue(10)
+        await until(lambda: rig.counts()["completed"] == 110)
+        sleeper.terminate()
+        assert await sleeper.wait() == 0
+
+
+async def test_a_job_that_kills_its_workers_is_given_up(rig: Rig) -> None:
+    """After too many lost workers a job ends as a failure that says so."""
+    await rig.enqueue(1)
+    rig.do("update trioworker.ready set reaped = 3, attempt = 4")
+    async with program(rig, job_s=3600) as victim:
+        await until(lambda: rig.counts()["claimed"] == 1)
+        victim.kill()
+        await victim.wait()
+        stop = Stop()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: rig.work(stop=stop, sweep_s=0.2))
+            await until(lambda: rig.said(JobsReaped))
+            stop.ask()
+    assert rig.statuses() == {"failure": 1}
+    assert rig.errors()[0]["name"] == "WorkerLost"
+
+
+async def test_sigterm_under_load_leaves_nothing_claimed(rig: Rig) -> None:
+    """SIGTERM while jobs run and wait: exit 0, everything stored or given back."""
+    await rig.enqueue(2000)
+    async with program(rig, job_s=0.2) as process:
+        await until(lambda: rig.counts()["completed"] > 100)
+        process.terminate()
+        assert await process.wait() == 0
+    counts = rig.counts()
+    assert counts["claimed"] == 0
+    assert counts["ready"] + counts["completed"] == 2000
+    assert counts["ready"] > 0
+    assert rig.query("select max(attempt) from trioworker.ready") == [(1,)]
+    executions = rig.query("select count(*), count(distinct id) from executed")[0]
+    assert executions == (counts["completed"], counts["completed"])
+
+
+async def test_what_runs_past_the_grace_is_interrupted(rig: Rig) -> None:
+    """A stop waits for running jobs no longer than the grace, and charges them no attempt."""
+
+    async def body(_job: Job) -> Outcome:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    await rig.enqueue(5)
+    stop = Stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            lambda: rig.work(stop=stop, runner=CountingRunner(body), grace_s=0.2)
+        )
+        await until(lambda: rig.counts()["claimed"] == 5)
+        stop.ask()
+    assert rig.counts() == {"ready": 5, "waiting": 0, "claimed": 0, "completed": 0}
+    assert rig.query("select distinct attempt from trioworker.ready") == [(1,)]
+
+
+async def test_a_second_signal_stops_at_once(rig: Rig) -> None:
+    """Asked twice, a worker ends without waiting; what it held is reaped by others."""
+
+    async def body(_job: Job) -> Outcome:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    await rig.enqueue(5)
+    stop = Stop()
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: rig.work(stop=stop, runner=CountingRunner(body)))
+            await until(lambda: rig.counts()["claimed"] == 5)
+            stop.ask()
+            stop.ask()
+    await rig.work()
+    assert rig.counts()["completed"] == 5
+
+
+async def test_the_server_is_away_for_twenty_seconds() -> None:
+    """PostgreSQL stopped under load and started again: none lost, none twice, memory flat."""
+    async with private_server() as server, open_rig(server.url) as rig:
+        ids = await rig.enqueue(20_000)
+
+        async def body(_job: Job) -> Outcome:
+            await trio.sleep(0.01)
+            return Succeeded(b'"fine"')
+
+        runner = CountingRunner(body)
+        stop = Stop()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: rig.work(stop=stop, runner=runner))
+            await until(lambda: rig.counts()["completed"] > 500)
+            await server.stop(signal.SIGINT)
+            executed = runner.executions.total()
+            memory = psutil.Process().memory_info().rss
+            await trio.sleep(20)
+            assert psutil.Process().memory_info().rss - memory < 16 * 1024 * 1024
+            assert runner.executions.total() - executed <= 100 + 100 + 100
+            await server.start()
+            await until(lambda: rig.counts()["completed"] == 20_000, within_s=60)
+            stop.ask()
+        assert runner.executions == dict.fromkeys(ids, 1)
+        assert rig.statuses() == {"success": 20_000}
+        assert rig.said(LeaseDoubtful) == []

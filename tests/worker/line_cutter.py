@@ -64,8 +64,6 @@ async def line_cutter(url: str, folder: Path) -> AsyncIterator[tuple[str, LineCu
     await listener.bind(str(folder / ".s.PGSQL.5432"))
     listener.listen(16)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(
-            trio.serve_listeners, cutter.serve, [trio.SocketListener(listener)]
-        )
+        nursery.start_soon(trio.serve_listeners, cutter.serve, [trio.SocketListener(listener)])
         yield url.replace(directory, str(folder)), cutter
         nursery.cancel_scope.cancel()

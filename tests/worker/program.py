@@ -10,13 +10,14 @@ import os
 import random
 import signal
 import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 import psycopg
 import trio
 
-from trioworker.events import Event, LeaseTaken, WorkerStarted
+from trioworker.events import Event, LeaseTaken, WorkerStarted, discard
 from trioworker.ids import new_id
 from trioworker.model.batching import Mode, sizes_for
 from trioworker.model.job import Job
@@ -38,10 +39,12 @@ class Recorder:
         self._seconds = seconds
 
     @asynccontextmanager
-    async def open(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - not called here
+    async def open(self) -> AsyncIterator[None]:
+        """Nothing lives between the jobs."""
         yield
 
     async def run(self, job: Job, log: JobLog) -> Outcome:
+        """Sleep, and say so in the database."""
         del log
         await trio.sleep(self._seconds)
         self._record(job.id)
@@ -54,9 +57,10 @@ class Recorder:
 def tell(event: Event) -> None:
     """Say what the test waits for."""
     if isinstance(event, WorkerStarted):
-        print("started", event.worker, flush=True)
+        sys.stdout.write(f"started {event.worker}\n")
     elif isinstance(event, LeaseTaken):
-        print("lost", event.worker, event.dropped, flush=True)
+        sys.stdout.write(f"lost {event.worker} {event.dropped}\n")
+    sys.stdout.flush()
 
 
 async def main(url: str, job_s: float, lease_s: float) -> int:
@@ -74,18 +78,20 @@ async def main(url: str, job_s: float, lease_s: float) -> int:
         lease_s=lease_s,
         sweep_s=lease_s / 4,
     )
-    async with open_database(url, WORKER_LANES, emit=lambda _event: None) as database:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_on_signal, stop)
-            report = await work(
-                store=PostgresStore(database, now_s=trio.current_time),
-                runners={"function": Recorder(url, job_s)},
-                config=config,
-                ports=Ports(new_id, random.Random()),
-                stop=stop,
-                emit=tell,
-            )
-            nursery.cancel_scope.cancel()
+    async with (
+        open_database(url, WORKER_LANES, emit=discard) as database,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(_stop_on_signal, stop)
+        report = await work(
+            store=PostgresStore(database, now_s=trio.current_time),
+            runners={"function": Recorder(url, job_s)},
+            config=config,
+            ports=Ports(new_id, random.Random()),
+            stop=stop,
+            emit=tell,
+        )
+        nursery.cancel_scope.cancel()
     return 3 if report.unsaved else 0
 
 

@@ -1,4 +1,4 @@
-"""What happens when a batch commit fails: on a real PostgreSQL, with real refusals and dead lines."""
+"""What happens when a batch commit fails: real refusals and dead lines on a real PostgreSQL."""
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -44,7 +44,14 @@ async def poisonous(job: Job) -> Outcome:
 @pytest.mark.parametrize("fallback", list(Fallback))
 async def test_three_refused_results_cost_97_others_nothing(rig: Rig, fallback: Fallback) -> None:
     """97 results stored as they are, 3 as failures that name the reason, each executed once."""
-    for path, count in (("ok", 40), ("nul", 1), ("ok", 20), ("number", 1), ("surrogate", 1), ("ok", 37)):
+    for path, count in (
+        ("ok", 40),
+        ("nul", 1),
+        ("ok", 20),
+        ("number", 1),
+        ("surrogate", 1),
+        ("ok", 37),
+    ):
         await rig.enqueue(count, path=path)
     runner = CountingRunner(poisonous)
     await rig.work(runner=runner, fallback=fallback)

@@ -55,7 +55,7 @@ async def read_until(process: trio.Process, word: str) -> str:
 
 
 async def test_jobs_of_a_killed_worker_are_finished_by_another(rig: Rig) -> None:
-    """kill -9 with 100 claimed jobs: another worker has them within lease and sweep."""
+    """Kill -9 with 100 claimed jobs: another worker has them within lease and sweep."""
     ids = await rig.enqueue(100)
     async with program(rig, job_s=3600) as victim:
         await until(lambda: rig.counts()["claimed"] == 100)
@@ -139,9 +139,7 @@ async def test_what_runs_past_the_grace_is_interrupted(rig: Rig) -> None:
     await rig.enqueue(5)
     stop = Stop()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(
-            lambda: rig.work(stop=stop, runner=CountingRunner(body), grace_s=0.2)
-        )
+        nursery.start_soon(lambda: rig.work(stop=stop, runner=CountingRunner(body), grace_s=0.2))
         await until(lambda: rig.counts()["claimed"] == 5)
         stop.ask()
     assert rig.counts() == {"ready": 5, "waiting": 0, "claimed": 0, "completed": 0}

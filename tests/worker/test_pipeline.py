@@ -9,7 +9,15 @@ from tests.worker.harness import CountingRunner, Rig, open_rig, until
 from trioworker.events import BatchStored, JobEnded
 from trioworker.model.batching import BatchPolicy, Mode
 from trioworker.model.job import Job
-from trioworker.model.outcome import Cancelled, Failed, JobError, Outcome, Retried, Snoozed, Succeeded
+from trioworker.model.outcome import (
+    Cancelled,
+    Failed,
+    JobError,
+    Outcome,
+    Retried,
+    Snoozed,
+    Succeeded,
+)
 from trioworker.worker.supervisor import Stop
 
 

@@ -25,6 +25,7 @@ from trioworker.model.outcome import (
     Snoozed,
     Succeeded,
 )
+from trioworker.model.transitions import Place, destination
 
 PREVIEW_CHARS_MAX: Final = 1_000
 DURATION_MS_MAX: Final = 2_147_483_647
@@ -95,6 +96,9 @@ def columns(batch: Sequence[Executed], now_s: float) -> Columns:
     charged: Sequence[bool] = ()
     if (results := _all_results(batch)) is None:
         completions = [complete(executed.outcome) for executed in batch]
+        for executed, completion in zip(batch, completions, strict=True):
+            goes_back = destination(executed.outcome) is Place.READY
+            assert goes_back == (completion.status is None) == (completion.delay_s is not None)
         statuses, results, errors, delays_s, charged = zip(*completions, strict=True)
     return Columns(
         ids=[executed.job.id for executed in batch],
@@ -137,7 +141,8 @@ def refused(executed: Executed, why: str, *, bare: bool) -> Executed:
 
 def _preview(outcome: Outcome) -> str:
     if isinstance(outcome, Failed | Retried):
-        return f"; the job had failed with {outcome.error.name}: {_plain(outcome.error.message)}"
+        had_failed = f"{outcome.error.name}: {outcome.error.message}"
+        return f"; the job had failed with {_plain(had_failed)}"
     if not isinstance(outcome, Succeeded):
         return ""
     text = _plain(outcome.result[: PREVIEW_CHARS_MAX * 4].decode("utf-8", "replace"))

@@ -15,13 +15,15 @@ from trioworker.runners.joblog import JobLog
 
 
 class Runner(Protocol):
-    """One way to run jobs.
+    """One way to run jobs."""
 
-    `run_now` is set by runners whose jobs never wait (noop, identity): the worker then calls it
-    without a cancel scope. It is None for all others.
-    """
+    @property
+    def run_now(self) -> Callable[[Job], Outcome] | None:
+        """Set by runners whose jobs never wait (noop, identity), None for all others.
 
-    run_now: Callable[[Job], Outcome] | None
+        The worker calls it instead of `run`, without a cancel scope.
+        """
+        ...
 
     def open(self) -> AbstractAsyncContextManager[None]:
         """The runner's life: background tasks and processes exist inside this context only."""

@@ -2,22 +2,21 @@
 
 import asyncio
 import os
-import pwd
 import shutil
 import signal
+import stat
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, Self
 
 import asyncpg
 import psycopg
 import pytest
 import trio
 
+from tests.store.postgres.user_process import UserProcess, as_plain_user
 from trioworker.errors import ServerUnavailable
 from trioworker.store.postgres import embedded
 from trioworker.store.postgres.embedded_programs import (
@@ -26,66 +25,6 @@ from trioworker.store.postgres.embedded_programs import (
     run_program,
     server_user,
 )
-
-USER: Final = """
-import sys, trio
-from pathlib import Path
-from trioworker.store.postgres.embedded import open_embedded
-
-async def main():
-    data_dir = Path(sys.argv[1]) if sys.argv[1:] else None
-    async with open_embedded(data_dir) as server:
-        print(server.url, flush=True)
-        await trio.lowlevel.wait_readable(sys.stdin)
-
-trio.run(main)
-"""
-
-
-class UserProcess:
-    """A process that uses the server of a folder until it is told to leave, or is killed."""
-
-    def __init__(self, *data_dir: Path, prefix: tuple[str, ...] = (), home: str = "") -> None:
-        self._process = subprocess.Popen(
-            [*prefix, sys.executable, "-c", USER, *map(str, data_dir)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | ({"HOME": home} if home else {}),
-            start_new_session=True,  # its process group is a terminal's foreground group
-        )
-        self.pid = self._process.pid
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def joined(self) -> str:
-        """Wait until it uses the server; its url."""
-        assert self._process.stdout
-        return self._process.stdout.readline().strip() or pytest.fail(
-            self._process.communicate()[1]
-        )
-
-    def leave(self) -> None:
-        """Let it leave, and wait until it has ended well."""
-        _, complaints = self._process.communicate()
-        assert (self._process.returncode, complaints) == (0, "")
-
-    def kill(self) -> None:
-        """Kill it without notice."""
-        self._process.kill()
-        self._process.wait()
-
-    def interrupt_group(self) -> None:
-        """What Ctrl-C in its terminal does, waited for."""
-        os.killpg(self.pid, signal.SIGINT)
-        self._process.wait()
-
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
@@ -96,22 +35,42 @@ def data_dir() -> Iterator[Path]:
     shutil.rmtree(parent)
 
 
-@cache
-def as_plain_user() -> tuple[str, ...]:
-    """What to put before a command so that a plain user runs it; nothing when we are one."""
-    if os.geteuid() != 0:
-        return ()
-    nobody = pwd.getpwnam("nobody")
-    change = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
-    # The interpreter may lie in root's home, as this checkout may: let it read there.
-    may_read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-    works = subprocess.run([*change, sys.executable, "-c", USER], check=False, capture_output=True)
-    return change if b"ModuleNotFound" not in works.stderr else change + may_read
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that all may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="tw-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def neighbour() -> Iterator[Callable[[Path], int]]:
+    """`neighbour(file)`: the id of a new process of that file's owner."""
+    with ExitStack() as stack:
+
+        def start(file: Path) -> int:
+            owner = None if os.geteuid() else file.stat().st_uid
+            process = stack.enter_context(subprocess.Popen(["sleep", "60"], user=owner))
+            stack.callback(process.kill)
+            return process.pid
+
+        yield start
 
 
 def postmaster(data_dir: Path) -> int | None:
     """The server's process id, None when it does not run."""
     return embedded.status(data_dir).pid
+
+
+def half_made(data_dir: Path) -> list[Path]:
+    """The clusters that are being made, or were when somebody was killed."""
+    return list(data_dir.glob("initdb-*"))
+
+
+def permissions(folder: Path) -> str:
+    """As `ls` shows them."""
+    return stat.filemode(folder.stat().st_mode)
 
 
 def answer(url: str, question: str) -> object:
@@ -145,7 +104,7 @@ async def test_warm_start_finds_the_data(data_dir: Path) -> None:
 
 
 async def test_one_url_serves_both_drivers(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """asyncpg and libpq both connect by the url, whatever PGPORT and PGHOST say."""
+    """Both asyncpg and libpq connect by the url, whatever PGPORT and PGHOST say."""
     monkeypatch.setenv("PGPORT", "1")
     monkeypatch.setenv("PGHOST", "nowhere.invalid")
 
@@ -187,7 +146,7 @@ async def test_a_cancelled_start_leaves_nothing_running(data_dir: Path) -> None:
         assert embedded.status(data_dir).users == ()
     async with embedded.open_embedded(data_dir) as server:
         assert answer(server.url, "select 1") == 1
-    assert not list(data_dir.glob("initdb-*"))
+    assert half_made(data_dir) == []
 
 
 # ---- sharing ----------------------------------------------------------------------------------
@@ -272,7 +231,7 @@ async def test_stop_does_not_wait_for_users(data_dir: Path) -> None:
 
 
 async def test_a_killed_server_is_started_again(data_dir: Path) -> None:
-    """kill -9 of the server itself costs the next user nothing but PostgreSQL's recovery."""
+    """A kill -9 of the server itself costs the next user nothing but PostgreSQL's recovery."""
     async with embedded.open_embedded(data_dir):
         killed = postmaster(data_dir)
         assert killed
@@ -282,27 +241,26 @@ async def test_a_killed_server_is_started_again(data_dir: Path) -> None:
             assert postmaster(data_dir) != killed
 
 
-async def test_a_reused_process_id_is_not_taken_for_the_server(data_dir: Path) -> None:
-    """A postmaster.pid from a crash, whose number another process has by now, hinders nobody."""
+async def test_a_reused_process_id_is_not_taken_for_the_server(
+    data_dir: Path, neighbour: Callable[[Path], int]
+) -> None:
+    """Lock files from a crash, whose process id is another process's by now, hinder nobody."""
+    cluster = data_dir / "postgres"
+    names = ("postmaster.pid", ".s.PGSQL.5432.lock")
     async with embedded.open_embedded(data_dir):
-        said = (data_dir / "postgres" / "postmaster.pid").read_text()
-        owner = (data_dir / "postgres").stat()
-    who = {"user": owner.st_uid, "group": owner.st_gid} if os.geteuid() == 0 else {}
-    with subprocess.Popen(["sleep", "60"], **who) as other:
-        first, rest = said.split("\n", 1)
-        assert first != str(other.pid)
-        (data_dir / "postgres" / "postmaster.pid").write_text(f"{other.pid}\n{rest}")
-        assert postmaster(data_dir) is None
-        async with embedded.open_embedded(data_dir) as server:
-            assert answer(server.url, "select 1") == 1
-        assert other.poll() is None
-        other.kill()
+        server = postmaster(data_dir)
+        left = {name: (cluster / name).read_text() for name in names}
+    for name, text in left.items():
+        (cluster / name).write_text(text.replace(str(server), str(neighbour(cluster)), 1))
+    assert postmaster(data_dir) is None
+    async with embedded.open_embedded(data_dir) as again:
+        assert answer(again.url, "select 1") == 1
 
 
 async def test_a_half_made_cluster_is_cleared_away(data_dir: Path) -> None:
     """What a starter leaves that is killed while the cluster is made does not hinder the next."""
     with UserProcess(data_dir) as starter:
-        while not list(data_dir.glob("initdb-*")):  # noqa: ASYNC110 - nobody says when it is there
+        while not half_made(data_dir):  # noqa: ASYNC110 - nobody says when it is there
             await trio.sleep(0.005)
         starter.kill()
     async with embedded.open_embedded(data_dir) as server:
@@ -345,23 +303,15 @@ async def test_folders_on_the_way_keep_their_permissions(data_dir: Path) -> None
     """The server runs in a folder below closed ones, and they stay closed."""
     async with embedded.open_embedded(data_dir) as server:
         assert answer(server.url, "select 1") == 1
-        assert data_dir.parent.stat().st_mode & 0o777 == 0o700
-        assert data_dir.stat().st_mode & 0o777 == 0o700
+        assert permissions(data_dir.parent) == permissions(data_dir) == "drwx------"
 
 
-async def test_programs_out_of_reach_are_copied(data_dir: Path) -> None:
+async def test_programs_out_of_reach_are_copied(data_dir: Path, open_folder: Path) -> None:
     """When root's server user may not enter the installation it runs a copy; others need none."""
     user = server_user(data_dir)
-    installed = bundled_programs(18)
-    closed = data_dir.parent / "closed" / "postgres"
-    closed.parent.mkdir(mode=0o700)
-    closed.symlink_to(installed.parent)
-    cache_dir = Path(tempfile.mkdtemp(prefix="tw-"))
-    cache_dir.chmod(0o755)
-    try:
-        programs = await reachable_programs(closed / "bin", user, cache_dir / "cache")
-        await run_program(programs / "postgres", "--version", user=user)
-        assert programs.is_relative_to(cache_dir) == (os.geteuid() == 0)
-        assert await reachable_programs(closed / "bin", user, cache_dir / "cache") == programs
-    finally:
-        shutil.rmtree(cache_dir)
+    closed = data_dir.parent / "postgres"
+    closed.symlink_to(bundled_programs(18).parent)
+    programs = await reachable_programs(closed / "bin", user, open_folder / "cache")
+    await run_program(programs / "postgres", "--version", user=user)
+    assert programs.is_relative_to(open_folder) == (os.geteuid() == 0)
+    assert await reachable_programs(closed / "bin", user, open_folder / "cache") == programs

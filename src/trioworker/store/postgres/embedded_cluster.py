@@ -99,7 +99,7 @@ class Cluster:
                 lock = try_lock(self.folder.running)
                 if lock is None:
                     server = self.folder.postmaster()
-                    if server and server.ready:
+                    if server and server.ready and await _listens(self.folder.socket):
                         return
                 elif launched:
                     os.close(lock)
@@ -115,9 +115,10 @@ class Cluster:
     async def _launch(self, running_lock: int) -> None:
         """Let pg_ctl start the server and hand it `running_lock`, which is closed here."""
         settings = " ".join(f"-c {setting}" for setting in (*ESSENTIALS, *self.settings))
-        # No server runs, or it would hold the lock. A file that says otherwise is left from a
-        # crash, and PostgreSQL would believe it when its process id is in use again.
-        (self.folder.cluster / "postmaster.pid").unlink(missing_ok=True)
+        # No server runs, or it would hold the lock. Files that say otherwise are left from a
+        # crash, and PostgreSQL would believe them when their process id is in use again.
+        for stale in (self.folder.cluster / "postmaster.pid", Path(f"{self.folder.socket}.lock")):
+            stale.unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             self.folder.log.rename(f"{self.folder.log}.old")
         try:
@@ -155,6 +156,16 @@ def _put_in_place(fresh: Path, cluster: Path) -> None:
     with (fresh / "postgresql.conf").open("a") as conf:
         conf.write(PREFERENCES)
     fresh.rename(cluster)
+
+
+async def _listens(socket: Path) -> bool:
+    """Whether the first process lives: its backends, which may outlive it a little, do not."""
+    try:
+        stream = await trio.open_unix_socket(socket)
+    except OSError:
+        return False
+    await stream.aclose()
+    return True
 
 
 async def stop_server(folder: DataFolder, how: signal.Signals = signal.SIGINT) -> None:

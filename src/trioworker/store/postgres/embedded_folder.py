@@ -68,6 +68,11 @@ class DataFolder:
         return self.path / "postgres"
 
     @property
+    def socket(self) -> Path:
+        """Where the server listens."""
+        return self.cluster / f".s.PGSQL.{PORT}"
+
+    @property
     def log(self) -> Path:
         """What the server said since its last start."""
         return self.path / "postgres.log"
@@ -181,7 +186,7 @@ class DataFolder:
         bad = sorted(FORBIDDEN_IN_PATHS.intersection(str(self.path)))
         if bad:
             raise self._unusable(f"its path contains {bad[0]!r}")
-        excess = len(os.fsencode(self.cluster / f".s.PGSQL.{PORT}")) - SOCKET_PATH_BYTES_MAX
+        excess = len(os.fsencode(self.socket)) - SOCKET_PATH_BYTES_MAX
         if excess > 0:
             raise self._unusable(f"its path is {excess} bytes too long for a socket in it")
 

@@ -1,0 +1,68 @@
+"""Where a job can stand and what moves it: the whole life of a job as one table.
+
+Rule of this file: all transitions live here. The statements carry them out, completion.py names
+the destination by looking here, the diagram in the docs is drawn from here, and tests hold the
+database against it.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from trioworker.model.outcome import (
+    Cancelled,
+    Failed,
+    Interrupted,
+    Outcome,
+    Retried,
+    Skipped,
+    Snoozed,
+    Succeeded,
+)
+
+
+class Place(StrEnum):
+    """The four places; an unfinished job stands in exactly one of the first three."""
+
+    READY = "ready"
+    WAITING = "waiting"
+    CLAIMED = "claim"
+    COMPLETED = "job_completed"
+
+
+Cause = type[Outcome] | str
+"""An outcome, or by name what somebody other than the job's own execution does."""
+
+TRANSITIONS: Final[Mapping[tuple[Place, Cause], Place]] = {
+    (Place.READY, "pull"): Place.CLAIMED,
+    (Place.READY, "cancel"): Place.COMPLETED,
+    (Place.WAITING, "cancel"): Place.COMPLETED,
+    (Place.WAITING, "release"): Place.READY,
+    (Place.CLAIMED, "reap"): Place.READY,
+    (Place.CLAIMED, "give up"): Place.COMPLETED,
+    (Place.CLAIMED, Succeeded): Place.COMPLETED,
+    (Place.CLAIMED, Failed): Place.COMPLETED,
+    (Place.CLAIMED, Cancelled): Place.COMPLETED,
+    (Place.CLAIMED, Skipped): Place.COMPLETED,
+    (Place.CLAIMED, Retried): Place.READY,
+    (Place.CLAIMED, Snoozed): Place.READY,
+    (Place.CLAIMED, Interrupted): Place.READY,
+}
+
+
+def destination(outcome: Outcome) -> Place:
+    """Where a claimed job goes with this outcome."""
+    return TRANSITIONS[Place.CLAIMED, type(outcome)]
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, one line per pair of places."""
+    causes: dict[tuple[Place, Place], list[str]] = {}
+    for (origin, cause), target in TRANSITIONS.items():
+        name = cause if isinstance(cause, str) else cause.__name__
+        causes.setdefault((origin, target), []).append(name)
+    lines = [
+        f"    {origin} --> {target}: {', '.join(names)}"
+        for (origin, target), names in causes.items()
+    ]
+    return "\n".join(["stateDiagram-v2", "    [*] --> ready: enqueue", *lines])

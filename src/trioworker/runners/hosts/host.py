@@ -1,0 +1,273 @@
+"""Host of a dedicated python script: calls its `main` for one job after the other.
+
+    python host.py JOBS_FD REPLIES_FD SCRIPT
+
+Rule of this file: the standard library only, so that a start costs little and the script finds
+its interpreter as it would without us. Every reply is written before the next job begins: when
+the process dies, the first unanswered job is the one that was running.
+"""
+
+import asyncio
+import importlib.util
+import inspect
+import io
+import json
+import os
+import re
+import select
+import sys
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Final, TextIO
+
+READ_BYTES: Final = 1 << 20
+LOG_CHARS_HELD_MAX: Final = 4096
+MODULE_NAME: Final = "dedicated_script"
+CANCEL: Final = b'{"cancel":'
+ID_AT_START: Final = re.compile(rb'^\{"id":(\d+)')
+
+_dumps: Final = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+
+Message = dict[str, Any]
+
+
+class Refused(Exception):
+    """The script can never run here, however often it is started."""
+
+
+class Host:
+    """The process's side of the protocol."""
+
+    def __init__(self, jobs_fd: int, replies_fd: int) -> None:
+        self._jobs_fd = jobs_fd
+        self._replies_fd = replies_fd
+        self._poll = select.poll()
+        self._poll.register(jobs_fd, select.POLLIN)
+        self._lines: deque[bytes] = deque()
+        self._begun: list[bytes] = []
+        self._cancelled: set[int] = set()
+        self._writing = threading.Lock()
+        self._last = 0
+        self._running = 0
+        for fd in (jobs_fd, replies_fd):
+            os.set_inheritable(fd, False)
+
+    def serve(self, run: Callable[[Message], str]) -> None:
+        """Answer jobs until no more can come; `run` returns the body of a reply."""
+        log = LogStream(self, sys.stdout)
+        sys.stdout = sys.stderr = log
+        self._send('{"ready":true}')
+        while (line := self._next_line()) is not None:
+            message = parsed(line)
+            self._last = self._running = message["id"]
+            body = self._body(run, message)
+            log.flush()
+            self._send(f'{{"id":{self._running},{body}}}')
+            self._running = 0
+
+    def cannot_start(self, how: str, error: BaseException) -> None:
+        """Say why: `how` is "refused" when it is for good, "failed" when another try may help."""
+        self._send(_dumps({how: described(error)}))
+
+    def send_log(self, text: str) -> None:
+        """Pass on what the running job has written."""
+        self._send(_dumps({"id": self._running, "log": text}))
+
+    def _body(self, run: Callable[[Message], str], message: Message) -> str:
+        if self._running in self._cancelled:
+            self._cancelled.discard(self._running)
+            return '"dropped":true'
+        if "unreadable" in message:
+            return error_text("InvalidArguments", message["unreadable"])
+        try:
+            return run(message)
+        except BaseException as error:  # noqa: BLE001 - exit() ends the job, not the process
+            return error_body(error)
+
+    def _next_line(self) -> bytes | None:
+        """The next job; None at the end. Looks for cancellations before it hands one out."""
+        if self._lines and self._poll.poll(0) and not self._read():
+            return None
+        while not self._lines:
+            if not self._read():
+                return None
+        return self._lines.popleft()
+
+    def _read(self) -> bool:
+        chunk = os.read(self._jobs_fd, READ_BYTES)
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            lines[0] = b"".join((*self._begun, lines[0]))
+            self._begun.clear()
+        if rest:
+            self._begun.append(rest)
+        for line in lines:
+            self._receive(line)
+        return bool(chunk)
+
+    def _receive(self, line: bytes) -> None:
+        if not line.startswith(CANCEL):
+            self._lines.append(line)
+        elif (job := json.loads(line)["cancel"]) > self._last:
+            self._cancelled.add(job)
+
+    def _send(self, line: str) -> None:
+        data = memoryview(f"{line}\n".encode("utf-8", "replace"))
+        with self._writing:
+            while data:
+                data = data[os.write(self._replies_fd, data) :]
+
+
+class LogStream(io.TextIOBase):
+    """Stands in for stdout and stderr: whole lines go out at once, so a crash loses none."""
+
+    encoding = "utf-8"
+
+    def __init__(self, host: Host, original: TextIO) -> None:
+        self._host = host
+        self._original = original
+        self._held = ""
+        self._holding = threading.Lock()
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def fileno(self) -> int:
+        """For programs that the script starts: their output bypasses this stream."""
+        return self._original.fileno()
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """For bytes, which bypass this stream too."""
+        return self._original.buffer
+
+    def write(self, text: str) -> int:
+        """Hold `text` back until its line is whole."""
+        with self._holding:
+            self._held += text
+            whole = "\n" in text or len(self._held) > LOG_CHARS_HELD_MAX
+        if whole:
+            self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on all that is held."""
+        if self._held:
+            with self._holding:
+                held, self._held = self._held, ""
+            self._host.send_log(held)
+
+
+def parsed(line: bytes) -> Message:
+    """The message in a line, or {"id", "unreadable": why}: Python reads less than all of JSON."""
+    try:
+        message: Message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return {"id": int(ID_AT_START.findall(line)[0]), "unreadable": str(error)}
+    return message
+
+
+def result_body(value: object) -> str:
+    """The reply to a job that returned `value`."""
+    try:
+        text = _dumps(value)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        kind = type(value).__name__
+        message = f"main returned a {kind} that cannot be written as JSON: {error}"
+        return error_text("UnserializableResult", message)
+    return f'"result":{text}'
+
+
+def error_body(error: BaseException) -> str:
+    """The reply to a job that raised."""
+    return f'"error":{_dumps(described(error))}'
+
+
+def error_text(name: str, message: str) -> str:
+    """The reply to a job that failed for a reason of ours."""
+    return f'"error":{_dumps({"name": name, "message": message})}'
+
+
+def described(error: BaseException) -> Message:
+    """Name, message and traceback, which begins in the user's own code."""
+    frames = _users_frames(error.__traceback__)
+    trace = traceback.TracebackException(type(error), error, frames, compact=True)
+    return {
+        "name": type(error).__name__,
+        "message": _text_of(error),
+        "traceback": "".join(trace.format()),
+    }
+
+
+def load_main(script: Path) -> Callable[..., object]:
+    """Import the script and return its `main`. Raises what the script raises, or `Refused`."""
+    sys.path[:] = [str(script.parent), *(p for p in sys.path if p != str(Path(__file__).parent))]
+    spec = importlib.util.spec_from_file_location(MODULE_NAME, script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MODULE_NAME] = module
+    spec.loader.exec_module(module)
+    main = getattr(module, "main", None)
+    if not callable(main):
+        raise Refused(f"{script.name} defines no function main; a dedicated script needs one")
+    return main  # type: ignore[no-any-return]  # callable, which is all that is promised
+
+
+def calling(main: Callable[..., object], loop: asyncio.Runner) -> Callable[[Message], str]:
+    """How a job becomes a call: an object by keyword, an array by position."""
+    is_async = inspect.iscoroutinefunction(main)
+
+    def run(message: Message) -> str:
+        args = message["args"]
+        if isinstance(args, dict):
+            result: Any = main(**args)
+        elif isinstance(args, list):
+            result = main(*args)
+        else:
+            wrong = f"the arguments must be a JSON object or array, not {_dumps(args)[:100]}"
+            return error_text("InvalidArguments", wrong)
+        return result_body(loop.run(result) if is_async else result)
+
+    return run
+
+
+def _users_frames(frames: TracebackType | None) -> TracebackType | None:
+    ours = (__file__, "<frozen importlib", asyncio.__path__[0])
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(ours):
+        frames = frames.tb_next
+    return frames
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as second:  # noqa: BLE001 - an exception's __str__ is the user's code
+        return f"(its text could not be read: {type(second).__name__})"
+
+
+def main() -> None:
+    """Load the script, then serve."""
+    host, script = Host(int(sys.argv[1]), int(sys.argv[2])), Path(sys.argv[3])
+    sys.argv[:] = [str(script)]
+    try:
+        run = load_main(script)
+    except (Refused, SyntaxError) as error:
+        host.cannot_start("refused", error)
+    except BaseException as error:  # noqa: BLE001 - the worker decides what follows
+        host.cannot_start("failed", error)
+    else:
+        with asyncio.Runner() as loop:
+            host.serve(calling(run, loop))
+
+
+if __name__ == "__main__":
+    main()

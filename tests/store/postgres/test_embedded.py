@@ -16,7 +16,7 @@ import psycopg
 import pytest
 import trio
 
-from tests.store.postgres.user_process import UserProcess, as_plain_user
+from tests.store.postgres.user_process import UserProcess, as_plain_user, open_folder
 from trioworker.errors import ServerUnavailable
 from trioworker.store.postgres import embedded
 from trioworker.store.postgres.embedded_programs import (
@@ -26,6 +26,7 @@ from trioworker.store.postgres.embedded_programs import (
     server_user,
 )
 
+
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
     """A folder that does not exist yet, in one that is closed to all others."""
@@ -33,15 +34,6 @@ def data_dir() -> Iterator[Path]:
     yield parent / "data"
     trio.run(embedded.stop, parent / "data")
     shutil.rmtree(parent)
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that all may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="tw-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -284,19 +276,15 @@ async def test_a_server_that_cannot_start_says_why(data_dir: Path) -> None:
 
 def test_a_plain_user_gets_one_in_its_own_data_folder() -> None:
     """Without a folder named, a plain user's server lies below its home and belongs to it."""
-    prefix = as_plain_user()
-    home = Path(tempfile.mkdtemp(prefix="tw-"))
-    if prefix:
-        shutil.chown(home, "nobody")
-    try:
+    with open_folder() as home:
+        prefix = as_plain_user()
+        if prefix:
+            shutil.chown(home, "nobody")
         with UserProcess(prefix=prefix, home=str(home)) as user:
-            answer(user.joined(), "select 1")
+            assert answer(user.joined(), "select 1") == 1
             cluster = next(home.rglob("PG_VERSION")).parent
-            assert cluster.is_relative_to(home)
             assert cluster.stat().st_uid == home.stat().st_uid
             user.leave()
-    finally:
-        shutil.rmtree(home)
 
 
 async def test_folders_on_the_way_keep_their_permissions(data_dir: Path) -> None:
@@ -306,12 +294,13 @@ async def test_folders_on_the_way_keep_their_permissions(data_dir: Path) -> None
         assert permissions(data_dir.parent) == permissions(data_dir) == "drwx------"
 
 
-async def test_programs_out_of_reach_are_copied(data_dir: Path, open_folder: Path) -> None:
+async def test_programs_out_of_reach_are_copied(data_dir: Path) -> None:
     """When root's server user may not enter the installation it runs a copy; others need none."""
     user = server_user(data_dir)
     closed = data_dir.parent / "postgres"
     closed.symlink_to(bundled_programs(18).parent)
-    programs = await reachable_programs(closed / "bin", user, open_folder / "cache")
-    await run_program(programs / "postgres", "--version", user=user)
-    assert programs.is_relative_to(open_folder) == (os.geteuid() == 0)
-    assert await reachable_programs(closed / "bin", user, open_folder / "cache") == programs
+    with open_folder() as folder:
+        programs = await reachable_programs(closed / "bin", user, folder / "cache")
+        await run_program(programs / "postgres", "--version", user=user)
+        assert programs.is_relative_to(folder) == (os.geteuid() == 0)
+        assert await reachable_programs(closed / "bin", user, folder / "cache") == programs

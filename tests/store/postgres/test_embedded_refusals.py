@@ -1,16 +1,13 @@
 """What the embedded PostgreSQL cannot use it refuses in one line, and leaves as it was."""
 
 import importlib.util
-import os
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import pytest
-import trio
 
-from tests.store.postgres.user_process import UserProcess, as_plain_user
+from tests.store.postgres.user_process import UserProcess, as_plain_user, open_folder
 from trioworker.errors import UsageError
 from trioworker.store.postgres import embedded, embedded_programs
 from trioworker.store.postgres.embedded_programs import server_user
@@ -108,3 +105,57 @@ async def test_a_folder_that_is_not_there_has_nothing_running(tmp_path: Path) ->
     assert not embedded.status(path).running
     assert not (await embedded.stop(path)).running
     assert contents(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["", "new"])
+def test_a_folder_that_cannot_be_written_is_refused(name: str) -> None:
+    """A plain user is told so, of a folder it may only read and of one it may not make."""
+    with open_folder() as folder:
+        folder.chmod(0o555)
+        with UserProcess(folder / name, prefix=as_plain_user()) as user:
+            refusal = user.refused()
+        folder.chmod(0o755)
+    assert refusal.startswith(f"UsageError: cannot use the data folder {folder / name}: ")
+    assert "it is not writable" in refusal or "Permission denied" in refusal
+
+
+def test_the_data_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain user cannot run a server on data that is not its own."""
+    monkeypatch.setattr("os.geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(UsageError, match="belongs to another user"):
+        server_user(tmp_path)
+
+
+def test_root_without_a_system_user_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no system user can be made for PostgreSQL, root learns why and what else helps."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(embedded_programs, "SYSTEM_USER", "tw-nobody-at-all")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="useradd: No such file.*set DATABASE_URL"):
+        server_user(tmp_path / "postgres")
+
+
+async def test_without_the_extra_both_ways_out_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where PostgreSQL was not installed with us, the error names the extra and the setting."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=r"DATABASE_URL.*'trioworker\[embedded\]'"):
+        async with embedded.open_embedded(tmp_path / "data"):
+            pass
+
+
+async def test_a_version_that_is_not_bundled_is_refused(tmp_path: Path) -> None:
+    """Only the PostgreSQL versions that are in the package can be embedded."""
+    with pytest.raises(UsageError, match="PostgreSQL 9 cannot be embedded, only 16 and 18"):
+        async with embedded.open_embedded(tmp_path / "data", postgres_version=9):
+            pass
+
+
+def contents(folder: Path) -> list[str]:
+    """Every path below `folder`."""
+    return sorted(str(path) for path in folder.rglob("*"))

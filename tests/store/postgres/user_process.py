@@ -2,9 +2,13 @@
 
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Final, Self
@@ -14,6 +18,7 @@ import pytest
 USER: Final = """
 import sys, trio
 from pathlib import Path
+from trioworker.errors import TrioworkerError
 from trioworker.store.postgres.embedded import open_embedded
 
 async def main():
@@ -22,7 +27,10 @@ async def main():
         print(server.url, flush=True)
         await trio.lowlevel.wait_readable(sys.stdin)
 
-trio.run(main)
+try:
+    trio.run(main)
+except TrioworkerError as error:
+    sys.exit(f"{type(error).__name__}: {error}")
 """
 
 
@@ -55,6 +63,12 @@ class UserProcess:
             self._process.communicate()[1]
         )
 
+    def refused(self) -> str:
+        """Wait until it has given up; what it said."""
+        joined, complaint = self._process.communicate()
+        assert (self._process.returncode, joined) == (1, "")
+        return complaint.strip()
+
     def leave(self) -> None:
         """Let it leave, and wait until it has ended well."""
         _, complaints = self._process.communicate()
@@ -82,3 +96,14 @@ def as_plain_user() -> tuple[str, ...]:
     may_read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     works = subprocess.run([*change, sys.executable, "-c", USER], check=False, capture_output=True)
     return change if b"ModuleNotFound" not in works.stderr else change + may_read
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="tw-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)

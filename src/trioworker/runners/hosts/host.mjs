@@ -113,26 +113,16 @@ const input = () => new Promise((resolve) => (wake = resolve));
 
 async function serve(main) {
   send('{"ready":true}');
-  let sliceFrom = performance.now();
   while (!ended) {
-    if (waiting.length === 0) {
-      await input();
-      wake = null;
-    } else if (performance.now() - sliceFrom > SLICE_MS) {
-      // A cancellation that waits to be read must be seen before its job begins.
-      await turn();
+    if (waiting.length === 0) await input();
+    // A cancellation that waits to be read is seen before its job begins: no job begins later
+    // than SLICE_MS after the last look.
+    const looked = performance.now();
+    while (waiting.length > 0 && !ended && performance.now() - looked < SLICE_MS) {
+      const pending = run(main, waiting.shift());
+      if (pending) await pending;
     }
-    sliceFrom = performance.now();
-    const lines = waiting.splice(0);
-    for (let next = 0; next < lines.length; next++) {
-      const answer = run(main, lines[next]);
-      if (answer) await answer;
-      if (ended) return;
-      if (performance.now() - sliceFrom > SLICE_MS) {
-        waiting.unshift(...lines.slice(next + 1));
-        break;
-      }
-    }
+    if (waiting.length > 0) await turn();
   }
 }
 

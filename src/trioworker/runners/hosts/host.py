@@ -56,7 +56,7 @@ class Host:
         self._last = 0
         self._running = 0
         for fd in (jobs_fd, replies_fd):
-            os.set_inheritable(fd, False)
+            os.set_inheritable(fd, False)  # noqa: FBT003 - it takes no keywords
 
     def serve(self, run: Callable[[Message], str]) -> None:
         """Answer jobs until no more can come; `run` returns the body of a reply."""

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tests.model.test_completion import executed, outcomes
 from trioworker.model.batching import (
+    BYTES_MAX,
     BatchPolicy,
     Fallback,
     Mode,
@@ -43,6 +44,18 @@ def test_the_simple_policy_keeps_only_simple_outcomes_together(
     assert sorted(e.job.id for group in groups for e in group) == [e.job.id for e in batch]
     for group in groups:
         assert len(group) == 1 or all(why_not_simple(e) is None for e in group)
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=12))
+def test_a_transaction_is_bounded_in_bytes(quarters: list[int]) -> None:
+    """Large results are spread over transactions, in order; none is left out."""
+    results = {size: b" " * (size * BYTES_MAX // 4) for size in set(quarters)}
+    batch = [executed(Succeeded(results[size]), n) for n, size in enumerate(quarters, 1)]
+    groups = cut(batch, BatchPolicy.FULL)
+    assert [e.job.id for group in groups for e in group] == [e.job.id for e in batch]
+    for group in groups:
+        total = sum(len(e.outcome.result) for e in group if isinstance(e.outcome, Succeeded))
+        assert total <= BYTES_MAX or len(group) == 1
 
 
 @pytest.mark.parametrize(

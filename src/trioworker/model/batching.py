@@ -17,6 +17,8 @@ T = TypeVar("T")
 DEFAULT_PULL_SIZE: Final = 100
 DEFAULT_COMMIT_SIZE: Final = 500
 SIZE_MAX: Final = 10_000
+BYTES_MAX: Final = 64 * 1024 * 1024
+"""Results and logs that may share a transaction; the protocol's own limit is a message of 1 GB."""
 
 
 class Mode(StrEnum):
@@ -80,15 +82,31 @@ def why_not_simple(executed: Executed) -> NotSimple | None:
 def cut(batch: Sequence[Executed], policy: BatchPolicy) -> list[list[Executed]]:
     """Divide what waits for a commit into the groups that may share a transaction, in order."""
     if policy is BatchPolicy.FULL:
+        return _within_bytes(batch)
+    simple = [executed for executed in batch if why_not_simple(executed) is None]
+    others = [[executed] for executed in batch if why_not_simple(executed) is not None]
+    return [*_within_bytes(simple), *others] if simple else others
+
+
+def _within_bytes(batch: Sequence[Executed]) -> list[list[Executed]]:
+    """`batch` in as few groups of at most `BYTES_MAX` as possible; a single outcome may exceed."""
+    sizes = [_bytes(executed) for executed in batch]
+    if sum(sizes) <= BYTES_MAX:
         return [list(batch)]
     groups: list[list[Executed]] = []
-    simple: list[Executed] = []
-    for executed in batch:
-        if why_not_simple(executed) is None:
-            simple.append(executed)
-        else:
-            groups.append([executed])
-    return [simple, *groups] if simple else groups
+    room = 0
+    for executed, size in zip(batch, sizes, strict=True):
+        if size > room or not groups:
+            groups.append([])
+            room = BYTES_MAX
+        groups[-1].append(executed)
+        room -= size
+    return groups
+
+
+def _bytes(executed: Executed) -> int:
+    outcome = executed.outcome
+    return len(executed.log) + (len(outcome.result) if isinstance(outcome, Succeeded) else 0)
 
 
 def divide(batch: Sequence[T], fallback: Fallback) -> list[list[T]]:

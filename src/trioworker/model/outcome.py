@@ -12,6 +12,7 @@ from trioworker.model.job import Job
 
 ERROR_MESSAGE_CHARS_MAX: Final = 8_000
 TRACEBACK_CHARS_MAX: Final = 32_000
+RESULT_BYTES_MAX: Final = 128 * 1024 * 1024
 
 
 class JobError(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

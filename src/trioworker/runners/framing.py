@@ -3,9 +3,10 @@
 Rule of this file: no I/O. One JSON object per line, either way:
 
 * to the host: {"id": 7, "args": …} runs a job, {"cancel": 7} drops it if it has not begun.
-* from the host: {"ready": true} or {"refused": error} once, then for each job one of
-  {"id": 7, "result": …}, {"id": 7, "error": {"name", "message", "traceback"}} or
-  {"id": 7, "dropped": true}, and before it any number of {"id": 7, "log": text}.
+* from the host: once {"ready": true}, or {"refused": error} when no other start will help, or
+  {"failed": error} when one may. Then for each job one of {"id": 7, "result": …},
+  {"id": 7, "error": {"name", "message", "traceback"}} or {"id": 7, "dropped": true}, and before
+  it any number of {"id": 7, "log": text}.
 
 Jobs are run and answered in the order in which they were sent. Hosts that run `trioworker`'s own
 functions also answer with a verdict: snooze_s, retry_s (beside the error) or cancel.
@@ -42,6 +43,7 @@ class Reply(msgspec.Struct):
     id: int = 0
     ready: bool = False
     refused: JobError | None = None
+    failed: JobError | None = None
     log: str | None = None
     dropped: bool = False
     result: msgspec.Raw = _ABSENT

@@ -15,12 +15,14 @@ from trioworker.errors import UsageError
 from trioworker.events import Emit, JobEnded, JobStarted
 from trioworker.model.job import Job
 from trioworker.model.outcome import (
+    RESULT_BYTES_MAX,
     Cancelled,
     Executed,
     Failed,
     Interrupted,
     JobError,
     Outcome,
+    Succeeded,
 )
 from trioworker.model.planner import Load
 from trioworker.runners.joblog import JobLog
@@ -200,7 +202,7 @@ class Execute:
         if outcome is None:
             outcome = attempt.verdict(job.options.timeout_s)
         duration_s = trio.current_time() - started_s
-        return Executed(job, outcome, started_s, duration_s, log.text())
+        return Executed(job, _within_bounds(outcome), started_s, duration_s, log.text())
 
     def _note(self, executed: Executed) -> None:
         self._note_mean(executed.duration_s)
@@ -220,6 +222,14 @@ class Execute:
     def _report_end(self, executed: Executed) -> None:
         job, outcome = executed.job, type(executed.outcome).__name__
         self._emit(JobEnded(worker=self._worker, job=job.id, attempt=job.attempt, outcome=outcome))
+
+
+def _within_bounds(outcome: Outcome) -> Outcome:
+    """`outcome`, unless its result is larger than the database could take."""
+    if type(outcome) is not Succeeded or len(outcome.result) <= RESULT_BYTES_MAX:
+        return outcome
+    message = f"the result has {len(outcome.result):,} bytes; at most {RESULT_BYTES_MAX:,}"
+    return Failed(JobError("ResultTooLarge", message))
 
 
 class _Attempt:

@@ -54,6 +54,7 @@ class HeartbeatTask:
 
     async def run(self) -> None:
         """Beat until cancelled. Raises `LeaseLost` when the lease was taken away."""
+        self._renewed_s = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._guard)
             while True:

@@ -18,7 +18,7 @@ from trioworker.errors import StoreError
 from trioworker.events import BatchAdopted, BatchPulled, Emit, PullFailed
 from trioworker.model.failures import backoff_s, classify
 from trioworker.model.job import Job
-from trioworker.model.planner import NO_FLOORS, Backoff, Floors, claim_size
+from trioworker.model.planner import Backoff, Floors, claim_size
 from trioworker.store.protocol import Store
 from trioworker.worker.channel import BatchChannel, Signal
 from trioworker.worker.config import Ports, WorkerConfig
@@ -64,7 +64,8 @@ class Pull:
         self._paused = False
         self._failures = 0
         self._reply_lost = False
-        self._adopted_s = 0.0
+        self._adopted_s = trio.current_time()
+        self._saw_all = False
         self.wake = Signal()
 
     async def run(self) -> None:
@@ -103,7 +104,7 @@ class Pull:
             self._idle.reset()
             await self._send(jobs)
         if len(jobs) < size:
-            if self._config.drain and nothing_in_hand and not jobs:
+            if self._config.drain and nothing_in_hand and not jobs and self._saw_all:
                 return _Next.DRAINED
             with self._until_stopped():
                 await self._rest(found=bool(jobs))
@@ -151,7 +152,8 @@ class Pull:
     async def _pull(self, size: int) -> Sequence[Job]:
         claim = self._ports.new_id()
         started_s = trio.current_time()
-        floors = self._floors.at(started_s) if not self._config.drain else NO_FLOORS
+        floors = self._floors.at(started_s)
+        self._saw_all = not floors.tags
         jobs = await self._store.pull(self._worker, claim, size, self._config.tags, floors)
         self._failures = 0
         self._floors.advance(jobs, full=len(jobs) == size)

@@ -135,7 +135,7 @@ def test_root_without_a_system_user_is_told_what_to_do(
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(embedded_programs, "SYSTEM_USER", "tw-nobody-at-all")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UsageError, match="useradd: No such file.*set DATABASE_URL"):
+    with pytest.raises(UsageError, match=r"useradd: No such file.*set DATABASE_URL"):
         server_user(tmp_path / "postgres")
 
 

@@ -1,4 +1,4 @@
-"""Processes that use an embedded server, so that tests can kill them; and how to be a plain user."""
+"""Processes that use an embedded server, for tests to kill; and how to be a plain user."""
 
 import os
 import pwd
@@ -94,8 +94,9 @@ def as_plain_user() -> tuple[str, ...]:
     change = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
     # The interpreter may lie in root's home, as this checkout may: let it read there.
     may_read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-    works = subprocess.run([*change, sys.executable, "-c", USER], check=False, capture_output=True)
-    return change if b"ModuleNotFound" not in works.stderr else change + may_read
+    check = [*change, sys.executable, "-c", "import trioworker.store.postgres.embedded"]
+    reaches = subprocess.run(check, check=False, capture_output=True).returncode == 0
+    return change if reaches else change + may_read
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+vacuum (analyze) trioworker.job, trioworker.ready, trioworker.claim, trioworker.job_completed

@@ -1,8 +1,8 @@
-"""A proxy for PostgreSQL's socket that can lose the reply to a commit: the ambiguous failure, real.
+"""A proxy for PostgreSQL's socket that can lose a reply: the ambiguous failure, real.
 
-It forwards bytes both ways. When armed, it waits for the next time the server answers on the
-connection named `trioworker commit`, throws that answer away, and hangs up: the transaction has
-taken effect, and the worker cannot know.
+It forwards bytes both ways. When armed for a lane (pull, commit), it waits for the next time the
+server answers on that lane's connection, throws that answer away, and hangs up: the transaction
+has taken effect, and the worker cannot know.
 """
 
 from collections.abc import AsyncIterator
@@ -12,32 +12,29 @@ from urllib.parse import parse_qs, urlsplit
 
 import trio
 
-COMMIT_CONNECTION = b"trioworker commit"
-
 
 class LineCutter:
     """Forwards connections; `cut_next_reply` arms it once, `cuts` counts what it did."""
 
     def __init__(self, server: str) -> None:
         self._server = server
-        self._armed = False
+        self._armed: bytes | None = None
         self.cuts = 0
 
-    def cut_next_reply(self) -> None:
-        """Lose the next answer on a commit connection."""
-        self._armed = True
+    def cut_next_reply(self, lane: str) -> None:
+        """Lose the next answer on a connection of this lane."""
+        self._armed = f"trioworker {lane}".encode()
 
     async def serve(self, client: trio.SocketStream) -> None:
         """One connection, until either side closes or the line is cut."""
         async with client, await trio.open_unix_socket(self._server) as server:
             first = await client.receive_some(65536)
-            commits = COMMIT_CONNECTION in first
             await server.send_all(first)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_forward, client, server, nursery.cancel_scope)
                 while data := await server.receive_some(65536):
-                    if commits and self._armed:
-                        self._armed = False
+                    if self._armed is not None and self._armed in first:
+                        self._armed = None
                         self.cuts += 1
                         break
                     await client.send_all(data)

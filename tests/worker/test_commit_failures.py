@@ -1,7 +1,6 @@
 """What happens when a batch commit fails: real refusals and dead lines on a real PostgreSQL."""
 
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -27,13 +26,6 @@ async def rig(empty_database_url: str) -> AsyncIterator[Rig]:
     """A database of its own for each test."""
     async with open_rig(empty_database_url) as made:
         yield made
-
-
-@pytest.fixture
-def short_folder() -> Iterator[Path]:
-    """A folder whose name is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="tw-") as folder:
-        yield Path(folder)
 
 
 async def poisonous(job: Job) -> Outcome:
@@ -140,7 +132,7 @@ async def test_reply_lost_just_after_commit(
 
         async def body(_job: Job) -> Outcome:
             if not cutter.cuts and len(rig.said(BatchStored)) >= 1:
-                cutter.cut_next_reply()
+                cutter.cut_next_reply("commit")
             return Succeeded(b"1")
 
         runner = CountingRunner(body)

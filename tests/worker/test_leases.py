@@ -6,14 +6,17 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 import trio
 
 from tests.database_fixtures import private_server
 from tests.worker.harness import CountingRunner, Rig, open_rig, until
-from trioworker.events import JobsReaped, LeaseDoubtful
+from tests.worker.line_cutter import line_cutter
+from trioworker.events import BatchAdopted, JobsReaped, LeaseDoubtful, LeaseTaken
 from trioworker.model.job import Job
 from trioworker.model.outcome import Outcome, Succeeded
 from trioworker.worker.supervisor import Stop
@@ -163,6 +166,60 @@ async def test_a_second_signal_stops_at_once(rig: Rig) -> None:
             stop.ask()
     await rig.work()
     assert rig.counts()["completed"] == 5
+
+
+async def test_a_worker_that_cannot_renew_stops_what_runs(rig: Rig) -> None:
+    """Before the lease ends the worker fences itself; what ran goes back and is run again."""
+    hanging = True
+
+    async def body(_job: Job) -> Outcome:
+        if hanging:
+            await trio.sleep_forever()
+        return Succeeded(b'"done"')
+
+    await rig.enqueue(3)
+    stop = Stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            lambda: rig.work(
+                stop=stop, runner=CountingRunner(body), lease_s=LEASE_S, heartbeat_s=0.2
+            )
+        )
+        await until(lambda: rig.counts()["claimed"] == 3)
+        with psycopg.connect(rig.url) as locker:
+            locker.execute("select 1 from trioworker.worker for update")
+            await until(lambda: rig.said(LeaseDoubtful))
+            assert rig.said(LeaseDoubtful)[0].silent_s < LEASE_S
+            await until(lambda: rig.counts()["ready"] == 3)
+            hanging = False
+        await until(lambda: rig.counts()["completed"] == 3)
+        stop.ask()
+    assert rig.said(LeaseTaken) == []
+    assert rig.query("select distinct attempt, reaped from trioworker.job_completed") == [(1, 0)]
+
+
+async def test_a_pull_whose_reply_is_lost_is_adopted(
+    empty_database_url: str, short_folder: Path
+) -> None:
+    """The claim was made and nobody heard of it: the worker itself finds it again."""
+    async with (
+        line_cutter(empty_database_url, short_folder) as (url, cutter),
+        open_rig(url) as rig,
+    ):
+        rig.url = empty_database_url
+        ids = await rig.enqueue(60)
+
+        async def body(_job: Job) -> Outcome:
+            if not cutter.cuts:
+                cutter.cut_next_reply("pull")
+            return Succeeded(b"1")
+
+        runner = CountingRunner(body)
+        await rig.work(runner=runner, pull=20)
+        assert cutter.cuts == 1
+        assert [len(event.jobs) for event in rig.said(BatchAdopted)] == [20]
+        assert rig.statuses() == {"success": 60}
+        assert runner.executions == dict.fromkeys(ids, 1)
 
 
 async def test_the_server_is_away_for_twenty_seconds() -> None:

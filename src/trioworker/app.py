@@ -166,9 +166,9 @@ class App:
     def unknown(self, path: str) -> str:
         """The sentence that says that no job is called `path`, and which there are."""
         names = sorted(self._jobs)
-        shown = ", ".join(names[:NAMES_SHOWN_MAX]) or "no jobs at all"
+        shown = ", ".join(names[:NAMES_SHOWN_MAX]) or "no jobs"
         more = len(names) - NAMES_SHOWN_MAX
-        return f"unknown job '{path}'; there is {shown}" + (f" and {more} more" * (more > 0))
+        return f"unknown job '{path}'; this app has {shown}" + (f" and {more} more" * (more > 0))
 
     def _register(self, job: JobFunction[..., Any]) -> JobFunction[..., Any]:
         if job.name == "<lambda>":
@@ -210,8 +210,8 @@ def _flavour(function: Callable[..., Any], asked: Flavour | None) -> Flavour:
     if asked not in FLAVOURS:
         raise UsageError(f"job '{name}': no flavour '{asked}'; one of {', '.join(FLAVOURS)}")
     if is_async != (asked in {"async", "asyncio"}):
-        kind = "async def" if is_async else "plain def"
-        raise UsageError(f"job '{name}': the flavour '{asked}' does not fit a {kind}")
+        kind = "an async def" if is_async else "a plain def"
+        raise UsageError(f"job '{name}': the flavour '{asked}' does not fit {kind}")
     if asked == "process" and "<locals>" in function.__qualname__:
         raise UsageError(
             f"job '{name}': another process cannot find a function inside a function;"
@@ -235,7 +235,8 @@ def _imported(name: str) -> ModuleType:
 
 
 def _import_failed(name: str, error: BaseException) -> str:
-    first_line = str(error).partition("\n")[0]
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    first_line = text.partition("\n")[0]
     what = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
     return f"importing '{name}' failed: {what} ({_where(error)})"
 
@@ -261,4 +262,4 @@ def _no_app(module: ModuleType, attribute: str) -> str:
     if not hasattr(module, attribute):
         return f"module '{name}' has no attribute '{attribute}'{hint}"
     kind = type(getattr(module, attribute)).__name__
-    return f"'{name}:{attribute}' is a {kind}, not a trioworker App{hint}"
+    return f"'{name}:{attribute}' is of type {kind}, not a trioworker App{hint}"

@@ -12,11 +12,9 @@ import trio
 from trioworker.bench.figures import Measured, Samples, ratio, shown
 from trioworker.bench.rig import TAG, Drained, Rig, Server, script, worker_config
 from trioworker.bench.turns import in_turns
-from trioworker.ids import new_id
 from trioworker.model.batching import Mode
 from trioworker.runners.immediate import noop_runner
 from trioworker.store.postgres.statements import load_statements
-from trioworker.store.protocol import WorkerInfo
 
 JOBS: Final = 60_000
 BATCH: Final = 500
@@ -77,10 +75,7 @@ async def measure(server: Server, *, jobs: int = JOBS, batch: int = BATCH) -> Me
 
 async def _loop_in_server(rig: Rig, batch: int) -> float:
     """Seconds for the server to pull and commit all there is, `batch` at a time."""
-    worker = new_id()
-    await rig.store.register(
-        WorkerInfo(id=worker, name="loop", host="", pid=0, mode="", tags=[TAG], lease_s=3600)
-    )
+    worker = await rig.register()
     started_s = trio.current_time()
     await script(
         rig.database,

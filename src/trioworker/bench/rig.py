@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import resources
@@ -24,23 +24,30 @@ from trioworker.errors import Exhausted, UsageError
 from trioworker.events import BatchPulled, BatchStored, Event, WorkerStarted, discard
 from trioworker.ids import new_id
 from trioworker.model.batching import Fallback, Mode, sizes_for
-from trioworker.model.job import Kind
+from trioworker.model.job import Job, Kind
+from trioworker.model.outcome import Executed, Succeeded
+from trioworker.model.planner import NO_FLOORS, FloorColumns
 from trioworker.runners.protocol import Runner
 from trioworker.store.postgres.database import Lane, PostgresDatabase, open_database
 from trioworker.store.postgres.embedded import open_embedded
 from trioworker.store.postgres.migrate import migrate
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA
 from trioworker.store.postgres.store import WORKER_LANES, PostgresStore
+from trioworker.store.protocol import WorkerInfo
 from trioworker.worker.config import Ports, WorkerConfig
 from trioworker.worker.supervisor import Stop, work
 
 BENCH: Final = "bench"
 """The lane of everything that is not the worker's: filling, settling, loops in the server."""
+SNAPSHOT: Final = "snapshot"
+"""The lane of a transaction that somebody keeps open."""
 TAG: Final = "bench"
 STATEMENT_TIMEOUT_S: Final = 600.0
 FILL_STEP: Final = 10_000
 CONCURRENCY: Final = 100
+LEASE_S: Final = 3600.0
 SEED: Final = 1
+RESULT: Final = Succeeded(b"null")
 
 
 @dataclass(frozen=True)
@@ -179,6 +186,30 @@ class Rig:
         await self.fill(count, kind=kind, path=path, args=args, options=options)
         await self.settle()
 
+    async def register(self) -> UUID:
+        """A worker that pulls and commits by hand, and that nobody takes for dead meanwhile."""
+        worker = new_id()
+        info = WorkerInfo(
+            id=worker, name="bench", host="", pid=0, mode="", tags=[TAG], lease_s=LEASE_S
+        )
+        await self.store.register(info)
+        return worker
+
+    async def pull(
+        self, worker: UUID, size: int, *, tag: str = TAG, floors: FloorColumns = NO_FLOORS
+    ) -> Sequence[Job]:
+        """One claim of exactly `size` jobs."""
+        jobs = await self.store.pull(worker, new_id(), size, [tag], floors)
+        assert len(jobs) == size, f"{len(jobs)} jobs were pulled, not {size}"
+        return jobs
+
+    async def commit(self, worker: UUID, jobs: Sequence[Job]) -> None:
+        """One commit that stores a success for each of `jobs`."""
+        now_s = trio.current_time()
+        executed = [Executed(job, RESULT, now_s, 0.0) for job in jobs]
+        lost = await self.store.commit(worker, executed, again=False)
+        assert not lost
+
     async def drain(
         self, runners: Mapping[str, Runner], config: WorkerConfig, jobs: int
     ) -> Drained:
@@ -237,7 +268,7 @@ def sql(name: str, /, **values: str | int | UUID) -> str:
 
 @asynccontextmanager
 async def _open_rig(url: str) -> AsyncIterator[Rig]:
-    lanes = (*WORKER_LANES, Lane(BENCH))
+    lanes = (*WORKER_LANES, Lane(BENCH), Lane(SNAPSHOT))
     async with open_database(
         url, lanes, emit=discard, command_timeout_s=STATEMENT_TIMEOUT_S
     ) as database:

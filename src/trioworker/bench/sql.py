@@ -5,76 +5,98 @@ each; a single one is a batch of one.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import trio
 
 from trioworker.bench.figures import Measured, Samples, ratio, shown
-from trioworker.bench.rig import TAG, Rig, Server
+from trioworker.bench.rig import Rig, Server
 from trioworker.bench.turns import in_turns
-from trioworker.ids import new_id
 from trioworker.model.job import Job
-from trioworker.model.outcome import Executed, Succeeded
-from trioworker.model.planner import NO_FLOORS
-from trioworker.store.protocol import WorkerInfo
 
-ROUNDS: Final = 20
+ROUNDS: Final = 40
+WARM_UP_ROUNDS: Final = 3
 PULLED: Final = 100
 WRITTEN: Final = 50
 BACKLOG: Final = 10_000
 """Jobs that stay behind, so that no pull sees the end of the queue."""
-RESULT: Final = Succeeded(b'{"value": 1}')
 
 
-async def measure(server: Server, *, rounds: int = ROUNDS) -> Measured:
-    """Pull 100 jobs and write 50 results, one by one and in one statement, `rounds` times."""
+class Turn(NamedTuple):
+    """Milliseconds to pull `PULLED` jobs, and to write `WRITTEN` results."""
+
+    pull_ms: float
+    write_ms: float
+
+
+async def measure(server: Server, *, jobs: int = ROUNDS * PULLED) -> Measured:
+    """Pull 100 jobs and write 50 results, one by one and in one statement, over `jobs` jobs."""
+    rounds = max(1, jobs // PULLED)
     async with server.rig() as rig:
-        desk = _Desk(rig, await _registered(rig))
-        warm_up = 2
-        await rig.refill((rounds + warm_up) * 2 * PULLED + BACKLOG)
-        sides = {"single": lambda: desk.turn(1), "batch": lambda: desk.turn(PULLED)}
-        await in_turns(warm_up, sides)
+        worker = await rig.register()
+        await rig.refill((rounds + WARM_UP_ROUNDS) * 2 * (PULLED + WRITTEN) + BACKLOG)
+        sides = {
+            "single": lambda: _turn(rig, worker, single=True),
+            "batch": lambda: _turn(rig, worker, single=False),
+        }
+        await in_turns(WARM_UP_ROUNDS, sides)
         turns = await in_turns(rounds, sides)
     return _measured(turns["single"], turns["batch"])
 
 
-Turn = tuple[float, float]
-"""Milliseconds to pull `PULLED` jobs, and to write `WRITTEN` results."""
+async def _turn(rig: Rig, worker: UUID, *, single: bool) -> Turn:
+    """Jobs to write are pulled apart from those that are timed: a claim each, and no more."""
+    started_s = trio.current_time()
+    pulled = await _pull(rig, worker, PULLED, 1 if single else PULLED)
+    pull_s = trio.current_time() - started_s
+    await rig.commit(worker, pulled)
+    written = await _pull(rig, worker, WRITTEN, 1 if single else WRITTEN)
+    started_s = trio.current_time()
+    await _write(rig, worker, written, 1 if single else WRITTEN)
+    return Turn(pull_s * 1000, (trio.current_time() - started_s) * 1000)
 
 
-class _Desk:
-    """One worker id whose pulls and commits are made by hand."""
-
-    def __init__(self, rig: Rig, worker: UUID) -> None:
-        self._store = rig.store
-        self._worker = worker
-
-    async def turn(self, size: int) -> Turn:
-        """Pull and write with statements of `size` jobs at the most."""
-        started_s = trio.current_time()
-        jobs = [job for _ in range(0, PULLED, size) for job in await self._pull(size)]
-        pulled_s = trio.current_time()
-        executed = [Executed(job, RESULT, pulled_s, 0.0) for job in jobs]
-        written, rest = executed[:WRITTEN], executed[WRITTEN:]
-        for at in range(0, WRITTEN, size):
-            await self._commit(written[at : at + size])
-        written_s = trio.current_time()
-        await self._commit(rest)
-        return (pulled_s - started_s) * 1000, (written_s - pulled_s) * 1000
-
-    async def _pull(self, size: int) -> Sequence[Job]:
-        jobs = await self._store.pull(self._worker, new_id(), size, [TAG], NO_FLOORS)
-        assert len(jobs) == size
-        return jobs
-
-    async def _commit(self, batch: Sequence[Executed]) -> None:
-        assert not await self._store.commit(self._worker, batch, again=False)
+async def _pull(rig: Rig, worker: UUID, count: int, size: int) -> Sequence[Job]:
+    """`count` jobs by statements that claim `size` each."""
+    jobs: list[Job] = []
+    for _ in range(count // size):
+        jobs += await rig.pull(worker, size)
+    return jobs
 
 
-async def _registered(rig: Rig) -> UUID:
-    worker = new_id()
-    await rig.store.register(
-        WorkerInfo(id=worker, name="sql", host="", pid=0, mode="", tags=[TAG], lease_s=3600)
+async def _write(rig: Rig, worker: UUID, jobs: Sequence[Job], size: int) -> None:
+    """A result for each of `jobs`, by transactions that store `size` each."""
+    for at in range(0, len(jobs), size):
+        await rig.commit(worker, jobs[at : at + size])
+
+
+def _measured(single: Sequence[Turn], batch: Sequence[Turn]) -> Measured:
+    pull_single, pull_batch = (Samples([t.pull_ms for t in turns]) for turns in (single, batch))
+    write_single, write_batch = (Samples([t.write_ms for t in turns]) for turns in (single, batch))
+    pull_ratio = ratio(pull_single.median, pull_batch.median)
+    write_ratio = ratio(write_single.median, write_batch.median)
+    return Measured(
+        about=f"The worker's own statements: pull {PULLED} jobs and write {WRITTEN} results,"
+        " one by one and as one batch.",
+        columns=("", "median of rounds, ms", "lowest … highest"),
+        rows=(
+            (f"pull {PULLED}, one by one", *pull_single.shown()),
+            (f"pull {PULLED}, as a batch", *pull_batch.shown()),
+            ("    one by one ÷ batch", shown(pull_ratio), ""),
+            (f"write {WRITTEN}, one by one", *write_single.shown()),
+            (f"write {WRITTEN}, as a batch", *write_batch.shown()),
+            ("    one by one ÷ batch", shown(write_ratio), ""),
+        ),
+        figures={
+            "pull_ratio": pull_ratio,
+            "write_ratio": write_ratio,
+            "pull_single_ms": pull_single.median,
+            "pull_batch_ms": pull_batch.median,
+            "write_single_ms": write_single.median,
+            "write_batch_ms": write_batch.median,
+            "pulled": PULLED,
+            "written": WRITTEN,
+            "rounds": len(single),
+        },
     )
-    return worker

@@ -69,7 +69,7 @@ class HostGroup:
         self._keepers = 0
         self._start_failures = 0
         self._not_before_s = 0.0
-        self._retired = False
+        self._finishing = False
         self.used_s = 0.0
 
     @property
@@ -85,7 +85,7 @@ class HostGroup:
     @property
     def idle(self) -> bool:
         """Whether its processes have nothing to do."""
-        return all(host.idle for host in self._hosts)
+        return not self._waiting and all(host.idle for host in self._hosts)
 
     async def call(self, line: Callable[[int], bytes], log: JobLog) -> Outcome:
         """Run one job: `line` makes its line from its number. What it prints goes to `log`.
@@ -96,7 +96,8 @@ class HostGroup:
         number = next(self._ids)
         call = HostCall(number, line(number), log)
         self._waiting.append(call)
-        self._hand_out()
+        if not self._fill_a_host():
+            self._start_a_keeper()
         try:
             return await call.wait()
         except trio.Cancelled:
@@ -104,21 +105,24 @@ class HostGroup:
             raise
 
     def give_way(self) -> None:
-        """Free a process for others as soon as the jobs in its hands are done."""
+        """Leave the processes to others as soon as the jobs in their hands are done."""
         for host in self._hosts:
-            host.retire()
+            host.give_way()
 
-    def retire(self) -> None:
-        """Finish what was asked so far, then go; nothing more will be asked."""
-        self._retired = True
-        if not self._waiting:
-            self.give_way()
+    def finish(self) -> None:
+        """Do what was asked so far, then go; nothing more will be asked."""
+        self._finishing = True
+        for host in self._hosts:
+            host.finish()
 
-    def _hand_out(self) -> None:
+    def _fill_a_host(self) -> bool:
         for host in self._hosts:
             if host.has_room:
                 host.fill()
-                return
+                return True
+        return False
+
+    def _start_a_keeper(self) -> None:
         coming = self._keepers - sum(host.closing for host in self._hosts)
         if coming < self._limits.processes:
             self._keepers += 1
@@ -135,12 +139,13 @@ class HostGroup:
     async def _keep(self) -> None:
         """Keep one process alive for as long as jobs wait for one."""
         try:
-            while self._waiting:
+            while self._waiting and self._keepers <= self._limits.processes:
                 await trio.sleep_until(self._not_before_s)
                 if not self._slots.available_tokens:
                     self._crowded()
                 async with self._slots:
                     await self._live_once()
+                self._fill_a_host()
         finally:
             self._keepers -= 1
 
@@ -149,14 +154,16 @@ class HostGroup:
             self._waiting,
             window=self._limits.window,
             start_timeout_s=self._limits.start_timeout_s,
-            idle_s=0.0 if self._retired else self._limits.idle_s,
+            idle_s=self._limits.idle_s,
         )
+        if self._finishing:
+            host.finish()
         self._hosts.append(host)
         try:
             await host.live(self._command)
         except OSError as error:
             program = self._command.program[0]
-            self._fail_waiting(JobError("StartFailed", f"{program} cannot be started: {error}"))
+            self._back_off(JobError("StartFailed", f"{program} cannot be started: {error}"))
             return
         finally:
             self._hosts.remove(host)
@@ -175,7 +182,7 @@ class HostGroup:
             self._fail_waiting(failed("StartRefused", f"{error.name}: {error.message}").error)
         elif host.ready:
             self._start_failures = 0
-        elif not host.closing_asked:
+        elif not host.closing:
             self._back_off(host.start_failure())
 
     def _back_off(self, error: JobError) -> None:

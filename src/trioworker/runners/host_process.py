@@ -54,8 +54,8 @@ class HostCommand(NamedTuple):
 class HostProcess:
     """One process, from its start to its end; takes its jobs from `waiting`.
 
-    After `live` returned: `ready` says whether it ever came up, `closing` whether it was told to
-    go, `refused` holds why no other try will help, and `remains` what it left undone.
+    `ready` says whether it ever came up, `closing` whether it was told to go. After `live` has
+    returned, `refused` holds why no other start will help, and `remains` what was left undone.
     """
 
     def __init__(
@@ -77,6 +77,8 @@ class HostProcess:
         self._failed: JobError | None = None
         self._told_end = ""
         self.refused: JobError | None = None
+        self._finishing = False
+        self._accepting = False
         self.ready = False
         self.closing = False
 
@@ -88,7 +90,7 @@ class HostProcess:
     @property
     def has_room(self) -> bool:
         """Whether it takes another job at once."""
-        return self.ready and not self.closing and len(self._in_flight) < self._window
+        return self._accepting and len(self._in_flight) < self._window
 
     async def live(self, command: HostCommand) -> None:
         """Start the process and serve it until it is gone. Raises `OSError` when it cannot start.
@@ -133,10 +135,16 @@ class HostProcess:
             self._outbox.append(cancel_line(call.id))
             self._outgoing.set()
 
-    def retire(self) -> None:
+    def give_way(self) -> None:
         """Take no more jobs, and leave once those in hand are done."""
-        self.closing = True
+        self._leave()
         if self.idle:
+            self._close()
+
+    def finish(self) -> None:
+        """Leave as soon as there is nothing to do."""
+        self._finishing = True
+        if self.idle and not self._waiting:
             self._close()
 
     def remains(self) -> tuple[HostCall | None, list[HostCall]]:
@@ -189,14 +197,18 @@ class HostProcess:
         assert isinstance(self._process.stdout, trio.lowlevel.FdStream)
         self._stdout = self._process.stdout
 
+    def _leave(self) -> None:
+        self.closing = True
+        self._accepting = False
+
     def _close(self) -> None:
         """Tell the host that no job will come; it should leave soon."""
-        self.closing = True
+        self._leave()
         self._jobs.close()
         self._be_patient(CLOSE_GRACE_S)
 
     def _kill(self) -> None:
-        self.closing = True
+        self._leave()
         signal_group(self._process, SIGKILL)
 
     async def _reap(self) -> None:
@@ -204,7 +216,7 @@ class HostProcess:
             signal_group(self._process, SIGKILL)
             exit_status = await self._process.wait()
             self._told_end = self._told_end or told(exit_status)
-            self.closing = True
+            self._accepting = False
             self._drain()
             self._jobs.close()
             await self._stdout.aclose()
@@ -262,7 +274,7 @@ class HostProcess:
         self.fill()
         if self.idle:
             self._idle_since_s = trio.current_time()
-            if self.closing:
+            if self.closing or self._finishing:
                 self._close()
         return chunk
 
@@ -297,7 +309,9 @@ class HostProcess:
             self._output.write(reply.log)
         if reply.ready and not self.ready:
             self.ready = True
-            self._patience.deadline = inf
+            self._accepting = not self.closing
+            if not self.closing:
+                self._patience.deadline = inf
 
     def _receive_unreadable(self, line: bytes, error: Exception) -> None:
         call = self._in_flight.get(id_of(line))

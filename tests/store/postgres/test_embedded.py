@@ -20,6 +20,7 @@ from tests.store.postgres.user_process import UserProcess, as_plain_user, open_f
 from trioworker.errors import ServerUnavailable
 from trioworker.store.postgres import embedded
 from trioworker.store.postgres.embedded_programs import (
+    MODULE,
     bundled_programs,
     reachable_programs,
     run_program,
@@ -224,11 +225,14 @@ async def test_stop_does_not_wait_for_users(data_dir: Path) -> None:
 
 async def test_a_killed_server_is_started_again(data_dir: Path) -> None:
     """A kill -9 of the server itself costs the next user nothing but PostgreSQL's recovery."""
-    async with embedded.open_embedded(data_dir):
+    async with embedded.open_embedded(data_dir) as server:
         killed = postmaster(data_dir)
         assert killed
-        os.kill(killed, signal.SIGKILL)
-        async with embedded.open_embedded(data_dir) as server:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            os.kill(killed, signal.SIGKILL)
+            with pytest.raises(psycopg.OperationalError):
+                next(connection.notifies())  # waits until the line is dead
+        async with embedded.open_embedded(data_dir):
             assert answer(server.url, "select 1") == 1
             assert postmaster(data_dir) != killed
 
@@ -297,10 +301,14 @@ async def test_folders_on_the_way_keep_their_permissions(data_dir: Path) -> None
 async def test_programs_out_of_reach_are_copied(data_dir: Path) -> None:
     """When root's server user may not enter the installation it runs a copy; others need none."""
     user = server_user(data_dir)
-    closed = data_dir.parent / "postgres"
-    closed.symlink_to(bundled_programs(18).parent)
+    installed = bundled_programs(18)
+    closed = data_dir.parent
+    for part in (MODULE, f"{MODULE}.libs"):
+        (closed / part).symlink_to(installed.parents[2] / part)
+    bundled = closed / installed.relative_to(installed.parents[2])
     with open_folder() as folder:
-        programs = await reachable_programs(closed / "bin", user, folder / "cache")
-        await run_program(programs / "postgres", "--version", user=user)
+        programs = await reachable_programs(bundled, user, folder / "cache")
+        for program in ("initdb", "postgres", "pg_ctl"):
+            await run_program(programs / program, "--version", user=user)
         assert programs.is_relative_to(folder) == (os.geteuid() == 0)
-        assert await reachable_programs(closed / "bin", user, folder / "cache") == programs
+        assert await reachable_programs(bundled, user, folder / "cache") == programs

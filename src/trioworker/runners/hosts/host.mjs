@@ -7,15 +7,22 @@
 // unanswered job is the one that was running. Reading stays asynchronous, so that timers and
 // connections of the script live on between jobs. The lines are described in framing.py.
 
-import { writeSync } from "node:fs";
+import { createReadStream, openSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { basename } from "node:path";
 import { pathToFileURL } from "node:url";
 import { format } from "node:util";
 
 const SLICE_MS = 1;
-const [jobsFd, repliesFd] = process.argv.slice(2, 4).map(Number);
+const { bun, deno } = process.versions;
+const [jobsFd, inheritedFd] = process.argv.slice(2, 4).map(Number);
 const script = process.argv[4];
+// deno writes only to what it has opened itself; bun has no Socket for a descriptor.
+const repliesFd = deno ? openSync(`/dev/fd/${inheritedFd}`, "w") : inheritedFd;
+const openJobs = () =>
+  bun
+    ? createReadStream(null, { fd: jobsFd })
+    : new Socket({ fd: jobsFd, readable: true, writable: false });
 
 const waiting = []; // lines of jobs, oldest first
 const cancelled = new Set();
@@ -71,7 +78,7 @@ function captureOutput() {
   process.stdout.write = write;
   process.stderr.write = write;
   // deno and bun print past process.stdout.
-  if (process.versions.deno || process.versions.bun) {
+  if (deno || bun) {
     for (const name of ["log", "info", "debug", "warn", "error"]) {
       console[name] = (...values) => write(format(...values) + "\n");
     }
@@ -88,7 +95,7 @@ function onLine(line) {
 }
 
 function readJobs() {
-  const input = new Socket({ fd: jobsFd, readable: true, writable: false });
+  const input = openJobs();
   let begun = [];
   input.on("data", (chunk) => {
     let from = 0;
@@ -109,12 +116,12 @@ function readJobs() {
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
-const input = () => new Promise((resolve) => (wake = resolve));
+const arrival = () => new Promise((resolve) => (wake = resolve));
 
 async function serve(main) {
   send('{"ready":true}');
   while (!ended) {
-    if (waiting.length === 0) await input();
+    if (waiting.length === 0) await arrival();
     // A cancellation that waits to be read is seen before its job begins: no job begins later
     // than SLICE_MS after the last look.
     const looked = performance.now();

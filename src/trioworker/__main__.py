@@ -1,0 +1,5 @@
+"""`python -m trioworker`: the same as `trioworker`."""
+
+from trioworker.cli.main import main
+
+main()

@@ -1,0 +1,68 @@
+"""Where a command finds its jobs: the database of DATABASE_URL, or the embedded one.
+
+Rule of this file: what it hands out can be used as it is. The embedded database is ours and is
+brought up to date; somebody else's is only checked, for changing it takes a decision.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from trioworker.client import Client, open_client
+from trioworker.events import discard
+from trioworker.settings import Settings
+from trioworker.store.postgres.database import Lane, PostgresDatabase, open_database
+from trioworker.store.postgres.embedded import open_embedded
+from trioworker.store.postgres.migrate import ADMIN, check_schema, migrate
+
+ADMIN_LANES: Final = (Lane(ADMIN),)
+
+
+@asynccontextmanager
+async def open_server(settings: Settings) -> AsyncIterator[str]:
+    """The address of the database, started when it is the embedded one. Its schema may be old.
+
+    Raises `UsageError` or `StoreError` when there is none.
+    """
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    async with open_embedded(settings.data_dir) as server:
+        yield server.url
+
+
+@asynccontextmanager
+async def open_place(settings: Settings) -> AsyncIterator[str]:
+    """The address of a database whose schema is ours.
+
+    Raises `SchemaMismatch` when it is not, and what `open_server` raises.
+    """
+    async with open_server(settings) as url:
+        async with open_admin(url, settings) as database:
+            if settings.database_url is None:
+                await migrate(database, settings.schema)
+            await check_schema(database, settings.schema)
+        yield url
+
+
+@asynccontextmanager
+async def open_admin(url: str, settings: Settings) -> AsyncIterator[PostgresDatabase]:
+    """The database for a few statements about its schema."""
+    async with open_database(
+        url,
+        ADMIN_LANES,
+        emit=discard,
+        schema=settings.schema,
+        command_timeout_s=settings.command_timeout_s,
+    ) as database:
+        yield database
+
+
+@asynccontextmanager
+async def open_jobs(settings: Settings) -> AsyncIterator[Client]:
+    """A client of the database."""
+    async with (
+        open_place(settings) as url,
+        open_client(url, schema=settings.schema) as client,
+    ):
+        yield client

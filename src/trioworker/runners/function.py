@@ -1,0 +1,153 @@
+"""Functions of an `App`: on Trio, on asyncio, in a thread or in another process.
+
+Rule of this file: whatever a function raises becomes an outcome, `KeyboardInterrupt` and
+`SystemExit` too, for a job must not stop its worker. Only a cancellation that comes from outside
+goes through.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from random import Random
+from typing import Any, Final, Literal
+
+import trio
+
+from trioworker.app import App, JobContext
+from trioworker.errors import UsageError
+from trioworker.model.job import Job
+from trioworker.model.outcome import Failed, JobError, Outcome, Snoozed
+from trioworker.runners.asyncio_thread import AsyncioThread
+from trioworker.runners.capture import Capture, capturing, current
+from trioworker.runners.joblog import JobLog
+from trioworker.runners.process_pool import ProcessPool
+from trioworker.runners.raised import outcome_of, returned
+
+THREADS_MAX: Final = 64
+LEFT_TO_OTHERS: Final = Snoozed(5.0)
+
+Unknown = Literal["fail", "leave"]
+Call = Callable[[], Any]
+
+
+class FunctionRunner:
+    """Runs the functions of `app`.
+
+    `unknown` says what becomes of a job whose function `app` does not have: "fail" fails it,
+    "leave" snoozes it, so that a worker that knows it can take it.
+
+    At most `threads` jobs are in threads and `processes` (by default one for each CPU) in
+    processes. A thread cannot be killed: when its job is cancelled it is left alone, its output
+    dropped, and it counts against `threads` until it ends. Functions that run long should call
+    `trio.from_thread.check_cancelled()` now and then.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        rng: Random,
+        *,
+        unknown: Unknown = "fail",
+        threads: int = THREADS_MAX,
+        processes: int | None = None,
+    ) -> None:
+        self.run_now: Callable[[Job], Outcome] | None = None
+        self._app = app
+        self._unknown = unknown
+        self._threads = trio.CapacityLimiter(threads)
+        self._pool = ProcessPool(rng, processes=processes)
+        self._asyncio = AsyncioThread()
+        self._flavours: dict[str, Callable[[Call], Awaitable[Outcome]]] = {
+            "async": _on_trio,
+            "asyncio": self._on_asyncio,
+            "thread": self._in_thread,
+        }
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Inside this context `print` and `logging` are routed by job.
+
+        Raises `UsageError` when a function of the app takes what JSON cannot hold.
+        """
+        self._app.check()
+        with capturing():
+            try:
+                async with self._pool.open():
+                    yield
+            finally:
+                await self._asyncio.aclose()
+
+    async def run(self, job: Job, log: JobLog) -> Outcome:
+        """Run one job; see `Runner`."""
+        function = self._app.jobs.get(job.path)
+        if function is None:
+            return self._not_mine(job.path)
+        if function.flavour == "process":
+            return await self._pool.run(function, job, log)
+        capture = Capture(log)
+        token = current.set(capture)
+        try:
+            signature = function.signature
+            context = _context(job, capture) if signature.wants_context else None
+            call = signature.bind(job.args, context)
+            return await self._flavours[function.flavour](call)
+        except UsageError as error:
+            return Failed(JobError(type(error).__name__, str(error)))
+        finally:
+            current.reset(token)
+            capture.close()
+
+    def _not_mine(self, path: str) -> Outcome:
+        if self._unknown == "leave":
+            return LEFT_TO_OTHERS
+        return Failed(JobError("UnknownFunction", self._app.unknown(path)))
+
+    async def _on_asyncio(self, call: Call) -> Outcome:
+        return await self._asyncio.run(partial(_settled_on_asyncio, call))
+
+    async def _in_thread(self, call: Call) -> Outcome:
+        return await trio.to_thread.run_sync(
+            _settled_in_thread, call, abandon_on_cancel=True, limiter=self._threads
+        )
+
+
+async def _on_trio(call: Call) -> Outcome:
+    try:
+        value = await call()
+    except BaseException as error:  # noqa: BLE001 - the rule of this file
+        if (cancelled := _cancellation_in(error)) is not None:
+            raise cancelled from None
+        return outcome_of(error)
+    return returned(value)
+
+
+async def _settled_on_asyncio(call: Call) -> Outcome:
+    try:
+        value = await call()
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the rule of this file
+        return outcome_of(error)
+    return returned(value)
+
+
+def _settled_in_thread(call: Call) -> Outcome:
+    try:
+        value = call()
+    except trio.Cancelled:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the rule of this file
+        return outcome_of(error)
+    return returned(value)
+
+
+def _cancellation_in(error: BaseException) -> BaseException | None:
+    """The part of `error` that Trio wants back: all that came from a cancellation outside."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split((trio.Cancelled, GeneratorExit))[0]
+    return error if isinstance(error, trio.Cancelled | GeneratorExit) else None
+
+
+def _context(job: Job, capture: Capture) -> JobContext:
+    return JobContext(job.id, job.attempt, job.tag, capture.line)

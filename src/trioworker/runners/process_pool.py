@@ -1,0 +1,61 @@
+"""CPU-bound functions: a few processes, one job at a time in each.
+
+A job that takes its process down fails alone, with the way the process ended; to cancel a job is
+to kill its process. Processes are started when needed and stay until they have been idle long.
+"""
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from random import Random
+from typing import Any
+
+import msgspec
+import trio
+
+from trioworker.app import JobFunction
+from trioworker.model.job import Job
+from trioworker.model.outcome import Outcome
+from trioworker.runners.framing import job_line
+from trioworker.runners.function_host import BOOT
+from trioworker.runners.host_group import HostGroup, HostLimits
+from trioworker.runners.host_process import CLOSE_GRACE_S, HostCommand
+from trioworker.runners.joblog import JobLog
+from trioworker.runners.raised import failed
+
+
+class ProcessPool:
+    """At most `processes` processes, by default one for each CPU."""
+
+    def __init__(self, rng: Random, *, processes: int | None = None) -> None:
+        self._rng = rng
+        self._limits = HostLimits(window=1, processes=processes or os.cpu_count() or 1)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """The processes live inside this context."""
+        async with trio.open_nursery() as nursery:
+            command = HostCommand((sys.executable, "-c", BOOT), (json.dumps(sys.path),))
+            self._group = HostGroup(command, self._limits, nursery, self._rng)
+            yield
+            self._group.finish()
+            nursery.cancel_scope.deadline = trio.current_time() + CLOSE_GRACE_S
+
+    async def run(self, function: JobFunction[..., Any], job: Job, log: JobLog) -> Outcome:
+        """Run one job in one of the processes."""
+        target = function.function
+        if target.__module__ == "__main__":
+            return failed(
+                "NotImportable",
+                f"job '{job.path}' is defined in the program that was started, where another"
+                " process cannot find it; move it to a module",
+            )
+        named = {
+            "call": {"module": target.__module__, "function": target.__qualname__},
+            "context": {"id": job.id, "attempt": job.attempt, "tag": job.tag},
+        }
+        extra = f"{msgspec.json.encode(named).decode()[1:-1]},"
+        return await self._group.call(partial(job_line, args=job.args, extra=extra), log)

@@ -1,0 +1,15 @@
+"""Settings: one table, from which flags, environment, errors and the check of the docs are drawn."""
+
+from trioworker.settings.kinds import LogFormat, LogLevel, UnknownFunctions
+from trioworker.settings.reading import read_settings
+from trioworker.settings.table import TABLE, Setting, Settings
+
+__all__ = [
+    "TABLE",
+    "LogFormat",
+    "LogLevel",
+    "Setting",
+    "Settings",
+    "UnknownFunctions",
+    "read_settings",
+]

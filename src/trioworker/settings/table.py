@@ -1,0 +1,243 @@
+"""The settings themselves: each field of `Settings` is one, with all there is to know about it.
+
+Rule of this file: a setting is written down once, here. Its flag and its variable are its name in
+two spellings; the names that had a meaning before us (`plain`) keep their variable unprefixed.
+"""
+
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from trioworker.model.batching import (
+    DEFAULT_COMMIT_SIZE,
+    DEFAULT_PULL_SIZE,
+    SIZE_MAX,
+    BatchPolicy,
+    Fallback,
+    Mode,
+)
+from trioworker.model.job import DEFAULT_TAG
+from trioworker.settings.kinds import (
+    LogFormat,
+    LogLevel,
+    UnknownFunctions,
+    ValueKind,
+    choice,
+    database_address,
+    folder,
+    schema_name,
+    seconds,
+    switch,
+    tag_list,
+    text,
+    whole,
+)
+from trioworker.store.postgres.statements import DEFAULT_SCHEMA
+
+_EVERY_MODE: Final = frozenset(Mode)
+_BATCHING: Final = frozenset(mode for mode in Mode if mode.batches)
+
+
+class _Spec(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands beside the name, type and default of a setting; see `Setting`."""
+
+    kind: ValueKind
+    help: str
+    plain: bool = False
+    modes: frozenset[Mode] = _EVERY_MODE
+    elsewhere: Any = None
+    default_is: str = ""
+
+
+def _spec(kind: ValueKind, help_: str, **more: Any) -> _Spec:
+    return _Spec(kind=kind, help=help_, **more)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set. Names that end in `_s` are seconds."""
+
+    database_url: Annotated[
+        str | None,
+        _spec(
+            database_address(),
+            "The PostgreSQL that holds the jobs.",
+            plain=True,
+            default_is="the embedded PostgreSQL",
+        ),
+    ] = None
+    data_dir: Annotated[
+        Path | None,
+        _spec(
+            folder(),
+            "Where the embedded PostgreSQL keeps its data.",
+            default_is="`trioworker` in the user's data folder",
+        ),
+    ] = None
+    schema: Annotated[str, _spec(schema_name(), "The schema of trioworker's tables.")] = (
+        DEFAULT_SCHEMA
+    )
+    command_timeout_s: Annotated[
+        float, _spec(seconds(), "How long the database may take to answer a statement.")
+    ] = 30.0
+    mode: Annotated[
+        Mode,
+        _spec(
+            choice(Mode), "What kind of process this is; agent-batch works in batches.", plain=True
+        ),
+    ] = Mode.STANDALONE
+    batch_pull_size: Annotated[
+        int,
+        _spec(
+            whole(1, SIZE_MAX),
+            "How many jobs a pull may claim.",
+            plain=True,
+            modes=_BATCHING,
+            elsewhere=0,
+        ),
+    ] = DEFAULT_PULL_SIZE
+    batch_commit_size: Annotated[
+        int,
+        _spec(
+            whole(1, SIZE_MAX), "How many outcomes a commit may store.", plain=True, modes=_BATCHING
+        ),
+    ] = DEFAULT_COMMIT_SIZE
+    batch_policy: Annotated[
+        BatchPolicy,
+        _spec(
+            choice(BatchPolicy),
+            "Which outcomes may share a commit: all, or simple ones only.",
+            plain=True,
+            modes=_BATCHING,
+        ),
+    ] = BatchPolicy.FULL
+    commit_fallback: Annotated[
+        Fallback,
+        _spec(
+            choice(Fallback),
+            "How a batch that could not be stored is divided: one by one, or by halves.",
+            plain=True,
+            modes=_BATCHING,
+        ),
+    ] = Fallback.PER_JOB
+    tags: Annotated[
+        tuple[str, ...],
+        _spec(tag_list(), "Which jobs this worker takes; dedicated:PATH for a script of its own."),
+    ] = (DEFAULT_TAG,)
+    concurrency: Annotated[int, _spec(whole(1, 10_000), "How many jobs run at once.")] = 100
+    start_within_s: Annotated[
+        float, _spec(seconds(), "Claim only what is expected to start within this time.")
+    ] = 1.0
+    poll_s: Annotated[
+        float, _spec(seconds(), "The longest pause between looks for jobs when idle.")
+    ] = 1.0
+    heartbeat_s: Annotated[float, _spec(seconds(), "How often the lease is renewed.")] = 5.0
+    lease_s: Annotated[
+        float,
+        _spec(
+            seconds(),
+            "How long a silent worker keeps its jobs; more than twice the heartbeat.",
+        ),
+    ] = 30.0
+    sweep_s: Annotated[
+        float, _spec(seconds(), "How often jobs of dead workers are looked for.")
+    ] = 5.0
+    reaped_max: Annotated[
+        int, _spec(whole(0, 1_000), "How many workers a job may take down before it fails.")
+    ] = 3
+    grace_s: Annotated[
+        float, _spec(seconds(zero=True), "What running jobs are left to finish after a stop.")
+    ] = 30.0
+    flush_s: Annotated[
+        float, _spec(seconds(zero=True), "What results are left to be stored after that.")
+    ] = 10.0
+    scripts_dir: Annotated[
+        Path | None,
+        _spec(
+            folder(), "Where the paths of script jobs begin.", default_is="the current folder"
+        ),
+    ] = None
+    dedicated_window: Annotated[
+        int,
+        _spec(
+            whole(1, SIZE_MAX), "How many jobs may be under way to one dedicated process."
+        ),
+    ] = 100
+    unknown_functions: Annotated[
+        UnknownFunctions,
+        _spec(
+            choice(UnknownFunctions),
+            "A job of an unknown function fails, or is left to a worker that knows it.",
+        ),
+    ] = UnknownFunctions.FAIL
+    worker_name: Annotated[
+        str | None,
+        _spec(text(), "What this worker is called in lists.", default_is="the host's name"),
+    ] = None
+    log_level: Annotated[
+        LogLevel, _spec(choice(LogLevel), "The least that is worth a line in the log.")
+    ] = LogLevel.INFO
+    log_format: Annotated[
+        LogFormat,
+        _spec(choice(LogFormat), "The log's lines; auto is console on a terminal, else json."),
+    ] = LogFormat.AUTO
+    log_statements: Annotated[
+        bool, _spec(switch(), "Log every statement and how many jobs it claims or stores.")
+    ] = False
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table.
+
+    `default_is` is the default as docs and help show it. `elsewhere` is what the setting is in a
+    mode outside `modes`, where only that value may be given; None: the default, and none may.
+    """
+
+    name: str
+    variable: str
+    flag: str
+    kind: ValueKind
+    default: Any
+    default_is: str
+    help: str
+    modes: frozenset[Mode]
+    elsewhere: Any
+
+    def source(self, raw: str, *, from_flag: bool) -> str:
+        """Where a value came from, as its user wrote it."""
+        origin = self.flag if from_flag else self.variable
+        return origin if self.kind.secret or self.kind.flag_only else f"{origin}={raw}"
+
+
+def _table() -> dict[str, Setting]:
+    hints = typing.get_type_hints(Settings, include_extras=True)
+    return {
+        field.name: _setting(field.name, field.default, hints[field.name].__metadata__[0])
+        for field in msgspec.structs.fields(Settings)
+    }
+
+
+def _setting(name: str, default: object, spec: _Spec) -> Setting:
+    return Setting(
+        name=name,
+        variable=name.upper() if spec.plain else f"TRIOWORKER_{name.upper()}",
+        flag="--" + name.replace("_", "-"),
+        kind=spec.kind,
+        default=default,
+        default_is=spec.default_is or _shown(default),
+        help=spec.help,
+        modes=spec.modes,
+        elsewhere=spec.elsewhere,
+    )
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, tuple):
+        return ",".join(default)
+    if isinstance(default, bool):
+        return str(int(default))
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+TABLE: Final = _table()

@@ -29,7 +29,7 @@ def test_a_bare_decorator_takes_name_and_flavour_from_the_function() -> None:
     }
     assert isinstance(app.jobs["fetch"], JobFunction)
     assert fetch is app.jobs["fetch"]
-    assert shrink.__name__ == "shrink"
+    assert repr(shrink).startswith("<job 'shrink': thread ")
 
 
 def test_keyword_arguments_are_kept_as_the_defaults_of_its_jobs() -> None:
@@ -61,7 +61,9 @@ def test_two_jobs_of_one_name_are_refused() -> None:
     """A name means one function; the message says which two want it."""
     app = App()
     app.job(_one)
-    with pytest.raises(UsageError, match="two jobs are called '_one': .*_one and .*_two; give one"):
+    with pytest.raises(
+        UsageError, match=r"two jobs are called '_one': .*_one and .*_two; give one"
+    ):
         app.job(name="_one")(_two)
 
 
@@ -104,7 +106,7 @@ def test_validate_tells_a_client_what_is_wrong_before_it_enqueues() -> None:
     app.validate("_two", b"[1]")
     with pytest.raises(InvalidArguments, match="job '_two': the argument 'number' is missing"):
         app.validate("_two", "{}")
-    with pytest.raises(UsageError, match="unknown job 'three'; this app has _two$"):
+    with pytest.raises(UsageError, match=r"unknown job 'three'; this app has _two$"):
         app.validate("three", "{}")
 
 
@@ -177,7 +179,7 @@ def test_an_app_is_loaded_from_the_current_folder(folder: Path) -> None:
         (
             "import nowhere_else",
             "bad:app",
-            "importing 'bad' failed: ModuleNotFoundError: No module named 'nowhere_else' (bad.py:1)",
+            "importing 'bad' failed: ModuleNotFoundError: No module named 'nowhere_else' (bad",
         ),
         (
             "def f():\n    raise ValueError('no\\nway')\nf()",

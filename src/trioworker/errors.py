@@ -6,8 +6,11 @@ The caller of a public function can tell from the class alone whose move it is:
 * `StoreError` and below: the database or the way to it. The failure class says whether waiting
   helps; `trioworker.model.failures` turns it into a decision.
 * `LeaseLost`: nobody's fault; this worker was too slow and its jobs belong to others now.
+* `JobFailed` and `WaitTimeout`: the job that was waited for, or the patience of the one who did.
 * `Snooze`, `Retry` and `Cancel` are not errors at all but verdicts that a job raises about itself.
 """
+
+from uuid import UUID
 
 
 class TrioworkerError(Exception):
@@ -31,6 +34,28 @@ class InvalidArguments(UsageError):
 
 class UnknownJob(UsageError):
     """No job has this id."""
+
+
+class JobFailed(TrioworkerError):
+    """The job whose result was asked for ended without one; sibling: `WaitTimeout`.
+
+    `job` is its id and `status` how it ended: "failure", "canceled" or "skipped". `name`,
+    `reason` and `traceback` are its error's, as it was stored.
+    """
+
+    def __init__(
+        self, job: UUID, *, status: str, name: str, reason: str, traceback: str | None = None
+    ) -> None:
+        super().__init__(f"job {job} ended as {status}: {name}: {reason}")
+        self.job = job
+        self.status = status
+        self.name = name
+        self.reason = reason
+        self.traceback = traceback
+
+
+class WaitTimeout(TrioworkerError, TimeoutError):
+    """A job did not end in the time that somebody was ready to wait; the job itself goes on."""
 
 
 class StoreError(TrioworkerError):

@@ -13,12 +13,14 @@ from uuid import UUID
 import trio
 
 from trioworker.bench.figures import Measured, Samples, ratio, shown
-from trioworker.bench.rig import SNAPSHOT, TAG, Rig, Server, sql
+from trioworker.bench.rig import SNAPSHOT, Rig, Server, sql
+from trioworker.bench.tally import TAG
 from trioworker.bench.turns import in_turns
 from trioworker.model.planner import Floors
 from trioworker.store.postgres.database import Transaction
 
 DEEPEST: Final = 1_000_000
+DEEPEST_MIN: Final = 1_000
 PULLED: Final = 100
 PULLS_PER_TURN: Final = 20
 ROUNDS: Final = 10

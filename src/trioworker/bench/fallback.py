@@ -1,6 +1,6 @@
-"""`fallback`: what refused results cost the batch that they are in.
+r"""`fallback`: what refused results cost the batch that they are in.
 
-Rule of this file: the refusals are real. PostgreSQL's jsonb cannot hold \\u0000, so a result that
+Rule of this file: the refusals are real. PostgreSQL's jsonb cannot hold \u0000, so a result that
 contains it is valid JSON which the database will never take.
 """
 
@@ -11,7 +11,8 @@ from random import Random
 from typing import Final, NamedTuple
 
 from trioworker.bench.figures import Measured, Samples
-from trioworker.bench.rig import SEED, Rig, Server, worker_config
+from trioworker.bench.rig import Rig, Server
+from trioworker.bench.tally import SEED, worker_config
 from trioworker.bench.turns import in_turns
 from trioworker.model.batching import Fallback, Mode
 from trioworker.model.outcome import Succeeded
@@ -50,9 +51,7 @@ async def _settle(rig: Rig, jobs: int, case: Case) -> float:
     """Seconds from the claim of a batch until the fate of each of its jobs is stored."""
     await rig.refill(jobs)
     # As many slots as jobs: the planner then asks for the whole batch at once.
-    config = worker_config(
-        Mode.AGENT_BATCH, batch=jobs, concurrency=jobs, fallback=case.fallback
-    )
+    config = worker_config(Mode.AGENT_BATCH, batch=jobs, concurrency=jobs, fallback=case.fallback)
     tally = (await rig.drain({"noop": _refusing(jobs, case.refused)}, config, jobs)).tally
     assert tally.pulls == 1
     assert tally.failed == case.refused
@@ -73,11 +72,11 @@ def _measured(settled: Mapping[Case, Samples], jobs: int, many: int) -> Measured
     many_bisect = settled[Case(many, Fallback.BISECT)]
     clean = settled[Case(0, Fallback.PER_JOB)]
     return Measured(
-        about=f"A batch of {jobs} outcomes, some of which the database refuses: seconds from its"
+        about=f"A batch of {jobs} outcomes, some of which the database refuses: the time from its"
         " claim until the fate of every job is stored.",
-        columns=("refused", "divided", "median of rounds, s", "lowest … highest"),
+        columns=("refused", "divided", "median of rounds, ms", "lowest … highest"),
         rows=[
-            (str(case.refused), case.fallback if case.refused else "–", *seconds.shown())
+            (str(case.refused), case.fallback if case.refused else "-", *seconds.scaled(1000).shown())
             for case, seconds in settled.items()
         ],
         figures={

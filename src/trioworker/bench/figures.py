@@ -72,7 +72,7 @@ def rounded(figure: Figure) -> Figure:
 def shown(value: float | None) -> str:
     """A number for people: thousands apart, three digits where they matter."""
     if value is None:
-        return "–"
+        return "-"
     if abs(value) >= 100:  # noqa: PLR2004 - from here on decimals say nothing
         return f"{value:,.0f}"
     return f"{value:.2f}"

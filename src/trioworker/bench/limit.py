@@ -10,13 +10,14 @@ from typing import Final
 import trio
 
 from trioworker.bench.figures import Measured, Samples, ratio, shown
-from trioworker.bench.rig import TAG, Drained, Rig, Server, script, worker_config
+from trioworker.bench.rig import BENCH, Rig, Server, script
+from trioworker.bench.tally import TAG, Drained, worker_config
 from trioworker.bench.turns import in_turns
 from trioworker.model.batching import Mode
 from trioworker.runners.immediate import noop_runner
 from trioworker.store.postgres.statements import load_statements
 
-JOBS: Final = 60_000
+JOBS: Final = 120_000
 BATCH: Final = 500
 ROUNDS: Final = 5
 WARM_UP_BATCHES: Final = 4
@@ -85,7 +86,9 @@ async def _loop_in_server(rig: Rig, batch: int) -> float:
         pull=_filled("pull", PULL_PARAMETERS),
         commit=_filled("commit", COMMIT_PARAMETERS),
     )
-    return trio.current_time() - started_s
+    seconds = trio.current_time() - started_s
+    assert not await rig.database.run(BENCH, "count_jobs"), "the loop left jobs behind"
+    return seconds
 
 
 def _filled(statement: str, parameters: tuple[str, ...]) -> str:
@@ -94,9 +97,7 @@ def _filled(statement: str, parameters: tuple[str, ...]) -> str:
     return PARAMETER.sub(lambda hole: parameters[int(hole[1]) - 1], text)
 
 
-def _measured(
-    worker: Samples, server: Samples, drains: list[Drained], batch: int
-) -> Measured:
+def _measured(worker: Samples, server: Samples, drains: list[Drained], batch: int) -> Measured:
     pairs = Samples([w / s for w, s in zip(worker.values, server.values, strict=True)])
     pull_ms = Samples([1000 * d.tally.pull_s / d.tally.pulls for d in drains])
     commit_ms = Samples([1000 * d.tally.commit_s / d.tally.commits for d in drains])

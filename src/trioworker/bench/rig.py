@@ -1,53 +1,60 @@
-"""A database that belongs to one measurement, and the real worker on it.
+"""A database that belongs to one measurement, and what is done with it.
 
 Rule of this file: nothing of the user's is touched. A database is made beside the one that
 DATABASE_URL names, and dropped whatever happens to the measurement.
 """
 
-import os
 import re
-import socket
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from random import Random
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID
 
 import trio
 
+from trioworker.bench.tally import TAG, Drained, Tally, ports
 from trioworker.errors import Exhausted, UsageError
-from trioworker.events import BatchPulled, BatchStored, Event, WorkerStarted, discard
+from trioworker.events import discard
 from trioworker.ids import new_id
-from trioworker.model.batching import Fallback, Mode, sizes_for
 from trioworker.model.job import Job, Kind
 from trioworker.model.outcome import Executed, Succeeded
 from trioworker.model.planner import NO_FLOORS, FloorColumns
 from trioworker.runners.protocol import Runner
-from trioworker.store.postgres.database import Lane, PostgresDatabase, open_database
+from trioworker.store.postgres.database import Lane, PostgresDatabase, Transaction, open_database
 from trioworker.store.postgres.embedded import open_embedded
 from trioworker.store.postgres.migrate import migrate
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA
 from trioworker.store.postgres.store import WORKER_LANES, PostgresStore
 from trioworker.store.protocol import WorkerInfo
-from trioworker.worker.config import Ports, WorkerConfig
+from trioworker.worker.config import WorkerConfig
 from trioworker.worker.supervisor import Stop, work
 
 BENCH: Final = "bench"
 """The lane of everything that is not the worker's: filling, settling, loops in the server."""
 SNAPSHOT: Final = "snapshot"
 """The lane of a transaction that somebody keeps open."""
-TAG: Final = "bench"
 STATEMENT_TIMEOUT_S: Final = 600.0
-FILL_STEP: Final = 10_000
-CONCURRENCY: Final = 100
 LEASE_S: Final = 3600.0
-SEED: Final = 1
+FILL_STEP: Final = 10_000
 RESULT: Final = Succeeded(b"null")
+
+
+@dataclass(frozen=True)
+class Sort:
+    """What the jobs of a measurement are, all alike. `args` and `options` are JSON."""
+
+    kind: Kind
+    path: str = "bench"
+    args: str = "null"
+    options: str | None = None
+
+
+NOOP: Final = Sort("noop")
 
 
 @dataclass(frozen=True)
@@ -86,59 +93,6 @@ async def open_server(database_url: str | None, data_dir: Path | None) -> AsyncI
         yield Server(database_url, await _version(database_url))
 
 
-@dataclass
-class Tally:
-    """A sink that counts what a worker pulled and stored. All times in seconds.
-
-    `claimed_s` and `stored_s` are readings of Trio's clock: the first pull's reply and the last
-    commit's.
-    """
-
-    pulls: int = 0
-    pull_s: float = 0.0
-    commits: int = 0
-    commit_s: float = 0.0
-    stored: int = 0
-    failed: int = 0
-    claimed_s: float | None = None
-    stored_s: float = 0.0
-    started: trio.Event = field(default_factory=trio.Event)
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case BatchPulled(seconds=seconds):
-                self.pulls += 1
-                self.pull_s += seconds
-                if self.claimed_s is None:
-                    self.claimed_s = trio.current_time()
-            case BatchStored(stored=stored, failed=failed, seconds=seconds):
-                self.commits += 1
-                self.commit_s += seconds
-                self.stored += stored
-                self.failed += failed
-                self.stored_s = trio.current_time()
-            case WorkerStarted():
-                self.started.set()
-
-
-@dataclass(frozen=True)
-class Drained:
-    """How long a worker took for `jobs` jobs: from before its first pull to its last commit.
-
-    `cpu_s` is what this process computed in the meantime, the client's share of the work.
-    """
-
-    jobs: int
-    seconds: float
-    cpu_s: float
-    tally: Tally
-
-    @property
-    def jobs_per_s(self) -> float:
-        """Jobs pulled, run and stored in a second."""
-        return self.jobs / self.seconds
-
-
 class Rig:
     """One database, and what a measurement does with it."""
 
@@ -147,44 +101,54 @@ class Rig:
         self.store = PostgresStore(database, now_s=trio.current_time)
 
     async def fill(
-        self, count: int, *, kind: Kind = "noop", path: str = "bench", args: str = "null",
-        options: str | None = None, tag: str = TAG,
-    ) -> None:  # fmt: skip
-        """Enqueue `count` jobs that are alike, in the order of their ids."""
+        self, count: int, sort: Sort = NOOP, *, tag: str = TAG, notify: bool = False
+    ) -> None:
+        """Enqueue `count` jobs in the order of their ids; `notify` hints at them."""
         for size in _steps(count, FILL_STEP):
-            await self.database.run(
-                BENCH,
-                "enqueue",
-                [new_id() for _ in range(size)],
-                [kind] * size,
-                [path] * size,
-                [args] * size,
-                [tag] * size,
-                [0] * size,
-                [None] * size,
-                [options] * size,
-                [False] * size,
-                [""] * size,
-            )
+            await self._enqueue(size, sort, tag, notify=notify)
 
-    async def empty(self) -> None:
-        """Forget all jobs."""
+    async def refill(self, count: int, sort: Sort = NOOP) -> None:
+        """Exactly `count` jobs, and no debts that the clock would find."""
         await script(self.database, "empty")
+        await self.fill(count, sort)
+        await self.settle()
 
     async def settle(self) -> None:
-        """Let the clock find no debts of the filling: dead rows, statistics, unwritten pages."""
+        """Pay the debts of the filling: dead rows, statistics, unwritten pages."""
         await script(self.database, "vacuum")
         try:
             await script(self.database, "checkpoint")
         except Exhausted:  # a user who may not: the server then writes the pages when it likes
             return
 
-    async def refill(self, count: int, *, kind: Kind = "noop", path: str = "bench",
-                     args: str = "null", options: str | None = None) -> None:  # fmt: skip
-        """Exactly `count` jobs, settled."""
-        await self.empty()
-        await self.fill(count, kind=kind, path=path, args=args, options=options)
-        await self.settle()
+    async def drain(
+        self, runners: Mapping[str, Runner], config: WorkerConfig, jobs: int
+    ) -> Drained:
+        """Let one worker work until nothing is left, which must have been `jobs` jobs."""
+        tally = Tally()
+        started_s, cpu_s = trio.current_time(), time.process_time()
+        report = await work(
+            store=self.store, runners=runners, config=config, ports=ports(), stop=Stop(), emit=tally
+        )
+        assert not report.unsaved
+        assert tally.stored == jobs, f"{tally.stored} of {jobs} jobs were stored"
+        return Drained(jobs, tally.stored_s - started_s, time.process_time() - cpu_s, tally)
+
+    @asynccontextmanager
+    async def worker(
+        self, runners: Mapping[str, Runner], config: WorkerConfig
+    ) -> AsyncIterator[Tally]:
+        """A worker that runs for as long as the context lasts; entered when it looks for jobs."""
+        tally, stop = Tally(), Stop()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                lambda: work(
+                    store=self.store, runners=runners, config=config, ports=ports(), stop=stop,
+                    emit=tally,
+                )
+            )  # fmt: skip
+            yield tally
+            stop.ask()
 
     async def register(self) -> UUID:
         """A worker that pulls and commits by hand, and that nobody takes for dead meanwhile."""
@@ -210,52 +174,23 @@ class Rig:
         lost = await self.store.commit(worker, executed, again=False)
         assert not lost
 
-    async def drain(
-        self, runners: Mapping[str, Runner], config: WorkerConfig, jobs: int
-    ) -> Drained:
-        """Let one worker work until nothing is left, which must have been `jobs` jobs."""
-        tally = Tally()
-        started_s, cpu_s = trio.current_time(), time.process_time()
-        report = await work(
-            store=self.store, runners=runners, config=config, ports=ports(), stop=Stop(),
-            emit=tally,
+    async def _enqueue(self, size: int, sort: Sort, tag: str, *, notify: bool) -> None:
+        ids = [new_id() for _ in range(size)]
+        columns = (
+            ids, [sort.kind] * size, [sort.path] * size, [sort.args] * size, [tag] * size,
+            [0] * size, [None] * size, [sort.options] * size, [False] * size, [""] * size,
         )  # fmt: skip
-        assert not report.unsaved
-        assert tally.stored == jobs, f"{tally.stored} of {jobs} jobs were stored"
-        return Drained(
-            jobs, tally.stored_s - started_s, time.process_time() - cpu_s, tally
-        )
 
+        async def body(tx: Transaction) -> None:
+            await tx.run("enqueue", *columns)
+            if notify:
+                await tx.run("notify_ready", [tag])
 
-def worker_config(
-    mode: Mode,
-    *,
-    batch: int = 1,
-    concurrency: int = CONCURRENCY,
-    fallback: Fallback = Fallback.PER_JOB,
-    drain: bool = True,
-) -> WorkerConfig:
-    """A worker as users run it, with `batch` for pull and commit where `mode` allows it."""
-    return WorkerConfig(
-        name="bench",
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        mode=mode,
-        tags=[TAG],
-        sizes=sizes_for(mode, pull=batch, commit=batch),
-        concurrency=concurrency,
-        fallback=fallback,
-        drain=drain,
-    )
-
-
-def ports() -> Ports:
-    """Real ids, repeatable chance."""
-    return Ports(new_id, Random(SEED))
+        await self.database.transact(BENCH, body)
 
 
 async def script(database: PostgresDatabase, name: str, /, **values: str | int | UUID) -> None:
-    """Run sql/`name`.sql with its `@placeholders@` filled in, each statement on its own."""
+    """Run sql/`name`.sql with its `@placeholders@` filled in, outside any transaction."""
     text = sql(name, **values)
     await database.transact(BENCH, lambda tx: tx.script(text), one=True)
 

@@ -15,7 +15,8 @@ from trioworker.bench.rig import Rig, Server
 from trioworker.bench.turns import in_turns
 from trioworker.model.job import Job
 
-ROUNDS: Final = 40
+JOBS: Final = 4_000
+"""How many are pulled in all on either side, `PULLED` a round."""
 WARM_UP_ROUNDS: Final = 3
 PULLED: Final = 100
 WRITTEN: Final = 50
@@ -30,7 +31,7 @@ class Turn(NamedTuple):
     write_ms: float
 
 
-async def measure(server: Server, *, jobs: int = ROUNDS * PULLED) -> Measured:
+async def measure(server: Server, *, jobs: int = JOBS) -> Measured:
     """Pull 100 jobs and write 50 results, one by one and in one statement, over `jobs` jobs."""
     rounds = max(1, jobs // PULLED)
     async with server.rig() as rig:
@@ -78,7 +79,8 @@ def _measured(single: Sequence[Turn], batch: Sequence[Turn]) -> Measured:
     write_ratio = ratio(write_single.median, write_batch.median)
     return Measured(
         about=f"The worker's own statements: pull {PULLED} jobs and write {WRITTEN} results,"
-        " one by one and as one batch.",
+        " one by one and as one batch. The change to Windmill that gave the idea reported 365 and"
+        " 4 ms for the pull, 162 and 4 ms for the write.",
         columns=("", "median of rounds, ms", "lowest … highest"),
         rows=(
             (f"pull {PULLED}, one by one", *pull_single.shown()),

@@ -13,7 +13,7 @@ async def in_turns(
     """Do each of `sides` once per round, back and forth (a b, b a, a b, …); the answers by side."""
     answers: dict[K, list[T]] = {side: [] for side in sides}
     for turn in range(rounds):
-        order = list(sides) if turn % 2 == 0 else list(reversed(sides))
-        for side in order:
+        order = list(sides)
+        for side in order if turn % 2 == 0 else reversed(order):
             answers[side].append(await sides[side]())
     return answers

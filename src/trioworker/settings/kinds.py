@@ -6,10 +6,10 @@ Rule of this file: a kind says its `shape` once, in words that mend what does no
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from trioworker.errors import UsageError
 from trioworker.model.job import TAG_BYTES_MAX
@@ -23,11 +23,8 @@ _SWITCH: Final = {
 }  # fmt: skip
 
 
-class UnknownFunctions(StrEnum):
-    """What becomes of a job whose function this worker does not know."""
-
-    FAIL = "fail"
-    LEAVE = "leave"
+UnknownFunctions: TypeAlias = Literal["fail", "leave"]
+"""What becomes of a job whose function this worker does not know."""
 
 
 class LogLevel(StrEnum):
@@ -88,9 +85,19 @@ def seconds(*, zero: bool = False) -> ValueKind:
 
 
 def choice(values: type[StrEnum]) -> ValueKind:
+    """One of the words of an enum."""
+    return replace(words(*values), read=values)
+
+
+def words(*values: str) -> ValueKind:
     """One of a few words."""
-    words = [str(value) for value in values]
-    return ValueKind("|".join(words), f"one of {', '.join(words)}", values)
+
+    def read(value: str) -> str:
+        if value not in values:
+            raise ValueError
+        return value
+
+    return ValueKind("|".join(values), f"one of {', '.join(values)}", read)
 
 
 def switch() -> ValueKind:

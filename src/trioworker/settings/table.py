@@ -33,6 +33,7 @@ from trioworker.settings.kinds import (
     tag_list,
     text,
     whole,
+    words,
 )
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA
 
@@ -167,10 +168,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     unknown_functions: Annotated[
         UnknownFunctions,
         _spec(
-            choice(UnknownFunctions),
+            words(*typing.get_args(UnknownFunctions)),
             "A job of an unknown function fails, or is left to a worker that knows it.",
         ),
-    ] = UnknownFunctions.FAIL
+    ] = "fail"
     worker_name: Annotated[
         str | None,
         _spec(text(), "What this worker is called in lists.", default_is="the host's name"),

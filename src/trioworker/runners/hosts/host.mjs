@@ -10,10 +10,11 @@
 import { createReadStream, openSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { basename } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { format } from "node:util";
 
 const SLICE_MS = 1;
+const OURS = [import.meta.url, fileURLToPath(import.meta.url)]; // both stand in stack traces
 const { bun, deno } = process.versions;
 const [jobsFd, inheritedFd] = process.argv.slice(2, 4).map(Number);
 const script = process.argv[4];
@@ -43,7 +44,7 @@ function describe(error) {
     return { name: "Error", message: `main threw ${String(error)}`, traceback: null };
   }
   const stack = String(error.stack ?? "").split("\n");
-  const ours = stack.findIndex((line) => line.includes(import.meta.url));
+  const ours = stack.findIndex((line) => OURS.some((name) => line.includes(name)));
   return {
     name: String(error.name),
     message: String(error.message),

@@ -33,6 +33,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 CONNECT_TIMEOUT_S: Final = 10.0
 LISTEN_PING_S: Final = 30.0
+GOODBYE_S: Final = 1.0
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -113,10 +114,16 @@ class PostgresDatabase:
         raise AssertionError  # _listen ends by raising
 
     async def close(self) -> None:
-        """Close every connection at once, without waiting for what they do."""
+        """Say goodbye on every idle connection; hang up on a server that does not listen."""
+        connections = [connection for lane in self._lanes.values() for connection in lane.idle]
         for lane in self._lanes.values():
-            while lane.idle:
-                lane.idle.pop().terminate()
+            lane.idle.clear()
+        with anyio.move_on_after(GOODBYE_S, shield=True):
+            for connection in connections:
+                with suppress(StoreError), _translated():
+                    await self._cross(connection.close())
+        for connection in connections:
+            connection.terminate()
 
     async def _cross(self, far_side: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:

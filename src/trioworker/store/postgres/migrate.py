@@ -44,10 +44,12 @@ def load_migrations(schema: str = DEFAULT_SCHEMA) -> Sequence[Migration]:
     return found
 
 
-async def pending_migrations(database: PostgresDatabase, schema: str) -> Sequence[Migration]:
+async def pending_migrations(
+    database: PostgresDatabase, schema: str, *, lane: str = ADMIN
+) -> Sequence[Migration]:
     """The migrations that the database lacks. Raises `SchemaMismatch` when it is too new."""
     known = load_migrations(schema)
-    number = await schema_number(database)
+    number = await schema_number(database, lane=lane)
     if number > len(known):
         raise SchemaMismatch(
             f"the database's schema is newer (migration {number}) than this trioworker knows"
@@ -63,19 +65,19 @@ async def migrate(database: PostgresDatabase, schema: str) -> Sequence[Migration
     return [migration for migration in pending if await _apply(database, migration)]
 
 
-async def check_schema(database: PostgresDatabase, schema: str) -> None:
+async def check_schema(database: PostgresDatabase, schema: str, *, lane: str = ADMIN) -> None:
     """Raises `SchemaMismatch`, saying the mend, unless the schema is exactly what we know."""
-    if missing := await pending_migrations(database, schema):
+    if missing := await pending_migrations(database, schema, lane=lane):
         raise SchemaMismatch(
             f"the database's schema lacks {len(missing)} of {len(load_migrations(schema))}"
             " migrations; run `trioworker migrate` first"
         )
 
 
-async def schema_number(database: PostgresDatabase) -> int:
+async def schema_number(database: PostgresDatabase, *, lane: str = ADMIN) -> int:
     """The number of the last applied migration, 0 when there is no schema yet."""
     try:
-        rows = await database.run(ADMIN, "schema_version")
+        rows = await database.run(lane, "schema_version")
     except SchemaMismatch:
         return 0
     number: int = rows[0][0]

@@ -1,15 +1,26 @@
 -- name: cancel_unstarted
 -- rows: many
 -- does: ends those of the jobs $1 that no worker holds, as canceled for the reason $2
--- locks: their rows in ready and waiting
-with pulled_out as (
-    delete from trioworker.ready where id = any ($1::uuid[]) returning id, attempt, reaped
+-- locks: their rows in ready, then in waiting, in id order
+with ready_ones as materialized (
+    select id from trioworker.ready where id = any ($1::uuid[]) order by id for update
+),
+waiting_ones as materialized (
+    select id from trioworker.waiting where id = any ($1::uuid[]) order by id for update
+),
+taken as (
+    delete from trioworker.ready where id in (select ready_ones.id from ready_ones)
+    returning id, attempt, reaped
 ),
 released as (
-    delete from trioworker.waiting where id = any ($1::uuid[]) returning id, attempt, reaped
+    delete from trioworker.waiting where id in (select waiting_ones.id from waiting_ones)
+    returning id, attempt, reaped
+),
+ended as (
+    insert into trioworker.job_completed (id, status, error, attempt, reaped)
+    select id, 'canceled', jsonb_build_object('name', 'Cancelled', 'message', $2::text), attempt,
+           reaped
+      from (select * from taken union all select * from released) as unstarted
+    returning id
 )
-insert into trioworker.job_completed (id, status, error, attempt, reaped)
-select id, 'canceled', jsonb_build_object('name', 'Cancelled', 'message', $2::text), attempt, reaped
-  from (select * from pulled_out union all select * from released) as unstarted
-    on conflict (id) do nothing
-returning id
+select ended.id, job.awaited from ended join trioworker.job using (id) order by ended.id

@@ -1,28 +1,33 @@
 -- name: job_states
 -- rows: many
--- does: where the jobs $1 stand and what became of them
+-- does: where the jobs $1 stand and what became of them, in the order of $1
 -- locks: nothing
-select job.id, job.kind, job.path, job.args, job.tag, job.priority, job.options, job.created_at,
-       job.created_by,
+--
+-- The claims are searched for those jobs only that stand nowhere else.
+select job.id, job.kind, job.path, job.args, job.tag, job.priority,
        case when done.id is not null then done.status
-            when claim.worker is not null then 'running'
             when ready.id is not null and ready.scheduled_for > now() then 'scheduled'
             when ready.id is not null then 'ready'
             when waiting.id is not null then 'waiting'
-            else 'moving' end as state,
-       coalesce(done.attempt, claim.attempt, ready.attempt, waiting.attempt) as attempt,
-       coalesce(done.reaped, claim.reaped, ready.reaped, waiting.reaped) as reaped,
-       coalesce(done.worker, claim.worker) as worker, ready.scheduled_for, claim.claimed_at,
-       done.started_at, done.completed_at, done.duration_ms, done.result, done.error
+            when held.worker is not null then 'running'
+            else 'nowhere' end as state,
+       coalesce(done.attempt, ready.attempt, waiting.attempt, held.attempt) as attempt,
+       coalesce(done.reaped, ready.reaped, waiting.reaped, held.reaped) as reaped,
+       coalesce(done.worker, held.worker) as worker, job.created_at, ready.scheduled_for,
+       held.claimed_at, done.started_at, done.completed_at, done.duration_ms, done.result,
+       done.error
   from unnest($1::uuid[]) with ordinality as asked (id, place)
   join trioworker.job on job.id = asked.id
-  left join trioworker.job_completed as done on done.id = job.id
-  left join trioworker.ready on ready.id = job.id
-  left join trioworker.waiting on waiting.id = job.id
+  left join trioworker.job_completed as done on done.id = asked.id
+  left join trioworker.ready on ready.id = asked.id
+  left join trioworker.waiting on waiting.id = asked.id
   left join lateral (
     select claim.worker, claim.claimed_at,
-           claim.attempts[array_position(claim.ids, job.id)] as attempt,
-           claim.reaped[array_position(claim.ids, job.id)] as reaped
-      from trioworker.claim where job.id = any (claim.ids) limit 1
-  ) as claim on true
+           claim.attempts[array_position(claim.ids, asked.id)] as attempt,
+           claim.reaped[array_position(claim.ids, asked.id)] as reaped
+      from trioworker.claim
+     where done.id is null and ready.id is null and waiting.id is null
+       and asked.id = any (claim.ids)
+     limit 1
+  ) as held on true
  order by asked.place

@@ -1,0 +1,125 @@
+"""`trioworker enqueue`: jobs from flags, or many from lines of JSON.
+
+Rule of this file: everything is checked before anything is stored, and stored in one go; a line
+that will not do leaves no half of a file in the queue.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Annotated, Final, TextIO
+from uuid import UUID
+
+import msgspec
+import trio
+import typer
+
+from trioworker.app import App, load_app
+from trioworker.cli.exits import ExitStatus
+from trioworker.cli.options import takes_settings
+from trioworker.cli.output import complain, print_json
+from trioworker.cli.place import open_jobs
+from trioworker.cli.waiting import wait_for
+from trioworker.cli.wanted import Wanted, new_job, parse_args, parse_time
+from trioworker.client import Client
+from trioworker.errors import UsageError
+from trioworker.model.job import KINDS, PRIORITY_MAX, PRIORITY_MIN, NewJob
+from trioworker.settings import Settings
+
+STDIN: Final = "-"
+
+
+@takes_settings()
+def enqueue(
+    settings: Settings,
+    path: Annotated[
+        str,
+        typer.Argument(
+            help="The function's name or the script's path; - reads a JSON object per line."
+        ),
+    ],
+    args: Annotated[
+        str | None,
+        typer.Argument(help="A JSON object (by name) or array (by position).", metavar="[ARGS]"),
+    ] = None,
+    *,
+    kind: Annotated[
+        str | None, typer.Option(metavar="|".join(KINDS), help="What it is; default function.")
+    ] = None,
+    tag: Annotated[str | None, typer.Option(help="Which workers may take it.")] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(help=f"Higher goes first; {PRIORITY_MIN} to {PRIORITY_MAX}, default 0."),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Not before, as 2030-01-31T08:00+01:00.")
+    ] = None,
+    in_s: Annotated[
+        float | None, typer.Option("--in", metavar="SECONDS", help="Not before so much later.")
+    ] = None,
+    timeout_s: Annotated[
+        float | None,
+        typer.Option("--timeout", metavar="SECONDS", help="How long one attempt may take."),
+    ] = None,
+    dedicated: Annotated[
+        bool, typer.Option("--dedicated", help="Run the script in a process that is kept.")
+    ] = False,
+    count: Annotated[int, typer.Option(min=1, help="How many jobs like this.")] = 1,
+    app: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:APP", help="Check name and arguments against this app."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the results and print them.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Put jobs in the queue and print their ids."""
+    flags = Wanted(
+        path=path,
+        args=None if args is None else parse_args(args),
+        kind=kind,
+        tag=tag,
+        priority=priority,
+        scheduled_for=None if at is None else parse_time(at),
+        delay_s=in_s,
+        timeout_s=timeout_s,
+        dedicated=dedicated or None,
+    )
+    checker = None if app is None else load_app(app)
+    jobs = _jobs(flags, count, checker, awaited=wait)
+    status = trio.run(_enqueue, settings, jobs, wait, as_json)
+    raise typer.Exit(status)
+
+
+def _jobs(flags: Wanted, count: int, app: App | None, *, awaited: bool) -> Sequence[NewJob]:
+    if flags.path != STDIN:
+        return [new_job(flags, app, awaited=awaited) for _ in range(count)]
+    if count != 1:
+        raise UsageError("--count goes with one job, not with lines on stdin")
+    return list(_jobs_from(sys.stdin, flags, app, awaited=awaited))
+
+
+def _jobs_from(
+    lines: TextIO, flags: Wanted, app: App | None, *, awaited: bool
+) -> Iterable[NewJob]:
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                yield new_job(flags.completing(line), app, awaited=awaited)
+            except UsageError as error:
+                raise UsageError(f"line {number}: {error}; nothing was enqueued") from None
+
+
+async def _enqueue(
+    settings: Settings,
+    jobs: Sequence[NewJob],
+    wait: bool,  # noqa: FBT001 - for trio.run
+    as_json: bool,  # noqa: FBT001 - for trio.run
+) -> ExitStatus:
+    async with open_jobs(settings) as client:
+        new = await client.enqueue_many(jobs)
+        if wait:
+            return await wait_for(client, [job.id for job in jobs], as_json=as_json)
+    _print_ids([job.id for job in jobs], len(new), as_json=as_json)
+    return ExitStatus.OK

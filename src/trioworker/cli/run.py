@@ -1,0 +1,54 @@
+"""`trioworker run`: a worker, until drained or stopped."""
+
+import sys
+from typing import Annotated
+
+import trio
+import typer
+
+from trioworker.app import App, load_app
+from trioworker.cli.exits import ExitStatus
+from trioworker.cli.options import EVERY, takes_settings
+from trioworker.cli.place import open_place
+from trioworker.cli.progress import Tally
+from trioworker.cli.work import work_at
+from trioworker.settings import Settings
+from trioworker.worker.supervisor import Report
+
+
+@takes_settings(EVERY)
+def run(
+    settings: Settings,
+    app: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODULE:APP]", help="The app whose functions are run."),
+    ] = None,
+    *,
+    drain: Annotated[
+        bool, typer.Option("--drain", help="Stop when nothing is left to do.")
+    ] = False,
+) -> None:
+    """Work on jobs until SIGTERM or Ctrl-C; the second one stops at once.
+
+    Without MODULE:APP it runs scripts only. Without DATABASE_URL it starts the embedded
+    PostgreSQL.
+    """
+    served = None if app is None else load_app(app)
+    report = trio.run(_run, settings, served, drain)
+    raise typer.Exit(told(report))
+
+
+async def _run(settings: Settings, app: App | None, drain: bool) -> Report:  # noqa: FBT001 - for trio.run
+    async with open_place(settings) as url:
+        return await work_at(url, settings, app, Tally(), drain=drain)
+
+
+def told(report: Report) -> ExitStatus:
+    """Say what could not be stored; returns the status of a worker that ended so."""
+    if report.unsaved:
+        sys.stderr.write(
+            f"trioworker: the results of {len(report.unsaved)} jobs could not be stored; the jobs"
+            " will be run again:\n" + "".join(f"{job}\n" for job in report.unsaved)
+        )
+        return ExitStatus.UNSAVED
+    return ExitStatus.INTERRUPTED if report.forced else ExitStatus.OK

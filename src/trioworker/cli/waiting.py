@@ -1,0 +1,39 @@
+"""Waiting for jobs: `jobs wait` and `enqueue --wait`."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import typer
+
+from trioworker.cli.exits import ExitStatus
+from trioworker.cli.output import complain, json_text, print_json
+from trioworker.client import Client, JobState
+
+SUCCESS = "success"
+WORKERS_SHOWN_MAX = 100
+
+
+async def wait_for(
+    client: Client, ids: Sequence[UUID], *, as_json: bool, timeout_s: float | None = None
+) -> ExitStatus:
+    """Wait for each job in turn and print its result, or say why it has none.
+
+    `timeout_s` is for each of them. Raises what `Client.wait` raises.
+    """
+    states = []
+    for id_ in ids:
+        state = await client.wait(id_, timeout_s=timeout_s)
+        states.append(state)
+        if not as_json:
+            _print_result(state)
+    if as_json:
+        print_json(states)
+    return ExitStatus.OK if all(s.state == SUCCESS for s in states) else ExitStatus.FAILED
+
+
+def _print_result(state: JobState) -> None:
+    if state.state == SUCCESS:
+        typer.echo(json_text(state.result))
+        return
+    why = f": {state.error.name}: {state.error.message}" if state.error else ""
+    complain(f"job {state.id} ended as {state.state}{why}")

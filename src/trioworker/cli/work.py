@@ -1,0 +1,132 @@
+"""One worker from settings: the path that `trioworker run` and the demo share.
+
+Rule of this file: it puts the parts together and decides nothing about jobs.
+"""
+
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import trio
+
+from trioworker.app import App
+from trioworker.cli.progress import Tally, showing
+from trioworker.cli.sinks import Log, log_sink, statement_sink
+from trioworker.events import Emit, discard, fan_out
+from trioworker.ids import new_id
+from trioworker.model.batching import sizes_for
+from trioworker.runners.host_group import HostLimits
+from trioworker.runners.protocol import Runner
+from trioworker.runners.registry import build_runners, open_runners
+from trioworker.settings import LogLevel, Settings
+from trioworker.store.postgres.database import PostgresDatabase, open_database
+from trioworker.store.postgres.store import CONTROL, WORKER_LANES, PostgresStore
+from trioworker.worker.config import Ports, WorkerConfig
+from trioworker.worker.supervisor import Report, Stop, work
+
+
+async def work_at(
+    url: str, settings: Settings, app: App | None, tally: Tally, *, drain: bool
+) -> Report:
+    """Work on the jobs at `url` until drained, or until SIGTERM or SIGINT.
+
+    Raises `StoreError` when the database cannot be reached at the start, `UsageError` when the
+    app cannot be served.
+    """
+    log = Log(settings.log_level, settings.log_format)
+    rng = Random()
+    runners = runners_for(settings, app, rng)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(_open_store(url, settings, log))
+        stop = await stack.enter_async_context(_stop_on_signals())
+        if drain:
+            total = await _count(database, settings.tags)
+            await stack.enter_async_context(showing(tally, log, total=total))
+        await stack.enter_async_context(open_runners(runners))
+        return await work(
+            store=PostgresStore(database, now_s=trio.current_time),
+            runners=runners,
+            config=worker_config(settings, drain=drain),
+            ports=Ports(new_id, rng),
+            stop=stop,
+            emit=fan_out(tally, log_sink(log)),
+        )
+
+
+def worker_config(settings: Settings, *, drain: bool) -> WorkerConfig:
+    """What the worker is told."""
+    host = socket.gethostname()
+    return WorkerConfig(
+        name=settings.worker_name or host,
+        host=host,
+        pid=os.getpid(),
+        mode=settings.mode,
+        tags=settings.tags,
+        sizes=sizes_for(
+            settings.mode, pull=settings.batch_pull_size, commit=settings.batch_commit_size
+        ),
+        concurrency=settings.concurrency,
+        policy=settings.batch_policy,
+        fallback=settings.commit_fallback,
+        start_within_s=settings.start_within_s,
+        poll_s=settings.poll_s,
+        heartbeat_s=settings.heartbeat_s,
+        lease_s=settings.lease_s,
+        sweep_s=settings.sweep_s,
+        grace_s=settings.grace_s,
+        flush_s=settings.flush_s,
+        reaped_max=settings.reaped_max,
+        drain=drain,
+        report_jobs=settings.log_level is LogLevel.DEBUG,
+    )
+
+
+def runners_for(settings: Settings, app: App | None, rng: Random) -> Mapping[str, Runner]:
+    """A runner for every kind of job."""
+    return build_runners(
+        app,
+        scripts_dir=settings.scripts_dir or Path.cwd(),
+        rng=rng,
+        unknown=settings.unknown_functions,
+        dedicated=HostLimits(window=settings.dedicated_window),
+    )
+
+
+@asynccontextmanager
+async def _open_store(
+    url: str, settings: Settings, log: Log
+) -> AsyncIterator[PostgresDatabase]:
+    statements: Emit = statement_sink(log) if settings.log_statements else discard
+    async with open_database(
+        url,
+        WORKER_LANES,
+        emit=statements,
+        schema=settings.schema,
+        command_timeout_s=settings.command_timeout_s,
+    ) as database:
+        yield database
+
+
+@asynccontextmanager
+async def _stop_on_signals() -> AsyncIterator[Stop]:
+    """A stop that the first SIGTERM or SIGINT asks for, and the second forces."""
+    stop = Stop()
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_ask_for_each, signals, stop)
+            yield stop
+            nursery.cancel_scope.cancel()
+
+
+async def _ask_for_each(signals: AsyncIterator[int], stop: Stop) -> None:
+    async for _ in signals:
+        stop.ask()
+
+
+async def _count(database: PostgresDatabase, tags: Sequence[str]) -> int:
+    rows = await database.run(CONTROL, "count_jobs")
+    return sum(row[1] for row in rows if row[0] in tags)

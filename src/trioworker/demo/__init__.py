@@ -1,0 +1,1 @@
+"""What `make run` shows: thousands of real jobs through an embedded PostgreSQL, in batches."""

@@ -1,0 +1,104 @@
+"""What a job, a worker and the queue look like to somebody who asks.
+
+Rule of this file: answers only, as they stood at one moment; nothing is decided from them. Times
+are the database's, with their time zone.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, Literal, get_args
+from uuid import UUID
+
+import msgspec
+
+from trioworker.model.outcome import JobError
+
+Ended = Literal["success", "failure", "canceled", "skipped"]
+State = Literal["ready", "scheduled", "waiting", "running", "nowhere", Ended]
+ENDED: Final[frozenset[str]] = frozenset(get_args(Ended))
+STATES: Final[tuple[str, ...]] = get_args(State)
+
+
+class JobState(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a job stands and what became of it.
+
+    `state` is "scheduled" for what is ready but not yet due; "nowhere" is what no job should ever
+    be in. `args` and `result` are decoded JSON; text that holds a number too large for that is
+    left as it is. `attempt` is the one that runs, ran last, or comes next; `reaped` counts the
+    workers lost with this job in their hands. `worker` holds it, or held it last. `claimed_at`
+    is of a running job, `scheduled_for` of a ready or scheduled one; the others of an ended one.
+    """
+
+    id: UUID
+    kind: str
+    path: str
+    args: Any
+    tag: str
+    priority: int
+    state: State
+    attempt: int | None
+    reaped: int | None
+    worker: UUID | None
+    created_at: datetime
+    scheduled_for: datetime | None
+    claimed_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    duration_ms: int | None
+    result: Any
+    error: JobError | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether this is final."""
+        return self.state in ENDED
+
+
+class JobLog(msgspec.Struct, frozen=True):
+    """What a job wrote in one attempt."""
+
+    attempt: int
+    text: str
+
+
+class Cancellation(msgspec.Struct, frozen=True):
+    """What a request to cancel did, by job.
+
+    The `ended` were unstarted and are canceled now. The `asked` are running: their workers have
+    been told to stop them. What had ended before, or never existed, is in neither.
+    """
+
+    ended: Sequence[UUID]
+    asked: Sequence[UUID]
+
+
+class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker as it introduced itself, and its last heartbeat.
+
+    "silent" is one whose lease is over and not taken away yet. `claimed` is how many jobs its
+    claims hold; the other counts are its own, since it started.
+    """
+
+    id: UUID
+    name: str
+    host: str
+    pid: int
+    mode: str
+    tags: Sequence[str]
+    state: Literal["alive", "silent", "lost", "stopped"]
+    started_at: datetime
+    last_heartbeat: datetime
+    claimed: int
+    jobs_done: int
+    jobs_failed: int
+    jobs_running: int
+
+
+class TagCounts(msgspec.Struct, frozen=True):
+    """How many unfinished jobs of a tag stand where."""
+
+    tag: str
+    ready: int
+    scheduled: int
+    waiting: int
+    running: int

@@ -1,0 +1,163 @@
+"""`PostgresJobs`: the client's transactions, in terms of named statements.
+
+Rule of this file: like `store.py` for the worker's, it knows which statements make a transaction
+and in which order, and nothing of connections or retries. Every method raises `StoreError`.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import anyio
+import msgspec
+
+from trioworker.model.job import NO_OPTIONS, JobOptions, NewJob
+from trioworker.model.outcome import JobError
+from trioworker.model.state import Cancellation, JobLog, JobState, TagCounts, WorkerState
+from trioworker.store.postgres.database import Database, Row, Transaction
+
+CLIENT: Final = "client"
+
+HINT_EVERY_S: Final = 0.005
+"""A worker that a hint woke looks once more after this long, and finds what came without one."""
+
+_decode_error = msgspec.json.Decoder(JobError).decode
+
+
+class PostgresJobs:
+    """What a client asks of the database, over its lane `CLIENT`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._hinted_s: dict[str, float] = {}
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> AbstractSet[UUID]:
+        """Make the jobs ready in one transaction; the ids that are new.
+
+        Ids that exist already are left as they are. No id may come twice, and all `args` are
+        UTF-8. Hints to workers go out with it, at most one for each tag.
+        """
+        now_s = anyio.current_time()
+        self._hinted_s = {t: s for t, s in self._hinted_s.items() if now_s - s < HINT_EVERY_S}
+        spared = frozenset(self._hinted_s)
+        columns = _columns(jobs)
+
+        async def body(tx: Transaction) -> tuple[AbstractSet[UUID], AbstractSet[str]]:
+            new = {row[0] for row in await tx.run("enqueue", *columns)}
+            tags = {job.tag for job in jobs if job.id in new} - spared
+            if tags:
+                await tx.run("notify_ready", sorted(tags))
+            return new, tags
+
+        new, hinted = await self._database.transact(CLIENT, body)
+        self._hinted_s.update(dict.fromkeys(hinted, now_s))
+        return new
+
+    async def now(self) -> datetime:
+        """The time by the database's clock."""
+        rows = await self._database.run(CLIENT, "clock")
+        now: datetime = rows[0][0]
+        return now
+
+    async def states(self, ids: Sequence[UUID]) -> Sequence[JobState]:
+        """Where the jobs stand, in the order of `ids`; what no job has as id is left out."""
+        return [_job_state(row) for row in await self._database.run(CLIENT, "job_states", ids)]
+
+    async def newest(
+        self,
+        *,
+        state: str | None,
+        tag: str | None,
+        path: str | None,
+        limit: int,
+        before: UUID | None,
+    ) -> Sequence[JobState]:
+        """The newest jobs that fit, at most `limit`, all older than `before`; newest first.
+
+        Those that moved on while they were looked up are left out.
+        """
+
+        async def body(tx: Transaction) -> Sequence[Row]:
+            ids = await tx.run("list_jobs", state, tag, path, limit, before)
+            return await tx.run("job_states", [row[0] for row in ids])
+
+        states = [_job_state(row) for row in await self._database.transact(CLIENT, body)]
+        return [found for found in states if state in (None, found.state)]
+
+    async def ended(self, ids: Collection[UUID]) -> AbstractSet[UUID]:
+        """Which of the jobs have ended."""
+        rows = await self._database.run(CLIENT, "ended_jobs", list(ids))
+        return {row[0] for row in rows}
+
+    async def cancel(self, ids: Iterable[UUID], reason: str) -> Cancellation:
+        """Cancel the jobs: unstarted ones end, the workers of running ones are told."""
+        wanted = list(ids)
+
+        async def body(tx: Transaction) -> Cancellation:
+            ended = await tx.run("cancel_unstarted", wanted, reason)
+            # A statement of its own sees what a pull has claimed while the first one waited for it.
+            asked = await tx.run("request_cancel", wanted, reason)
+            if awaited := [row[0] for row in ended if row[1]]:
+                await tx.run("notify_done", awaited)
+            return Cancellation([row[0] for row in ended], [row[0] for row in asked])
+
+        return await self._database.transact(CLIENT, body)
+
+    async def logs(self, job: UUID) -> Sequence[JobLog] | None:
+        """What the job wrote, by attempt; None when there is no such job."""
+        rows = await self._database.run(CLIENT, "job_logs", job)
+        if not rows:
+            return None
+        return [JobLog(attempt, text) for attempt, text in rows if attempt is not None]
+
+    async def workers(self, limit: int) -> Sequence[WorkerState]:
+        """Up to `limit` workers: those that live, then those that ended last."""
+        return [_worker_state(row) for row in await self._database.run(CLIENT, "list_workers", limit)]
+
+    async def counts(self) -> Sequence[TagCounts]:
+        """How many unfinished jobs stand where, by tag."""
+        return [TagCounts(*row) for row in await self._database.run(CLIENT, "count_jobs")]
+
+
+def _columns(jobs: Sequence[NewJob]) -> Sequence[Sequence[object]]:
+    """The jobs as the columns of the statement `enqueue`, which see."""
+    return (
+        [job.id for job in jobs],
+        [job.kind for job in jobs],
+        [job.path for job in jobs],
+        [job.args.decode() for job in jobs],
+        [job.tag for job in jobs],
+        [job.priority for job in jobs],
+        [job.scheduled_for for job in jobs],
+        [_options(job.options) for job in jobs],
+        [job.awaited for job in jobs],
+        [job.created_by for job in jobs],
+    )
+
+
+def _options(options: JobOptions) -> str | None:
+    return None if options == NO_OPTIONS else msgspec.json.encode(options).decode()
+
+
+def _job_state(row: Row) -> JobState:
+    fields = dict(zip(JobState.__struct_fields__, row, strict=True))
+    fields["args"] = _decoded(fields["args"])
+    fields["result"] = _decoded(fields["result"])
+    fields["error"] = None if fields["error"] is None else _decode_error(fields["error"])
+    return JobState(**fields)
+
+
+def _decoded(text: str | None) -> Any:
+    """The value of JSON text; the text itself when it holds what Python's JSON cannot."""
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
+
+
+def _worker_state(row: Row) -> WorkerState:
+    return WorkerState(**dict(zip(WorkerState.__struct_fields__, row, strict=True)))

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -20,6 +21,8 @@ import trio
 from platformdirs import site_cache_path
 from psycopg.sql import SQL, Identifier
 
+from trioworker.events import discard
+from trioworker.store.postgres.database import Lane, open_database
 from trioworker.store.postgres.embedded import APP
 from trioworker.store.postgres.embedded_cluster import Cluster, stop_server
 from trioworker.store.postgres.embedded_folder import DATABASE, DataFolder
@@ -29,6 +32,8 @@ from trioworker.store.postgres.embedded_programs import (
     reachable_programs,
     server_user,
 )
+from trioworker.store.postgres.migrate import ADMIN, migrate
+from trioworker.store.postgres.statements import DEFAULT_SCHEMA
 
 DEBIAN: Final = Path("/usr/lib/postgresql")
 NEWEST: Final = max(BUNDLED)
@@ -131,8 +136,40 @@ def empty_database_url(postgres_server: PostgresServer) -> Iterator[str]:
         yield url
 
 
-# The place for `database_url`: the address of a fresh database with our schema in it, made by
-# `fresh_database(postgres_server, template=…)` from a session-wide migrated template.
+@pytest.fixture(scope="session")
+def migrated_template_of(
+    postgres_server_of: Callable[[int], PostgresServer],
+) -> Iterator[Callable[[int], str]]:
+    """`migrated_template_of(16)`: a database with our schema on that version's shared server.
+
+    For `fresh_database(…, template=…)`: a copy takes less than the migrations.
+    """
+    templates: dict[int, str] = {}
+    with ExitStack() as stack:
+
+        def template_of(version: int) -> str:
+            if version not in templates:
+                server = postgres_server_of(version)
+                url = stack.enter_context(fresh_database(server))
+                _run_blocking(_migrate, url)
+                templates[version] = database_name(url)
+            return templates[version]
+
+        yield template_of
+
+
+@pytest.fixture
+def database_url(
+    postgres_server: PostgresServer, migrated_template_of: Callable[[int], str]
+) -> Iterator[str]:
+    """The address of a fresh database with our schema in it."""
+    with fresh_database(postgres_server, migrated_template_of(NEWEST)) as url:
+        yield url
+
+
+def database_name(url: str) -> str:
+    """The name of the database at one of our test servers' addresses."""
+    return urlsplit(url).path.removeprefix("/")
 
 
 @contextmanager
@@ -147,6 +184,11 @@ def fresh_database(server: PostgresServer, template: str = "template1") -> Itera
             yield server.url_of(name)
         finally:
             admin.execute(SQL("drop database {} with (force)").format(Identifier(name)))
+
+
+async def _migrate(url: str) -> None:
+    async with open_database(url, (Lane(ADMIN),), emit=discard) as database:
+        await migrate(database, DEFAULT_SCHEMA)
 
 
 @contextmanager

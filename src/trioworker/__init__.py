@@ -1,1 +1,49 @@
 """trioworker: a job worker for PostgreSQL that works in batches, written on Trio."""
+
+from trioworker.app import App, JobContext, JobFunction
+from trioworker.client import Client, open_client
+from trioworker.errors import (
+    Cancel,
+    InvalidArguments,
+    JobFailed,
+    Retry,
+    SettingsError,
+    Snooze,
+    StoreError,
+    TrioworkerError,
+    UnknownJob,
+    UsageError,
+    WaitTimeout,
+)
+from trioworker.ids import new_id
+from trioworker.model.job import JobOptions, NewJob
+from trioworker.model.outcome import JobError
+from trioworker.model.state import Cancellation, JobLogText, JobState, TagCounts, WorkerState
+
+__all__ = [
+    "App",
+    "Cancel",
+    "Cancellation",
+    "Client",
+    "InvalidArguments",
+    "JobContext",
+    "JobError",
+    "JobFailed",
+    "JobFunction",
+    "JobLogText",
+    "JobOptions",
+    "JobState",
+    "NewJob",
+    "Retry",
+    "SettingsError",
+    "Snooze",
+    "StoreError",
+    "TagCounts",
+    "TrioworkerError",
+    "UnknownJob",
+    "UsageError",
+    "WaitTimeout",
+    "WorkerState",
+    "new_id",
+    "open_client",
+]

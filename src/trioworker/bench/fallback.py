@@ -76,7 +76,11 @@ def _measured(settled: Mapping[Case, Samples], jobs: int, many: int) -> Measured
         " claim until the fate of every job is stored.",
         columns=("refused", "divided", "median of rounds, ms", "lowest … highest"),
         rows=[
-            (str(case.refused), case.fallback if case.refused else "-", *seconds.scaled(1000).shown())
+            (
+                str(case.refused),
+                case.fallback if case.refused else "-",
+                *seconds.scaled(1000).shown(),
+            )
             for case, seconds in settled.items()
         ],
         figures={

@@ -6,11 +6,9 @@ that will not do leaves no half of a file in the queue.
 
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Annotated, Final, TextIO
 from uuid import UUID
 
-import msgspec
 import trio
 import typer
 
@@ -20,10 +18,9 @@ from trioworker.cli.options import takes_settings
 from trioworker.cli.output import complain, print_json
 from trioworker.cli.place import open_jobs
 from trioworker.cli.waiting import wait_for
-from trioworker.cli.wanted import Wanted, new_job, parse_args, parse_time
-from trioworker.client import Client
+from trioworker.cli.wanted import Order, Wanted, order, parse_args, parse_time
 from trioworker.errors import UsageError
-from trioworker.model.job import KINDS, PRIORITY_MAX, PRIORITY_MIN, NewJob
+from trioworker.model.job import KINDS, PRIORITY_MAX, PRIORITY_MIN
 from trioworker.settings import Settings
 
 STDIN: Final = "-"
@@ -87,39 +84,53 @@ def enqueue(
         dedicated=dedicated or None,
     )
     checker = None if app is None else load_app(app)
-    jobs = _jobs(flags, count, checker, awaited=wait)
-    status = trio.run(_enqueue, settings, jobs, wait, as_json)
-    raise typer.Exit(status)
+    orders = _orders(flags, count, checker, awaited=wait)
+    raise typer.Exit(trio.run(_enqueue, settings, orders, wait, as_json))
 
 
-def _jobs(flags: Wanted, count: int, app: App | None, *, awaited: bool) -> Sequence[NewJob]:
+def _orders(flags: Wanted, count: int, app: App | None, *, awaited: bool) -> Sequence[Order]:
     if flags.path != STDIN:
-        return [new_job(flags, app, awaited=awaited) for _ in range(count)]
+        return [order(flags, app, awaited=awaited) for _ in range(count)]
     if count != 1:
         raise UsageError("--count goes with one job, not with lines on stdin")
-    return list(_jobs_from(sys.stdin, flags, app, awaited=awaited))
+    return list(_orders_from(sys.stdin, flags, app, awaited=awaited))
 
 
-def _jobs_from(
+def _orders_from(
     lines: TextIO, flags: Wanted, app: App | None, *, awaited: bool
-) -> Iterable[NewJob]:
+) -> Iterable[Order]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                yield new_job(flags.completing(line), app, awaited=awaited)
+                yield order(flags.completed_by(line), app, awaited=awaited)
             except UsageError as error:
                 raise UsageError(f"line {number}: {error}; nothing was enqueued") from None
 
 
 async def _enqueue(
     settings: Settings,
-    jobs: Sequence[NewJob],
+    orders: Sequence[Order],
     wait: bool,  # noqa: FBT001 - for trio.run
     as_json: bool,  # noqa: FBT001 - for trio.run
 ) -> ExitStatus:
     async with open_jobs(settings) as client:
+        now = await client.now()
+        jobs = [order.due(now) for order in orders]
         new = await client.enqueue_many(jobs)
+        ids = [job.id for job in jobs]
         if wait:
-            return await wait_for(client, [job.id for job in jobs], as_json=as_json)
-    _print_ids([job.id for job in jobs], len(new), as_json=as_json)
+            return await wait_for(client, ids, as_json=as_json)
+    _print_ids(ids, len(new), as_json=as_json)
     return ExitStatus.OK
+
+
+def _print_ids(ids: Sequence[UUID], new: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"ids": ids})
+    elif len(ids) == 1:
+        typer.echo(ids[0])
+    elif ids:
+        old = f"; {len(ids) - new:,} were there already" if new < len(ids) else ""
+        typer.echo(f"{new:,} jobs enqueued, from {ids[0]} to {ids[-1]}{old}")
+    else:
+        complain("nothing to enqueue: there is no job on stdin")

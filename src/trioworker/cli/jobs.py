@@ -1,10 +1,12 @@
 """`trioworker jobs`: look at jobs, wait for them, cancel them."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Final, TypeAlias, TypeVar, cast
 from uuid import UUID
 
+import msgspec
 import trio
 import typer
 
@@ -13,18 +15,16 @@ from trioworker.cli.options import takes_settings
 from trioworker.cli.output import complain, json_text, print_json, print_table, shown_time
 from trioworker.cli.place import open_jobs
 from trioworker.cli.waiting import wait_for
-from trioworker.client import Client, JobLogText, JobState
+from trioworker.client import Client, JobState
 from trioworker.errors import UsageError
+from trioworker.model.state import STATES, Cancellation, State
 from trioworker.settings import Settings
 
 T = TypeVar("T")
 Ids: TypeAlias = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of jobs.")]
 Id: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-STATES: Final = (
-    "ready", "scheduled", "waiting", "running", "success", "failure", "canceled", "skipped",
-)  # fmt: skip
-LISTED_MAX: Final = 10_000
+MESSAGE_CHARS_MAX: Final = 100
 
 jobs_app = typer.Typer(help="Look at jobs, wait for them, cancel them.", no_args_is_help=True)
 
@@ -38,22 +38,19 @@ def list_jobs(
         str | None, typer.Option(metavar="|".join(STATES), help="Only those in this state.")
     ] = None,
     tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
-    path: Annotated[
-        str | None, typer.Option(help="Only those of this function or script.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=LISTED_MAX, help="At most so many.")] = 20,
+    path: Annotated[str | None, typer.Option(help="Only those of this function or script.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """The newest jobs, the last one first."""
-    if state is not None and state not in STATES:
-        raise UsageError(f"there is no state '{state}'; one of {', '.join(STATES)}")
-    found = _ask(settings, lambda c: c.jobs(state=state, tag=tag, path=path, limit=limit))
+    wanted = cast("State | None", state)  # the client says so if it is none
+    found = _ask(settings, lambda c: c.jobs(state=wanted, tag=tag, path=path, limit=limit))
     if as_json:
         print_json(found)
         return
     print_table(
-        ("id", "state", "kind", "path", "tag", "attempt", "created", "ms", "what came of it"),
-        ((*_row(job), _outcome(job)) for job in found),
+        ("id", "state", "path", "tag", "attempt", "created", "ms", "what came of it"),
+        map(_row, found),
     )
 
 
@@ -65,9 +62,8 @@ def show(settings: Settings, job: Id, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    width = max(len(name) for name, _ in _facts(found))
     for name, value in _facts(found):
-        typer.echo(f"{name:<{width}}  {value}")
+        typer.echo(f"{name:<14}{value}")
 
 
 @jobs_app.command()
@@ -101,9 +97,12 @@ def cancel(
 ) -> None:
     """Cancel jobs: at once where they wait, through their worker where they run."""
     ids = [_id(job) for job in jobs]
-    found = _ask(settings, lambda c: c.cancel(ids, reason=reason))
+    found = _ask(settings, lambda c: c.cancel(ids, reason))
     if as_json:
         print_json(found)
+    else:
+        _print_cancellation(found, len(set(ids)))
+    raise typer.Exit(ExitStatus.OK if found.ended or found.asked else ExitStatus.FAILED)
 
 
 @jobs_app.command()
@@ -126,3 +125,64 @@ def _ask(settings: Settings, question: Callable[[Client], Awaitable[T]]) -> T:
             return await question(client)
 
     return trio.run(ask)
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise UsageError(
+            f"'{text}' is no job's id; `trioworker jobs list` shows the ids there are"
+        ) from None
+
+
+def _row(job: JobState) -> tuple[object, ...]:
+    return (
+        job.id,
+        job.state,
+        job.path,
+        job.tag,
+        job.attempt,
+        shown_time(job.created_at),
+        "" if job.duration_ms is None else job.duration_ms,
+        _shortened(_outcome(job)),
+    )
+
+
+def _outcome(job: JobState) -> str:
+    if job.error is not None:
+        return f"{job.error.name}: {job.error.message}"
+    return json_text(job.result) if job.state == "success" else ""
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= MESSAGE_CHARS_MAX else f"{line[: MESSAGE_CHARS_MAX - 1]}…"
+
+
+def _facts(job: JobState) -> Iterator[tuple[str, object]]:
+    """What is known, by name; a traceback comes last, because it is long."""
+    for name, value in msgspec.structs.asdict(job).items():
+        if isinstance(value, datetime):
+            yield name, shown_time(value)
+        elif name == "args" or (name == "result" and job.state == "success"):
+            yield name, json_text(value)
+        elif value is not None and name not in {"result", "error"}:
+            yield name, value
+    if job.error is not None:
+        yield "error", f"{job.error.name}: {job.error.message}"
+        if job.error.traceback:
+            yield "traceback", f"\n{job.error.traceback}"
+
+
+def _print_cancellation(found: Cancellation, asked_for: int) -> None:
+    if found.ended:
+        typer.echo(f"{_jobs(len(found.ended))} canceled")
+    if found.asked:
+        typer.echo(f"{_jobs(len(found.asked))} running: their workers were asked to stop them")
+    if rest := asked_for - len(found.ended) - len(found.asked):
+        complain(f"{_jobs(rest)} could not be canceled: ended before, or unknown")
+
+
+def _jobs(count: int) -> str:
+    return f"{count:,} job{'s' * (count != 1)}"

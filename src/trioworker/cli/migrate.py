@@ -20,9 +20,7 @@ def migrate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")
     ] = False,
-    show_sql: Annotated[
-        bool, typer.Option("--sql", help="Print the statements as well.")
-    ] = False,
+    show_sql: Annotated[bool, typer.Option("--sql", help="Print the statements as well.")] = False,
 ) -> None:
     """Bring the schema of the database up to date; does nothing when it is.
 

@@ -17,7 +17,12 @@ PIPE_WIDTH = 10_000
 
 def print_json(document: Any) -> None:
     """One JSON document."""
-    typer.echo(msgspec.json.encode(document))
+    typer.echo(json_text(document))
+
+
+def json_text(value: Any) -> str:
+    """`value` as JSON, on one line."""
+    return msgspec.json.encode(value).decode()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

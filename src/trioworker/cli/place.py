@@ -1,7 +1,7 @@
 """Where a command finds its jobs: the database of DATABASE_URL, or the embedded one.
 
-Rule of this file: what it hands out can be used as it is. The embedded database is ours and is
-brought up to date; somebody else's is only checked, for changing it takes a decision.
+Rule of this file: the embedded database is ours and is brought up to date without a word; to change
+somebody else's takes a decision, which is `trioworker migrate`.
 """
 
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from trioworker.events import discard
 from trioworker.settings import Settings
 from trioworker.store.postgres.database import Lane, PostgresDatabase, open_database
 from trioworker.store.postgres.embedded import open_embedded
-from trioworker.store.postgres.migrate import ADMIN, check_schema, migrate
+from trioworker.store.postgres.migrate import ADMIN, migrate
 
 ADMIN_LANES: Final = (Lane(ADMIN),)
 
@@ -33,15 +33,11 @@ async def open_server(settings: Settings) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def open_place(settings: Settings) -> AsyncIterator[str]:
-    """The address of a database whose schema is ours.
-
-    Raises `SchemaMismatch` when it is not, and what `open_server` raises.
-    """
+    """The same, and the embedded one's schema is up to date. Another's is for its user to check."""
     async with open_server(settings) as url:
-        async with open_admin(url, settings) as database:
-            if settings.database_url is None:
+        if settings.database_url is None:
+            async with open_admin(url, settings) as database:
                 await migrate(database, settings.schema)
-            await check_schema(database, settings.schema)
         yield url
 
 
@@ -60,9 +56,9 @@ async def open_admin(url: str, settings: Settings) -> AsyncIterator[PostgresData
 
 @asynccontextmanager
 async def open_jobs(settings: Settings) -> AsyncIterator[Client]:
-    """A client of the database."""
+    """A client of the database. Raises `SchemaMismatch` as well."""
     async with (
         open_place(settings) as url,
-        open_client(url, schema=settings.schema) as client,
+        open_client(url, schema=settings.schema, pool_size=1) as client,
     ):
         yield client

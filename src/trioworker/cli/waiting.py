@@ -9,9 +9,6 @@ from trioworker.cli.exits import ExitStatus
 from trioworker.cli.output import complain, json_text, print_json
 from trioworker.client import Client, JobState
 
-SUCCESS = "success"
-WORKERS_SHOWN_MAX = 100
-
 
 async def wait_for(
     client: Client, ids: Sequence[UUID], *, as_json: bool, timeout_s: float | None = None
@@ -28,11 +25,11 @@ async def wait_for(
             _print_result(state)
     if as_json:
         print_json(states)
-    return ExitStatus.OK if all(s.state == SUCCESS for s in states) else ExitStatus.FAILED
+    return ExitStatus.OK if all(s.state == "success" for s in states) else ExitStatus.FAILED
 
 
 def _print_result(state: JobState) -> None:
-    if state.state == SUCCESS:
+    if state.state == "success":
         typer.echo(json_text(state.result))
         return
     why = f": {state.error.name}: {state.error.message}" if state.error else ""

@@ -1,11 +1,12 @@
 """What somebody wants enqueued: from flags, from a line of JSON, or from both.
 
-Rule of this file: pure. What is left open by the line is as the flags say, what they leave open as
-the function of the app says, and the rest is default.
+Rule of this file: pure. What a line leaves open is as the flags say, what they leave open is as the
+function of the app says, and the rest is default.
 """
 
 import math
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, cast
 from uuid import UUID
 
@@ -31,26 +32,47 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     delay_s: float | None = None
     timeout_s: float | None = None
     dedicated: bool | None = None
+    language: str | None = None
     id: UUID | None = None
 
-    def completing(self, line: str) -> "Wanted":
-        """The job that `line`, a JSON object, describes; the rest is taken from here."""
+    def completed_by(self, line: str) -> "Wanted":
+        """The job that `line`, a JSON object, describes; what it leaves open is as here.
+
+        Raises `UsageError`.
+        """
         try:
             said = _decode(line)
         except msgspec.ValidationError as error:
             raise UsageError(f"this is not a job: {_plain(error)}") from None
         except (msgspec.DecodeError, UnicodeError) as error:
             raise UsageError(f"this is not JSON: {error}") from None
-        fields = msgspec.structs.asdict(said)
-        given = {name: value for name, value in fields.items() if value is not None}
+        given = {name: v for name, v in msgspec.structs.asdict(said).items() if v is not None}
         return msgspec.structs.replace(self, **given)
 
 
 _decode: Final = msgspec.json.Decoder(Wanted).decode
 
 
-def new_job(wanted: Wanted, app: App | None, *, awaited: bool) -> NewJob:
-    """A job to enqueue, checked against `app` if there is one.
+@dataclass(frozen=True)
+class Order:
+    """A job that has been checked; with a delay it is due so many seconds after it is stored."""
+
+    job: NewJob
+    delay_s: float | None
+
+    def due(self, now: datetime) -> NewJob:
+        """The job as it is stored at `now`. Raises `UsageError`."""
+        if self.delay_s is None:
+            return self.job
+        try:
+            moment = now + timedelta(seconds=self.delay_s)
+        except OverflowError:
+            raise UsageError(f"a delay of {self.delay_s:g} s leads past all calendars") from None
+        return msgspec.structs.replace(self.job, scheduled_for=moment)
+
+
+def order(wanted: Wanted, app: App | None, *, awaited: bool) -> Order:
+    """Check what is wanted, against `app` as well if there is one.
 
     Raises `UsageError` when it could not run as it stands.
     """
@@ -58,20 +80,22 @@ def new_job(wanted: Wanted, app: App | None, *, awaited: bool) -> NewJob:
     args = bytes(wanted.args or NO_ARGS)
     function = _function(app, wanted.path, args) if kind == "function" else None
     _check(wanted, kind)
-    return NewJob(
+    job = NewJob(
         id=wanted.id or new_id(),
         kind=cast("Kind", kind),  # NewJob says so if it is none
         path=wanted.path,
         args=args,
         tag=_first(wanted.tag, function and function.tag, DEFAULT_TAG),
         priority=_first(wanted.priority, function and function.priority, 0),
-        scheduled_for=_due(wanted),
+        scheduled_for=wanted.scheduled_for,
         options=JobOptions(
             timeout_s=_first(wanted.timeout_s, function and function.timeout_s, None),
             dedicated=bool(wanted.dedicated),
+            language=wanted.language,
         ),
         awaited=awaited,
     )
+    return Order(job, wanted.delay_s)
 
 
 def parse_args(text: str) -> msgspec.Raw:
@@ -105,27 +129,13 @@ def _function(app: App | None, path: str, args: bytes) -> JobFunction[..., Any] 
 
 def _check(wanted: Wanted, kind: str) -> None:
     if wanted.dedicated and kind != "script":
-        raise UsageError(f"a {kind} has no dedicated process, only a script has; say --kind script")
+        raise UsageError(f"only a script can be dedicated, not a {kind}; say --kind script")
     if wanted.timeout_s is not None and not 0 < wanted.timeout_s < math.inf:
         raise UsageError(f"a timeout of {wanted.timeout_s:g} s will not do; it must be above 0")
     if wanted.delay_s is not None and not 0 <= wanted.delay_s < math.inf:
         raise UsageError(f"a delay of {wanted.delay_s:g} s will not do; it must be 0 or more")
     if wanted.delay_s is not None and wanted.scheduled_for is not None:
         raise UsageError("a job is due at a time or after a delay, not both; drop one")
-
-
-def _due(wanted: Wanted) -> datetime | None:
-    if wanted.delay_s is None:
-        return wanted.scheduled_for
-    try:
-        return _now() + timedelta(seconds=wanted.delay_s)
-    except OverflowError:
-        raise UsageError(f"a delay of {wanted.delay_s:g} s leads past all calendars") from None
-
-
-def _now() -> datetime:
-    """The moment an id is made is in its first 48 bits, so no other clock has to be read."""
-    return datetime.fromtimestamp((new_id().int >> 80) / 1000, UTC)
 
 
 def _first(*values: Any) -> Any:

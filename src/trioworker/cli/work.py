@@ -24,6 +24,7 @@ from trioworker.runners.protocol import Runner
 from trioworker.runners.registry import build_runners, open_runners
 from trioworker.settings import LogLevel, Settings
 from trioworker.store.postgres.database import PostgresDatabase, open_database
+from trioworker.store.postgres.migrate import check_schema
 from trioworker.store.postgres.store import CONTROL, WORKER_LANES, PostgresStore
 from trioworker.worker.config import Ports, WorkerConfig
 from trioworker.worker.supervisor import Report, Stop, work
@@ -34,14 +35,15 @@ async def work_at(
 ) -> Report:
     """Work on the jobs at `url` until drained, or until SIGTERM or SIGINT.
 
-    Raises `StoreError` when the database cannot be reached at the start, `UsageError` when the
-    app cannot be served.
+    Raises `SchemaMismatch` when the schema is not ours, `StoreError` when the database cannot be
+    reached at the start, and `UsageError` when the app cannot be served.
     """
     log = Log(settings.log_level, settings.log_format)
     rng = Random()
     runners = runners_for(settings, app, rng)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(_open_store(url, settings, log))
+        await check_schema(database, settings.schema)
         stop = await stack.enter_async_context(_stop_on_signals())
         if drain:
             total = await _count(database, settings.tags)
@@ -97,9 +99,7 @@ def runners_for(settings: Settings, app: App | None, rng: Random) -> Mapping[str
 
 
 @asynccontextmanager
-async def _open_store(
-    url: str, settings: Settings, log: Log
-) -> AsyncIterator[PostgresDatabase]:
+async def _open_store(url: str, settings: Settings, log: Log) -> AsyncIterator[PostgresDatabase]:
     statements: Emit = statement_sink(log) if settings.log_statements else discard
     async with open_database(
         url,

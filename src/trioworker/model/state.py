@@ -54,7 +54,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in ENDED
 
 
-class JobLog(msgspec.Struct, frozen=True):
+class JobLogText(msgspec.Struct, frozen=True):
     """What a job wrote in one attempt."""
 
     attempt: int

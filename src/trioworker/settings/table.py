@@ -155,15 +155,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 10.0
     scripts_dir: Annotated[
         Path | None,
-        _spec(
-            folder(), "Where the paths of script jobs begin.", default_is="the current folder"
-        ),
+        _spec(folder(), "Where the paths of script jobs begin.", default_is="the current folder"),
     ] = None
     dedicated_window: Annotated[
         int,
-        _spec(
-            whole(1, SIZE_MAX), "How many jobs may be under way to one dedicated process."
-        ),
+        _spec(whole(1, SIZE_MAX), "How many jobs may be under way to one dedicated process."),
     ] = 100
     unknown_functions: Annotated[
         UnknownFunctions,

@@ -22,7 +22,14 @@ import msgspec
 import sniffio
 import trio_asyncio
 
-from trioworker.errors import ConnectionLost, Refused, StatementTimeout, StoreError
+from trioworker.errors import (
+    ConnectionLost,
+    Refused,
+    ServerUnavailable,
+    SettingsError,
+    StatementTimeout,
+    StoreError,
+)
 from trioworker.events import Emit, StatementRun
 from trioworker.store.postgres.sqlstates import error_class
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA, Statement, load_statements
@@ -144,8 +151,9 @@ class PostgresDatabase:
                     async with connection.transaction():
                         result = await body(tx)
         except StoreError as error:
-            # A server that answered with a code has rolled back and is ready for more.
-            if error.sqlstate is None or error.ambiguous:
+            # A server that answered with a code has rolled back and is ready for more, unless
+            # it takes no work: then the next connection may find another that does.
+            if error.sqlstate is None or error.ambiguous or isinstance(error, ServerUnavailable):
                 connection.terminate()
             lane.put_back(connection)
             raise
@@ -252,13 +260,23 @@ def translate(error: Exception, *, connecting: bool) -> BaseException:
 
     Types are looked at besides codes: asyncpg raises an InterfaceError without a code for COMMIT
     on a dead session, an InternalClientError for a statement on a terminated backend, and a plain
-    TimeoutError when the server does not answer in time.
+    TimeoutError when the server does not answer in time. When a dead session is then told to roll
+    back as well, its complaint about that hides the server's last word, which is its context.
     """
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(
+        error.__context__, asyncpg.PostgresError
+    ):
+        error = error.__context__
     sqlstate = getattr(error, "sqlstate", None)
     if isinstance(error, asyncpg.PostgresError) and sqlstate:
         kind = error_class(sqlstate)
         lost = issubclass(kind, ConnectionLost)
         return kind(_one_line(error), sqlstate=sqlstate, ambiguous=lost and not connecting)
+    if isinstance(error, ValueError) and connecting:
+        return SettingsError(
+            f"the database's address cannot be used: {_one_line(error)};"
+            " write it as postgresql://user:password@host:port/database"
+        )
     if isinstance(error, TimeoutError) and not connecting:
         return StatementTimeout("the database did not answer in time", ambiguous=True)
     if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError):
@@ -295,9 +313,15 @@ async def open_database(
         finally:
             await database.close()
         return
+    ended_by: Exception | None = None
     async with trio_asyncio.open_loop() as loop:
         database._loop = loop  # noqa: SLF001 - the context is part of the class
         try:
             yield database
+        except Exception as error:  # noqa: BLE001 - raised again below
+            # Through the loop's nurseries it would reach the caller inside exception groups.
+            ended_by = error
         finally:
             await database.close()
+    if ended_by is not None:
+        raise ended_by

@@ -15,7 +15,7 @@ import msgspec
 
 from trioworker.model.job import NO_OPTIONS, JobOptions, NewJob
 from trioworker.model.outcome import JobError
-from trioworker.model.state import Cancellation, JobLog, JobState, TagCounts, WorkerState
+from trioworker.model.state import Cancellation, JobLogText, JobState, TagCounts, WorkerState
 from trioworker.store.postgres.database import Database, Row, Transaction
 
 CLIENT: Final = "client"
@@ -42,7 +42,8 @@ class PostgresJobs:
         now_s = anyio.current_time()
         self._hinted_s = {t: s for t, s in self._hinted_s.items() if now_s - s < HINT_EVERY_S}
         spared = frozenset(self._hinted_s)
-        columns = _columns(jobs)
+        # In id order: two who enqueue the same jobs at once wait for each other, never crosswise.
+        columns = _columns(sorted(jobs, key=lambda job: job.id))
 
         async def body(tx: Transaction) -> tuple[AbstractSet[UUID], AbstractSet[str]]:
             new = {row[0] for row in await tx.run("enqueue", *columns)}
@@ -105,16 +106,18 @@ class PostgresJobs:
 
         return await self._database.transact(CLIENT, body)
 
-    async def logs(self, job: UUID) -> Sequence[JobLog] | None:
+    async def logs(self, job: UUID) -> Sequence[JobLogText] | None:
         """What the job wrote, by attempt; None when there is no such job."""
         rows = await self._database.run(CLIENT, "job_logs", job)
         if not rows:
             return None
-        return [JobLog(attempt, text) for attempt, text in rows if attempt is not None]
+        return [JobLogText(attempt, text) for attempt, text in rows if attempt is not None]
 
     async def workers(self, limit: int) -> Sequence[WorkerState]:
         """Up to `limit` workers: those that live, then those that ended last."""
-        return [_worker_state(row) for row in await self._database.run(CLIENT, "list_workers", limit)]
+        return [
+            _worker_state(row) for row in await self._database.run(CLIENT, "list_workers", limit)
+        ]
 
     async def counts(self) -> Sequence[TagCounts]:
         """How many unfinished jobs stand where, by tag."""
@@ -149,7 +152,7 @@ def _job_state(row: Row) -> JobState:
     return JobState(**fields)
 
 
-def _decoded(text: str | None) -> Any:
+def _decoded(text: str | None) -> Any:  # noqa: ANN401 - JSON
     """The value of JSON text; the text itself when it holds what Python's JSON cannot."""
     if text is None:
         return None

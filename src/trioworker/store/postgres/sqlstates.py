@@ -19,6 +19,8 @@ from trioworker.errors import (
 )
 
 _BY_CODE: Final[dict[str, type[StoreError]]] = {
+    "25P03": ConnectionLost,  # idle_in_transaction_session_timeout ends the session
+    "25P04": ConnectionLost,  # so does transaction_timeout
     "25006": ServerUnavailable,  # read-only transaction: we talk to a standby after a failover
     "40001": Contention,
     "40P01": Contention,

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from trioworker.errors import ServerUnavailable
+from trioworker.errors import Refused, ServerUnavailable
 from trioworker.model.completion import columns
 from trioworker.model.job import NO_OPTIONS, Job, JobOptions, claims_of
 from trioworker.model.outcome import Executed
@@ -106,11 +106,11 @@ class PostgresStore:
 
         A batch without logs, without waiters and at its first try is a single statement.
         """
-        arguments = (
-            worker,
-            claims_of(executed.job for executed in batch),
-            *columns(batch, self._now_s()),
-        )
+        try:
+            outcomes = columns(batch, self._now_s())
+        except UnicodeDecodeError as error:
+            raise Refused(f"a result is not UTF-8: {error}") from error
+        arguments = (worker, claims_of(executed.job for executed in batch), *outcomes)
         logs = [executed for executed in batch if executed.log]
         awaited = [executed.job.id for executed in batch if executed.job.awaited]
         if not (again or logs or awaited):
@@ -152,9 +152,14 @@ class PostgresStore:
 
     async def ping(self) -> None:
         """See `Store.ping`."""
-        rows = await self._database.run(COMMIT, "ping")
-        if not rows[0][0]:
-            raise ServerUnavailable("the server is a standby and takes no writes")
+
+        async def body(tx: Transaction) -> None:
+            rows = await tx.run("ping")
+            if not rows[0][0]:
+                # Raised in here so that the connection goes, and the next may find the primary.
+                raise ServerUnavailable("the server is a standby and takes no writes")
+
+        await self._database.transact(COMMIT, body)
 
     async def listen(self, heard: Callable[[Hint], None]) -> NoReturn:
         """See `Store.listen`."""

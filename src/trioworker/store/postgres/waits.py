@@ -67,7 +67,7 @@ class Waits:
             if not self._waiting[job]:
                 del self._waiting[job]
 
-    async def run(self) -> NoReturn:
+    async def run(self) -> None:
         """Serve until cancelled. Nothing is asked of the database while nobody waits."""
         await self._stirred.heard()
         async with anyio.create_task_group() as tasks:

@@ -1,0 +1,311 @@
+"""`Client`: enqueue jobs and learn what became of them, from a program on Trio or on asyncio.
+
+Rule of this file: it turns what a user says into jobs, checks it, and says what is wrong in words
+a user can act on. What happens in the database is `store.postgres.jobs`'s.
+"""
+
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from math import inf
+from typing import Any, Final
+from uuid import UUID
+
+import anyio
+import msgspec
+
+from trioworker.app import App, JobFunction
+from trioworker.errors import (
+    InvalidArguments,
+    JobFailed,
+    Refused,
+    UnknownJob,
+    UsageError,
+    WaitTimeout,
+)
+from trioworker.events import discard
+from trioworker.ids import new_id
+from trioworker.model.job import DEFAULT_TAG, JobOptions, Kind, NewJob
+from trioworker.model.outcome import JobError
+from trioworker.model.state import (
+    STATES,
+    Cancellation,
+    JobLogText,
+    JobState,
+    State,
+    TagCounts,
+    WorkerState,
+)
+from trioworker.store.postgres.database import Lane, open_database
+from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
+from trioworker.store.postgres.migrate import check_schema
+from trioworker.store.postgres.statements import DEFAULT_SCHEMA
+from trioworker.store.postgres.waits import Waits
+
+__all__ = [
+    "Cancellation",
+    "Client",
+    "JobLogText",
+    "JobState",
+    "TagCounts",
+    "WorkerState",
+    "open_client",
+]
+
+CHUNK_JOBS_MAX: Final = 5_000
+CHUNK_ARGS_BYTES_MAX: Final = 16 * 1024 * 1024
+LIMIT_MAX: Final = 10_000
+
+
+class Client:
+    """What a program may ask of the queue; made by `open_client`.
+
+    All methods raise `UsageError` when asked for what cannot be, and `StoreError` when the
+    database does not do its part. Any number of tasks may use one client.
+    """
+
+    def __init__(self, jobs: PostgresJobs, waits: Waits, app: App | None) -> None:
+        self._jobs = jobs
+        self._waits = waits
+        self._app = app
+
+    async def enqueue(
+        self,
+        path: str,
+        args: dict[str, Any] | list[Any] | None = None,
+        *,
+        kind: Kind = "function",
+        tag: str | None = None,
+        priority: int | None = None,
+        scheduled_for: datetime | None = None,
+        delay_s: float | None = None,
+        timeout_s: float | None = None,
+        dedicated: bool = False,
+        language: str | None = None,
+        awaited: bool = False,
+        id: UUID | None = None,  # noqa: A002 - the word for it everywhere
+    ) -> UUID:
+        """Put one job in the queue; returns its id once it is stored.
+
+        `path` names a function of the app, or a script. `args` are given by name or by position.
+        The job is due at once, at `scheduled_for` (with a time zone), or `delay_s` seconds from
+        now by the database's clock. `timeout_s` bounds an attempt. `awaited` makes waiting for
+        it quick. A job whose `id` exists already is left as it is, so this may be repeated.
+        What is left open is as the app says. Raises `InvalidArguments`.
+        """
+        encoded = _encoded_args(path, args)
+        function = self._checked(kind, path, encoded)
+        if timeout_s is None and function is not None:
+            timeout_s = function.timeout_s
+        job = NewJob(
+            id=id or new_id(),
+            kind=kind,
+            path=path,
+            args=encoded,
+            tag=tag if tag is not None else function.tag if function else DEFAULT_TAG,
+            priority=priority if priority is not None else function.priority if function else 0,
+            scheduled_for=await self._due(scheduled_for, delay_s),
+            options=_options(timeout_s, dedicated=dedicated, language=language),
+            awaited=awaited,
+        )
+        await self._store([job])
+        return job.id
+
+    async def enqueue_many(self, jobs: Iterable[NewJob]) -> list[UUID]:
+        """Put many jobs in the queue; returns the ids that are new, in the order given.
+
+        Stored in transactions of at most `CHUNK_JOBS_MAX` jobs, and `jobs` is read as far as the
+        next of them. When this raises, those before are stored: the same call may be repeated,
+        for jobs whose id exists already are left as they are.
+        """
+        new: list[UUID] = []
+        for chunk in _chunks(jobs):
+            for job in chunk:
+                self._checked(job.kind, job.path, job.args)
+            stored = await self._store(chunk)
+            new += [job.id for job in chunk if job.id in stored]
+        return new
+
+    async def wait(self, job: UUID, *, timeout_s: float | None = None) -> JobState:
+        """Return the job's state once it has ended, which may be long ago.
+
+        One that was enqueued `awaited` is seen to end at once, another within about a second.
+        An outage of the database is waited out. Raises `UnknownJob`, and `WaitTimeout` when it
+        has not ended after `timeout_s` seconds.
+        """
+        with self._waits.watch(job) as news:
+            state = await self.job(job)
+            with anyio.move_on_after(timeout_s):
+                while not state.ended:
+                    await news.heard()
+                    state = await self.job(job)
+        if not state.ended:
+            raise WaitTimeout(f"job {job} is {state.state} after {timeout_s} s of waiting")
+        return state
+
+    async def result(self, job: UUID, *, timeout_s: float | None = None) -> Any:  # noqa: ANN401 - JSON
+        """Wait for the job and return its result, decoded.
+
+        Raises `JobFailed` when it ended without one, and what `wait` raises.
+        """
+        state = await self.wait(job, timeout_s=timeout_s)
+        if state.state == "success":
+            return state.result
+        error = state.error or JobError("Unknown", "no reason was stored")
+        raise JobFailed(
+            job,
+            status=state.state,
+            name=error.name,
+            reason=error.message,
+            traceback=error.traceback,
+        )
+
+    async def cancel(
+        self, ids: Iterable[UUID], reason: str = "cancelled by a client"
+    ) -> Cancellation:
+        """Cancel jobs: unstarted ones end here and now, running ones are asked to stop."""
+        return await self._jobs.cancel(ids, reason)
+
+    async def job(self, id: UUID) -> JobState:  # noqa: A002 - the word for it everywhere
+        """Where a job stands. Raises `UnknownJob`."""
+        states = await self._jobs.states([id])
+        if not states:
+            raise UnknownJob(f"there is no job {id}")
+        return states[0]
+
+    async def jobs(
+        self,
+        *,
+        state: State | None = None,
+        tag: str | None = None,
+        path: str | None = None,
+        limit: int = 50,
+        before: UUID | None = None,
+    ) -> Sequence[JobState]:
+        """The newest jobs that fit, newest first, of those older than the job `before`.
+
+        At most `limit`; now and then fewer although there are more, because jobs move on.
+        """
+        if state is not None and state not in STATES:
+            raise UsageError(f"there is no state {state!r}; one of {', '.join(STATES)}")
+        return await self._jobs.newest(
+            state=state, tag=tag, path=path, limit=_limit(limit), before=before
+        )
+
+    async def logs(self, id: UUID) -> Sequence[JobLogText]:  # noqa: A002 - as above
+        """What a job wrote, by attempt, once the attempt is over. Raises `UnknownJob`."""
+        logs = await self._jobs.logs(id)
+        if logs is None:
+            raise UnknownJob(f"there is no job {id}")
+        return logs
+
+    async def workers(self, limit: int = 50) -> Sequence[WorkerState]:
+        """Up to `limit` workers: those that live, then those that ended last."""
+        return await self._jobs.workers(_limit(limit))
+
+    async def counts(self) -> Sequence[TagCounts]:
+        """How many unfinished jobs stand where, by tag."""
+        return await self._jobs.counts()
+
+    def _checked(self, kind: str, path: str, args: bytes) -> JobFunction[..., Any] | None:
+        """The app's function for the job, if it is for one, after a check of its arguments."""
+        if self._app is None or kind != "function":
+            return None
+        self._app.validate(path, args)
+        return self._app.jobs[path]
+
+    async def now(self) -> datetime:
+        """The database's clock, by which jobs are due."""
+        return await self._jobs.now()
+
+    async def _due(self, scheduled_for: datetime | None, delay_s: float | None) -> datetime | None:
+        if scheduled_for is not None and delay_s is not None:
+            raise UsageError("a job is due at a time or after a delay; give one of the two")
+        if scheduled_for is not None and scheduled_for.tzinfo is None:
+            raise UsageError(f"the time {scheduled_for} has no time zone; give it one")
+        if delay_s is None:
+            return scheduled_for
+        if not 0 <= delay_s < inf:
+            raise UsageError(f"a delay of {delay_s} s will not do; it must be 0 or more")
+        try:
+            return await self._jobs.now() + timedelta(seconds=delay_s)
+        except OverflowError:
+            raise UsageError(f"a delay of {delay_s} s leads past all calendars") from None
+
+    async def _store(self, jobs: Sequence[NewJob]) -> AbstractSet[UUID]:
+        try:
+            return await self._jobs.enqueue(jobs)
+        except (Refused, UnicodeDecodeError) as error:
+            what = f"the job {jobs[0].path!r}" if len(jobs) == 1 else f"one of {len(jobs)} jobs"
+            raise UsageError(f"the database refuses {what}: {error}") from error
+
+
+@asynccontextmanager
+async def open_client(
+    url: str, *, schema: str = DEFAULT_SCHEMA, app: App | None = None, pool_size: int = 4
+) -> AsyncGenerator[Client, None]:
+    """A client of the database at `url` (postgresql://…), for as long as the context lasts.
+
+    Works on Trio and on asyncio. With an `app`, function jobs are checked against it before they
+    are enqueued. At most `pool_size` connections are opened, and one more once somebody waits.
+    Raises `SettingsError` when the url or the schema's name will not do, `SchemaMismatch` when
+    the database must be migrated first, `StoreError` when it cannot be reached.
+    """
+    if pool_size < 1:
+        raise UsageError(f"a pool of {pool_size} connections will not do; at least 1")
+    ended_by: Exception | None = None
+    async with open_database(
+        url, (Lane(CLIENT, pool_size),), schema=schema, emit=discard
+    ) as database:
+        await check_schema(database, schema, lane=CLIENT)
+        jobs = PostgresJobs(database)
+        waits = Waits(database, jobs)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waits.run)
+            try:
+                yield Client(jobs, waits, app)
+            except Exception as error:  # noqa: BLE001 - raised again below
+                # Through the task group it would reach the caller inside an exception group.
+                ended_by = error
+            tasks.cancel_scope.cancel()
+    if ended_by is not None:
+        raise ended_by
+
+
+def _encoded_args(path: str, args: object) -> bytes:
+    if not isinstance(args, dict | list | None):
+        kind = type(args).__name__
+        raise InvalidArguments(
+            f"job {path!r}: arguments are a dict (by name) or a list (by position), not a {kind}"
+        )
+    try:
+        return msgspec.json.encode({} if args is None else args)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidArguments(f"job {path!r}: the arguments cannot be JSON: {error}") from error
+
+
+def _options(timeout_s: float | None, *, dedicated: bool, language: str | None) -> JobOptions:
+    if timeout_s is not None and not 0 < timeout_s < inf:
+        raise UsageError(f"a timeout of {timeout_s} s will not do; it must be above 0")
+    return JobOptions(timeout_s=timeout_s, dedicated=dedicated, language=language)
+
+
+def _chunks(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
+    """Cut into what one transaction stores; a job that comes twice in a chunk is in it once."""
+    chunk: dict[UUID, NewJob] = {}
+    size = 0
+    for job in jobs:
+        chunk.setdefault(job.id, job)
+        size += len(job.args)
+        if len(chunk) >= CHUNK_JOBS_MAX or size >= CHUNK_ARGS_BYTES_MAX:
+            yield list(chunk.values())
+            chunk, size = {}, 0
+    if chunk:
+        yield list(chunk.values())
+
+
+def _limit(limit: int) -> int:
+    if not 1 <= limit <= LIMIT_MAX:
+        raise UsageError(f"a limit of {limit} will not do; it goes from 1 to {LIMIT_MAX}")
+    return limit

@@ -1,0 +1,138 @@
+"""A queue on a real database, as the tests of the store set it up and look at it."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+from uuid import UUID
+
+import psycopg
+import trio
+from psycopg import sql
+
+from trioworker.events import Event, StatementRun
+from trioworker.ids import new_id
+from trioworker.model.job import Job, NewJob
+from trioworker.model.outcome import Executed, Outcome, Succeeded
+from trioworker.model.planner import NO_FLOORS, FloorColumns
+from trioworker.store.postgres.database import Lane, PostgresDatabase, open_database
+from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
+from trioworker.store.postgres.statements import DEFAULT_SCHEMA
+from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, PostgresStore
+from trioworker.store.protocol import WorkerInfo
+
+LANES: Final = (
+    Lane(PULL, size=4, durable=False),
+    Lane(COMMIT, size=4),
+    Lane(CONTROL, size=4),
+    Lane(CLIENT, size=4),
+)
+PLACES: Final = ("ready", "waiting", "claimed", "completed")
+
+
+class Scene:
+    """One migrated database, the store on it, and a way past the store."""
+
+    def __init__(self, url: str, database: PostgresDatabase, events: Sequence[Event]) -> None:
+        self.url = url
+        self.database = database
+        self.store = PostgresStore(database, now_s=trio.current_time)
+        self.jobs = PostgresJobs(database)
+        self._events = events
+
+    async def enqueue(
+        self,
+        count: int = 1,
+        *,
+        tag: str = "default",
+        priority: int = 0,
+        due_s: float | None = None,
+        awaited: bool = False,
+    ) -> list[UUID]:
+        """Enqueue `count` jobs, due `due_s` seconds from now."""
+        due = None if due_s is None else datetime.now(UTC) + timedelta(seconds=due_s)
+        jobs = [
+            NewJob(
+                id=new_id(),
+                kind="function",
+                path="f",
+                args=b"{}",
+                tag=tag,
+                priority=priority,
+                scheduled_for=due,
+                awaited=awaited,
+            )
+            for _ in range(count)
+        ]
+        await self.jobs.enqueue(jobs)
+        return [job.id for job in jobs]
+
+    async def worker(self, *, lease_s: float = 60.0, tags: Sequence[str] = ("default",)) -> UUID:
+        """Register a new worker."""
+        info = WorkerInfo(
+            id=new_id(), name="w", host="h", pid=1, mode="worker", tags=tags, lease_s=lease_s
+        )
+        await self.store.register(info)
+        return info.id
+
+    async def pull(
+        self,
+        worker: UUID,
+        size: int = 100,
+        *,
+        tags: Sequence[str] = ("default",),
+        floors: FloorColumns = NO_FLOORS,
+    ) -> Sequence[Job]:
+        """Pull for `worker` under a new claim."""
+        return await self.store.pull(worker, new_id(), size, tags, floors)
+
+    async def silence(self, worker: UUID, seconds: float = 3600) -> None:
+        """Let it be so long since the worker's last heartbeat."""
+        self.do(
+            "update trioworker.worker set last_heartbeat = now() - %s * interval '1 second'"
+            " where id = %s",
+            seconds,
+            worker,
+        )
+
+    def query(self, text: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """Ask the database directly, past the code under test."""
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(sql.SQL(cast("Any", text)), arguments).fetchall()
+
+    def do(self, text: str, *arguments: object) -> None:
+        """Change something in the database directly."""
+        with psycopg.connect(self.url) as connection:
+            connection.execute(sql.SQL(cast("Any", text)), arguments)
+
+    def places(self) -> Mapping[str, int]:
+        """How many jobs stand where, those places left out where none does."""
+        row = self.query(
+            "select (select count(*) from trioworker.ready),"
+            " (select count(*) from trioworker.waiting),"
+            " (select coalesce(sum(cardinality(ids)), 0) from trioworker.claim),"
+            " (select count(*) from trioworker.job_completed)"
+        )[0]
+        return {place: int(n) for place, n in zip(PLACES, row, strict=True) if n}
+
+    def statements(self) -> list[StatementRun]:
+        """The statements that ran so far, in order."""
+        return [event for event in self._events if isinstance(event, StatementRun)]
+
+
+@asynccontextmanager
+async def open_scene(url: str, *, schema: str = DEFAULT_SCHEMA) -> AsyncIterator[Scene]:
+    """A scene on the migrated database at `url`."""
+    events: list[Event] = []
+    async with open_database(url, LANES, emit=events.append, schema=schema) as database:
+        yield Scene(url, database, events)
+
+
+def executed(job: Job, outcome: Outcome | None = None, *, log: str = "") -> Executed:
+    """An attempt of `job` that is over just now, after half a second."""
+    return Executed(job, outcome or Succeeded(b'"done"'), trio.current_time() - 0.5, 0.5, log)
+
+
+def ids_of(jobs: Sequence[Job]) -> list[UUID]:
+    """The ids of the jobs, in their order."""
+    return [job.id for job in jobs]

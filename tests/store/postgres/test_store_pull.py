@@ -1,0 +1,193 @@
+"""Pulling on a real database: what is claimed, in which order, and what is left alone."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import psycopg
+import pytest
+import trio
+
+from tests.store.postgres.scene import Scene, ids_of
+from trioworker.ids import new_id
+from trioworker.model.job import NO_OPTIONS, Job, JobOptions, NewJob
+from trioworker.model.planner import NO_FLOORS, FloorColumns
+
+
+def floor_at(job: Job) -> FloorColumns:
+    """The floor that a full pull which ended with `job` leaves behind."""
+    return FloorColumns([job.tag], [job.priority], [job.scheduled_for], [job.id])
+
+
+async def test_order_is_priority_then_due_time_then_id(scene: Scene) -> None:
+    """Of one tag, nothing that is claimed has lower priority or is due later than what is left."""
+    late, same = await scene.enqueue(due_s=-10), await scene.enqueue(3, due_s=-20)
+    high, low = await scene.enqueue(due_s=-5, priority=7), await scene.enqueue(priority=-7)
+    worker = await scene.worker()
+    first = await scene.pull(worker, 3)
+    rest = await scene.pull(worker, 10)
+    assert ids_of(first) == [*high, *same[:2]]
+    assert ids_of(rest) == [same[2], *late, *low]
+
+
+async def test_tags_are_merged_best_first(scene: Scene) -> None:
+    """A pull over several tags takes the best of all of them, and of no other tag."""
+    in_a = await scene.enqueue(2, tag="a", due_s=-10)
+    in_b = await scene.enqueue(2, tag="b", due_s=-20)
+    best_b = await scene.enqueue(tag="b", priority=1)
+    await scene.enqueue(5, tag="other", priority=9)
+    jobs = await scene.pull(await scene.worker(), 4, tags=("a", "b", "empty"))
+    assert ids_of(jobs) == [*best_b, *in_b, in_a[0]]
+    assert scene.places() == {"ready": 6, "claimed": 4}
+
+
+async def test_a_job_comes_as_it_was_asked_for(scene: Scene) -> None:
+    """The definition, the attempt and the claim are all there."""
+    due = datetime(2025, 1, 1, tzinfo=UTC)
+    asked = NewJob(
+        id=new_id(),
+        kind="script",
+        path="päth",
+        args=b'{"n": [1, null]}',
+        tag="t",
+        priority=3,
+        scheduled_for=due,
+        options=JobOptions(timeout_s=1.5, dedicated=True, language="python"),
+        awaited=True,
+    )
+    await scene.jobs.enqueue([asked])
+    claim = new_id()
+    (job,) = await scene.store.pull(await scene.worker(), claim, 1, ["t"], NO_FLOORS)
+    assert job == Job(
+        id=asked.id,
+        claim=claim,
+        attempt=1,
+        reaped=0,
+        kind="script",
+        path="päth",
+        args='{"n": [1, null]}',
+        tag="t",
+        priority=3,
+        scheduled_for=due,
+        awaited=True,
+        options=asked.options,
+    )
+
+
+async def test_options_nobody_knows_are_a_defect_of_that_job_only(scene: Scene) -> None:
+    """Options written by hand or by a later version do not keep a batch from being pulled."""
+    strange, fine = await scene.enqueue(2)
+    scene.do("update trioworker.job set options = '{\"colour\": 1}' where id = %s", strange)
+    first, second = await scene.pull(await scene.worker())
+    assert (first.id, second.id) == (strange, fine)
+    assert first.defect is not None
+    assert "colour" in first.defect
+    assert (first.options, second.defect) == (NO_OPTIONS, None)
+
+
+async def test_the_claim_is_one_row_for_the_batch(scene: Scene) -> None:
+    """A pull writes who holds which attempts of which jobs; an empty pull writes nothing."""
+    await scene.enqueue(3)
+    scene.do("update trioworker.ready set attempt = 5, reaped = 2")
+    worker, claim = await scene.worker(), new_id()
+    jobs = await scene.store.pull(worker, claim, 3, ["default"], NO_FLOORS)
+    assert await scene.pull(worker) == []
+    ((id_, holder, ids, attempts, reaped),) = scene.query(
+        "select id, worker, ids, attempts, reaped from trioworker.claim"
+    )
+    assert (id_, holder, attempts, reaped) == (claim, worker, [5, 5, 5], [2, 2, 2])
+    assert sorted(ids) == sorted(ids_of(jobs))
+    assert {(job.attempt, job.reaped) for job in jobs} == {(5, 2)}
+
+
+async def test_concurrent_pulls_share_no_job(scene: Scene) -> None:
+    """Whoever pulls at the same time, each job is claimed once, and all are claimed."""
+    ids = await scene.enqueue(600)
+    pulled: list[UUID] = []
+
+    async def drain() -> None:
+        worker = await scene.worker()
+        while jobs := await scene.pull(worker, 20):
+            pulled.extend(ids_of(jobs))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(drain)
+    assert sorted(pulled) == ids
+    assert scene.places() == {"claimed": 600}
+
+
+async def test_what_others_have_locked_is_passed_over(scene: Scene) -> None:
+    """A pull never waits for a row that somebody else is taking; it takes the next ones."""
+    ids = await scene.enqueue(5)
+    worker = await scene.worker()
+    with psycopg.connect(scene.url) as other:
+        other.execute("select from trioworker.ready where id = any(%s) for update", [ids[:2]])
+        with trio.fail_after(5):
+            assert ids_of(await scene.pull(worker, 2)) == ids[2:4]
+        other.rollback()
+    assert ids_of(await scene.pull(worker)) == [*ids[:2], ids[4]]
+
+
+async def test_future_jobs_are_left_until_they_are_due(scene: Scene) -> None:
+    """A scheduled job, whatever its priority, is claimed at its time, which can be asked for."""
+    later = await scene.enqueue(due_s=0.4, priority=9)
+    await scene.enqueue(due_s=3600, priority=9)
+    now = await scene.enqueue()
+    worker = await scene.worker()
+    assert ids_of(await scene.pull(worker)) == now
+    due_s = await scene.store.next_due_s(["other", "default"])
+    assert due_s is not None
+    assert 0 < due_s <= 0.4
+    await trio.sleep(due_s)
+    assert ids_of(await scene.pull(worker)) == later
+    assert await scene.store.next_due_s(["other"]) is None
+
+
+async def test_a_floor_hides_what_is_behind_it_and_nothing_else(scene: Scene) -> None:
+    """A pull with a floor starts there in that lane only; a full pull finds what is behind."""
+    (first,) = await scene.enqueue(due_s=-30)
+    worker = await scene.worker()
+    (job,) = await scene.pull(worker)
+    behind = await scene.enqueue(due_s=-60)
+    ahead = await scene.enqueue(due_s=-10)
+    other_priority = await scene.enqueue(due_s=-60, priority=-1)
+    higher = await scene.enqueue(due_s=-60, priority=5)
+    other_tag = await scene.enqueue(due_s=-60, tag="b")
+    found = await scene.pull(worker, tags=("default", "b"), floors=floor_at(job))
+    assert job.id == first
+    assert ids_of(found) == [*higher, *other_tag, *ahead, *other_priority]
+    assert ids_of(await scene.pull(worker)) == behind
+
+
+async def test_a_floor_still_finds_jobs_due_at_its_very_time(scene: Scene) -> None:
+    """Jobs with the due time of the floor and a later id are not skipped: ids break the tie."""
+    due = datetime(2025, 1, 1, tzinfo=UTC)
+    jobs = [
+        NewJob(id=new_id(), kind="noop", path="x", args=b"{}", scheduled_for=due) for _ in range(5)
+    ]
+    await scene.jobs.enqueue(jobs)
+    worker = await scene.worker()
+    found = list(await scene.pull(worker, 2))
+    for _ in range(3):
+        found += await scene.pull(worker, 1, floors=floor_at(found[-1]))
+    assert ids_of(found) == [job.id for job in jobs]
+
+
+@pytest.mark.parametrize("priorities", [range(-1000, 1001, 250), [0], [-1000, 1000]])
+async def test_every_priority_is_found(scene: Scene, priorities: list[int]) -> None:
+    """However many priorities a tag has, with and without floors, all are pulled in order."""
+    ids = [(await scene.enqueue(priority=p))[0] for p in priorities]
+    worker = await scene.worker()
+    (best,) = await scene.pull(worker, 1)
+    rest = await scene.pull(worker, floors=floor_at(best))
+    assert [best.id, *ids_of(rest)] == ids[::-1]
+
+
+async def test_a_worker_without_a_lease_gets_nothing(scene: Scene) -> None:
+    """Who was declared lost, or was never known, cannot claim: nobody would take it back."""
+    await scene.enqueue(3)
+    lost = await scene.worker()
+    scene.do("update trioworker.worker set lost_at = now() where id = %s", lost)
+    assert await scene.pull(lost) == []
+    assert await scene.pull(new_id()) == []
+    assert scene.places() == {"ready": 3}

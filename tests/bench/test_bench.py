@@ -1,13 +1,13 @@
 """Every benchmark, at sizes that say nothing about speed and everything about what it promises."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import psycopg
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.database_fixtures import PostgresServer
 from trioworker.bench.command import bench_app
@@ -71,7 +71,7 @@ def test_json_has_a_number_for_every_figure(name: str) -> None:
     assert [key for key in required if not answer[key] > 0] == []
 
 
-def test_what_cannot_be_measured_is_null(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_measured_is_null(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without node the figures of node are null, and those of python are there."""
     monkeypatch.setenv("PATH", str(tmp_path))
     answer = msgspec.json.decode(bench("dedicated", "--jobs", "100", "--json").stdout)

@@ -6,7 +6,7 @@ that will not do leaves no half of a file in the queue.
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, TextIO
+from typing import Annotated, Final, TextIO, TypeAlias
 from uuid import UUID
 
 import trio
@@ -26,41 +26,54 @@ from trioworker.settings import Settings
 STDIN: Final = "-"
 
 
+# What a job is, as flags: the fields of `Wanted`.
+Path: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        help="The function's name or the script's path; - reads a JSON object per line."
+    ),
+]
+Args: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(help="A JSON object (by name) or array (by position).", metavar="[ARGS]"),
+]
+OfKind: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--kind", metavar="|".join(KINDS), help="What it is; default function."),
+]
+Tag: TypeAlias = Annotated[str | None, typer.Option(help="Which workers may take it.")]
+Priority: TypeAlias = Annotated[
+    int | None,
+    typer.Option(help=f"Higher goes first; {PRIORITY_MIN} to {PRIORITY_MAX}, default 0."),
+]
+At: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Not before, as 2030-01-31T08:00+01:00.")
+]
+In: TypeAlias = Annotated[
+    float | None, typer.Option("--in", metavar="SECONDS", help="Not before so much later.")
+]
+Timeout: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", help="How long one attempt may take."),
+]
+Dedicated: TypeAlias = Annotated[
+    bool, typer.Option("--dedicated", help="Run the script in a process that is kept.")
+]
+
+
 @takes_settings()
 def enqueue(
     settings: Settings,
-    path: Annotated[
-        str,
-        typer.Argument(
-            help="The function's name or the script's path; - reads a JSON object per line."
-        ),
-    ],
-    args: Annotated[
-        str | None,
-        typer.Argument(help="A JSON object (by name) or array (by position).", metavar="[ARGS]"),
-    ] = None,
+    path: Path,
+    args: Args = None,
     *,
-    kind: Annotated[
-        str | None, typer.Option(metavar="|".join(KINDS), help="What it is; default function.")
-    ] = None,
-    tag: Annotated[str | None, typer.Option(help="Which workers may take it.")] = None,
-    priority: Annotated[
-        int | None,
-        typer.Option(help=f"Higher goes first; {PRIORITY_MIN} to {PRIORITY_MAX}, default 0."),
-    ] = None,
-    at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Not before, as 2030-01-31T08:00+01:00.")
-    ] = None,
-    in_s: Annotated[
-        float | None, typer.Option("--in", metavar="SECONDS", help="Not before so much later.")
-    ] = None,
-    timeout_s: Annotated[
-        float | None,
-        typer.Option("--timeout", metavar="SECONDS", help="How long one attempt may take."),
-    ] = None,
-    dedicated: Annotated[
-        bool, typer.Option("--dedicated", help="Run the script in a process that is kept.")
-    ] = False,
+    kind: OfKind = None,
+    tag: Tag = None,
+    priority: Priority = None,
+    at: At = None,
+    in_s: In = None,
+    timeout_s: Timeout = None,
+    dedicated: Dedicated = False,
     count: Annotated[int, typer.Option(min=1, help="How many jobs like this.")] = 1,
     app: Annotated[
         str | None,

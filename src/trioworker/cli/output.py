@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 import typer
@@ -15,12 +14,12 @@ PIPE_WIDTH = 10_000
 """A table that is read by a program is not broken into lines for its sake."""
 
 
-def print_json(document: Any) -> None:
+def print_json(document: object) -> None:
     """One JSON document."""
     typer.echo(json_text(document))
 
 
-def json_text(value: Any) -> str:
+def json_text(value: object) -> str:
     """`value` as JSON, on one line."""
     return msgspec.json.encode(value).decode()
 

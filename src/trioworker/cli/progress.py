@@ -1,4 +1,4 @@
-"""What a drain has done so far: a live line on a terminal, a line in the log now and then elsewhere.
+"""What a drain has done so far: a live line on a terminal, elsewhere a line in the log at times.
 
 Rule of this file: the sink counts and nothing else; it is called once per batch. Drawing is a task
 with its own pace.
@@ -37,6 +37,7 @@ class Tally:
     stored_s: float = 0.0
 
     def __call__(self, event: Event) -> None:
+        """Count one event."""
         match event:
             case BatchStored(stored=stored, failed=failed):
                 self.batches += 1

@@ -86,7 +86,7 @@ class Log:
             sys.stderr.write(f"{self._render(None, level, self._stamp(None, level, line))}\n")
 
 
-def msgspec_text(value: Any, **_: Any) -> str:
+def msgspec_text(value: object, **_: object) -> str:
     """JSON of a log line's fields."""
     return msgspec.json.encode(value).decode()
 
@@ -127,7 +127,7 @@ def _fields(event: Event) -> dict[str, Any]:
     return {name: _shown(value) for name, value in msgspec.structs.asdict(event).items()}
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: object) -> object:
     if isinstance(value, float):
         return round(value, 4)
     if isinstance(value, UUID):

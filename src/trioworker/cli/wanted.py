@@ -138,7 +138,7 @@ def _check(wanted: Wanted, kind: str) -> None:
         raise UsageError("a job is due at a time or after a delay, not both; drop one")
 
 
-def _first(*values: Any) -> Any:
+def _first(*values: Any) -> Any:  # noqa: ANN401 - any field of a job
     """The first that somebody has said; the last one if nobody has."""
     return next((value for value in values[:-1] if value is not None), values[-1])
 

@@ -129,9 +129,8 @@ async def _sums(client: Client, stdlib: Done) -> str:
     lines, functions, classes = (
         sum(result[name] for result in results) for name in ("lines", "functions", "classes")
     )
-    return (
-        f"{len(results):,} files with {lines:,} lines, {functions:,} functions, {classes:,} classes"
-    )
+    found = f"{lines:,} lines, {functions:,} functions, {classes:,} classes"
+    return f"{len(results):,} files with {found}"
 
 
 async def _a_failure(client: Client, stdlib: Done) -> UUID:

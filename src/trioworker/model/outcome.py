@@ -67,6 +67,11 @@ class Interrupted(msgspec.Struct, frozen=True):
 Outcome: TypeAlias = Succeeded | Failed | Retried | Snoozed | Cancelled | Skipped | Interrupted
 
 
+def timed_out(timeout_s: float) -> Failed:
+    """The failure of an attempt that took longer than it may."""
+    return Failed(JobError("Timeout", f"the job ran longer than its timeout of {timeout_s:g} s"))
+
+
 class Executed(msgspec.Struct, frozen=True, gc=False):
     """One attempt of one job, over: the unit that travels from execute to commit.
 

@@ -14,10 +14,10 @@ from typing import Any, Final, Literal
 
 import trio
 
-from trioworker.app import App, JobContext
+from trioworker.app import App, JobContext, JobFunction
 from trioworker.errors import UsageError
 from trioworker.model.job import Job
-from trioworker.model.outcome import Failed, JobError, Outcome, Snoozed
+from trioworker.model.outcome import Failed, JobError, Outcome, Snoozed, timed_out
 from trioworker.runners.asyncio_thread import AsyncioThread
 from trioworker.runners.capture import Capture, capturing, current
 from trioworker.runners.joblog import JobLog
@@ -83,6 +83,14 @@ class FunctionRunner:
         function = self._app.jobs.get(job.path)
         if function is None:
             return self._not_mine(job.path)
+        # The job's own timeout is the worker's to keep.
+        if function.timeout_s is None or job.options.timeout_s is not None:
+            return await self._run(function, job, log)
+        with trio.move_on_after(function.timeout_s):
+            return await self._run(function, job, log)
+        return timed_out(function.timeout_s)
+
+    async def _run(self, function: JobFunction[..., Any], job: Job, log: JobLog) -> Outcome:
         if function.flavour == "process":
             return await self._pool.run(function, job, log)
         capture = Capture(log)

@@ -1,4 +1,4 @@
-"""Settings: one table, from which flags, environment, errors and the check of the docs are drawn."""
+"""Settings: one table, from which flags, variables, errors and the check of the docs are drawn."""
 
 from trioworker.settings.kinds import LogFormat, LogLevel, UnknownFunctions
 from trioworker.settings.reading import read_settings

@@ -42,7 +42,7 @@ def read_settings(
         if (found := _given(TABLE[name], flags, environment)) is not None
     }
     _choose_database(given)
-    values = {name: _value(found) for name, found in given.items()}
+    values: dict[str, Any] = {name: _value(found) for name, found in given.items()}
     _fit_to_mode(values, given)
     settings = Settings(**values)
     _check_lease(settings, given)
@@ -59,7 +59,7 @@ def _given(
     return _Given(setting, variable, from_flag=False) if variable else None
 
 
-def _value(given: _Given) -> Any:
+def _value(given: _Given) -> object:
     kind = given.setting.kind
     try:
         return kind.read(given.raw)

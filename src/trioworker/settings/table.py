@@ -52,7 +52,7 @@ class _Spec(msgspec.Struct, frozen=True, kw_only=True):
     default_is: str = ""
 
 
-def _spec(kind: ValueKind, help_: str, **more: Any) -> _Spec:
+def _spec(kind: ValueKind, help_: str, **more: Any) -> _Spec:  # noqa: ANN401 - its fields
     return _Spec(kind=kind, help=help_, **more)
 
 

@@ -18,7 +18,6 @@ from trioworker.errors import StoreError
 from trioworker.events import (
     BatchStored,
     CommitFailed,
-    Emit,
     OutcomeAbandoned,
     OutcomeRefused,
 )
@@ -26,9 +25,8 @@ from trioworker.model.batching import cut, divide
 from trioworker.model.completion import refused
 from trioworker.model.failures import Failure, Step, backoff_s, classify, next_step
 from trioworker.model.outcome import Executed, Failed
-from trioworker.store.protocol import Store
 from trioworker.worker.channel import BatchChannel
-from trioworker.worker.config import Ports, WorkerConfig
+from trioworker.worker.config import Context
 from trioworker.worker.holdings import Holdings
 
 REFUSALS_MAX: Final = 2
@@ -52,22 +50,18 @@ class Commit:
 
     def __init__(
         self,
+        context: Context,
         *,
-        config: WorkerConfig,
-        worker: UUID,
-        store: Store,
         outcomes: BatchChannel[Executed],
         holdings: Holdings,
-        ports: Ports,
-        emit: Emit,
     ) -> None:
-        self._config = config
-        self._worker = worker
-        self._store = store
+        self._config = context.config
+        self._worker = context.worker
+        self._store = context.store
+        self._ports = context.ports
+        self._emit = context.emit
         self._outcomes = outcomes
         self._holdings = holdings
-        self._ports = ports
-        self._emit = emit
         self._pending: deque[_Group] = deque()
         self.abandoned: list[UUID] = []
         self.done = 0

@@ -1,4 +1,4 @@
-"""What one worker is told: everything that shapes its behaviour, in one frozen record."""
+"""What one worker is told, and what all its parts share: frozen records, made once."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -6,7 +6,9 @@ from uuid import UUID
 
 import msgspec
 
+from trioworker.events import Emit
 from trioworker.model.batching import BatchPolicy, BatchSizes, Fallback, Mode
+from trioworker.store.protocol import Store
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,3 +41,13 @@ class Ports(msgspec.Struct, frozen=True):
 
     new_id: Callable[[], UUID]
     rng: Random
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What all parts of one worker share: who it is, where its jobs live, whom it tells."""
+
+    worker: UUID
+    config: WorkerConfig
+    store: Store
+    ports: Ports
+    emit: Emit

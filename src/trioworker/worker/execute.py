@@ -12,7 +12,7 @@ from uuid import UUID
 import trio
 
 from trioworker.errors import UsageError
-from trioworker.events import Emit, JobEnded, JobStarted
+from trioworker.events import JobEnded, JobStarted
 from trioworker.model.job import Job
 from trioworker.model.outcome import (
     RESULT_BYTES_MAX,
@@ -23,12 +23,13 @@ from trioworker.model.outcome import (
     JobError,
     Outcome,
     Succeeded,
+    timed_out,
 )
 from trioworker.model.planner import Load
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.protocol import Runner
 from trioworker.worker.channel import BatchChannel, Signal
-from trioworker.worker.config import WorkerConfig
+from trioworker.worker.config import Context
 
 YIELD_AFTER_S: Final = 0.005
 """A slot whose jobs never wait lets other tasks run this often."""
@@ -41,20 +42,18 @@ class Execute:
 
     def __init__(
         self,
+        context: Context,
         *,
-        config: WorkerConfig,
-        worker: UUID,
         runners: Mapping[str, Runner],
         jobs: BatchChannel[Job],
         outcomes: BatchChannel[Executed],
-        emit: Emit,
     ) -> None:
-        self._config = config
-        self._worker = worker
+        self._config = context.config
+        self._worker = context.worker
+        self._emit = context.emit
         self._runners = runners
         self._jobs = jobs
         self._outcomes = outcomes
-        self._emit = emit
         self._attempts: dict[UUID, _Attempt] = {}
         self._cancelled_early: dict[UUID, str] = {}
         self._immediate = {
@@ -254,4 +253,5 @@ class _Attempt:
         """What a cancelled attempt counts as: as it was stopped, else it ran into its timeout."""
         if self._stopped_as is not None:
             return self._stopped_as
-        return Failed(JobError("Timeout", f"the job ran longer than its timeout of {timeout_s} s"))
+        assert timeout_s is not None
+        return timed_out(timeout_s)

@@ -7,17 +7,16 @@ kept: if the lease was not taken in the meantime, its outcomes can still be stor
 """
 
 from typing import Final
-from uuid import UUID
 
 import trio
 
 from trioworker.errors import LeaseLost, StoreError
-from trioworker.events import CancelReceived, Emit, HeartbeatFailed, LeaseDoubtful
+from trioworker.events import CancelReceived, HeartbeatFailed, LeaseDoubtful
 from trioworker.model.failures import classify
-from trioworker.store.protocol import Counters, Store
+from trioworker.store.protocol import Counters
 from trioworker.worker.channel import Signal
 from trioworker.worker.commit import Commit
-from trioworker.worker.config import WorkerConfig
+from trioworker.worker.config import Context
 from trioworker.worker.execute import Execute
 from trioworker.worker.pull import Pull
 
@@ -31,22 +30,19 @@ class HeartbeatTask:
 
     def __init__(
         self,
+        context: Context,
         *,
-        config: WorkerConfig,
-        worker: UUID,
-        store: Store,
         pull: Pull,
         execute: Execute,
         commit: Commit,
-        emit: Emit,
     ) -> None:
-        self._config = config
-        self._worker = worker
-        self._store = store
+        self._config = context.config
+        self._worker = context.worker
+        self._store = context.store
+        self._emit = context.emit
         self._pull = pull
         self._execute = execute
         self._commit = commit
-        self._emit = emit
         self._renewed_s = trio.current_time()
         self._fenced = False
         self._renewed = Signal()

@@ -5,15 +5,13 @@ the work instead of repeating it.
 """
 
 from typing import Final
-from uuid import UUID
 
 import trio
 
 from trioworker.errors import StoreError
-from trioworker.events import Emit, JobsReaped, MaintenanceFailed
+from trioworker.events import JobsReaped, MaintenanceFailed
 from trioworker.model.failures import classify
-from trioworker.store.protocol import Store
-from trioworker.worker.config import Ports, WorkerConfig
+from trioworker.worker.config import Context
 
 CLAIMS_PER_SWEEP_MAX: Final = 100
 TIDY_EVERY_SWEEPS: Final = 12
@@ -22,14 +20,12 @@ TIDY_EVERY_SWEEPS: Final = 12
 class Maintenance:
     """The sweeps of one worker."""
 
-    def __init__(
-        self, config: WorkerConfig, worker: UUID, store: Store, ports: Ports, emit: Emit
-    ) -> None:
-        self._config = config
-        self._worker = worker
-        self._store = store
-        self._ports = ports
-        self._emit = emit
+    def __init__(self, context: Context) -> None:
+        self._config = context.config
+        self._worker = context.worker
+        self._store = context.store
+        self._ports = context.ports
+        self._emit = context.emit
         self._sweeps = 0
 
     async def run(self) -> None:

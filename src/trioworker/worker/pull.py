@@ -10,18 +10,16 @@ from contextlib import contextmanager
 from enum import Enum
 from math import inf
 from typing import Final
-from uuid import UUID
 
 import trio
 
 from trioworker.errors import StoreError
-from trioworker.events import BatchAdopted, BatchPulled, Emit, PullFailed
+from trioworker.events import BatchAdopted, BatchPulled, PullFailed
 from trioworker.model.failures import backoff_s, classify
 from trioworker.model.job import Job
 from trioworker.model.planner import Backoff, Floors, claim_size
-from trioworker.store.protocol import Store
 from trioworker.worker.channel import BatchChannel, Signal
-from trioworker.worker.config import Ports, WorkerConfig
+from trioworker.worker.config import Context
 from trioworker.worker.execute import Execute
 from trioworker.worker.holdings import Holdings
 
@@ -39,26 +37,22 @@ class Pull:
 
     def __init__(
         self,
+        context: Context,
         *,
-        config: WorkerConfig,
-        worker: UUID,
-        store: Store,
         execute: Execute,
         jobs: BatchChannel[Job],
         holdings: Holdings,
-        ports: Ports,
-        emit: Emit,
     ) -> None:
-        self._config = config
-        self._worker = worker
-        self._store = store
+        self._config = context.config
+        self._worker = context.worker
+        self._store = context.store
+        self._ports = context.ports
+        self._emit = context.emit
         self._execute = execute
         self._jobs = jobs
         self._holdings = holdings
-        self._ports = ports
-        self._emit = emit
         self._floors = Floors()
-        self._idle = Backoff(IDLE_FIRST_S, config.poll_s)
+        self._idle = Backoff(IDLE_FIRST_S, self._config.poll_s)
         self._waits = trio.CancelScope()
         self._stopping = False
         self._paused = False

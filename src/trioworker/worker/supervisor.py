@@ -28,7 +28,7 @@ from trioworker.runners.protocol import Runner
 from trioworker.store.protocol import Hint, Store, WorkerInfo
 from trioworker.worker.channel import BatchChannel
 from trioworker.worker.commit import Commit
-from trioworker.worker.config import Ports, WorkerConfig
+from trioworker.worker.config import Context, Ports, WorkerConfig
 from trioworker.worker.execute import Execute
 from trioworker.worker.heartbeat import HeartbeatTask
 from trioworker.worker.holdings import Holdings
@@ -72,73 +72,35 @@ async def work(
     """
     first = True
     while True:
-        life = _Life(store=store, runners=runners, config=config, ports=ports, stop=stop, emit=emit)
+        context = Context(worker=ports.new_id(), config=config, store=store, ports=ports, emit=emit)
+        life = _Life(context, runners, stop)
         try:
             return await life.run(patient=not first)
         except* LeaseLost:
-            emit(LeaseTaken(worker=life.worker, dropped=life.in_hand))
+            emit(LeaseTaken(worker=context.worker, dropped=life.in_hand))
         first = False
 
 
 class _Life:
     """All that belongs to one worker id."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        runners: Mapping[str, Runner],
-        config: WorkerConfig,
-        ports: Ports,
-        stop: Stop,
-        emit: Emit,
-    ) -> None:
-        self.worker = worker = ports.new_id()
-        self._store = store
-        self._config = config
-        self._ports = ports
+    def __init__(self, context: Context, runners: Mapping[str, Runner], stop: Stop) -> None:
+        self._worker = context.worker
+        self._config = context.config
+        self._store = context.store
+        self._ports = context.ports
+        self._emit = context.emit
         self._stop = stop
-        self._emit = emit
-        self._holdings = Holdings()
-        jobs: BatchChannel[Job] = BatchChannel(config.sizes.pull)
-        outcomes: BatchChannel[Executed] = BatchChannel(config.sizes.commit)
-        self._execute = Execute(
-            config=config,
-            worker=worker,
-            runners=runners,
-            jobs=jobs,
-            outcomes=outcomes,
-            emit=emit,
-        )
-        self._pull = Pull(
-            config=config,
-            worker=worker,
-            store=store,
-            execute=self._execute,
-            jobs=jobs,
-            holdings=self._holdings,
-            ports=ports,
-            emit=emit,
-        )
-        self._commit = Commit(
-            config=config,
-            worker=worker,
-            store=store,
-            outcomes=outcomes,
-            holdings=self._holdings,
-            ports=ports,
-            emit=emit,
-        )
+        self._holdings = holdings = Holdings()
+        jobs: BatchChannel[Job] = BatchChannel(context.config.sizes.pull)
+        outcomes: BatchChannel[Executed] = BatchChannel(context.config.sizes.commit)
+        self._execute = Execute(context, runners=runners, jobs=jobs, outcomes=outcomes)
+        self._pull = Pull(context, execute=self._execute, jobs=jobs, holdings=holdings)
+        self._commit = Commit(context, outcomes=outcomes, holdings=holdings)
         self._heartbeat = HeartbeatTask(
-            config=config,
-            worker=worker,
-            store=store,
-            pull=self._pull,
-            execute=self._execute,
-            commit=self._commit,
-            emit=emit,
+            context, pull=self._pull, execute=self._execute, commit=self._commit
         )
-        self._maintenance = Maintenance(config, worker, store, ports, emit)
+        self._maintenance = Maintenance(context)
         self._pipeline = trio.CancelScope()
 
     @property
@@ -150,7 +112,7 @@ class _Life:
         """Live; `patient` waits for a store that cannot be reached at first."""
         await self._register(patient=patient)
         self._emit(
-            WorkerStarted(worker=self.worker, mode=self._config.mode, tags=self._config.tags)
+            WorkerStarted(worker=self._worker, mode=self._config.mode, tags=self._config.tags)
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._heartbeat.run)
@@ -173,7 +135,7 @@ class _Life:
 
     async def _register(self, *, patient: bool) -> None:
         info = WorkerInfo(
-            id=self.worker,
+            id=self._worker,
             name=self._config.name,
             host=self._config.host,
             pid=self._config.pid,
@@ -199,7 +161,7 @@ class _Life:
             await self._stop.asked.wait()
             load = self._execute.load()
             self._emit(
-                WorkerStopping(worker=self.worker, running=load.running, buffered=load.buffered)
+                WorkerStopping(worker=self._worker, running=load.running, buffered=load.buffered)
             )
             self._pull.stop()
             self._execute.give_back()
@@ -216,7 +178,7 @@ class _Life:
         """Say goodbye, if the store is there to hear it: the reaper copes if it is not."""
         with trio.move_on_after(self._config.flush_s):
             try:
-                await self._store.retire(self.worker)
+                await self._store.retire(self._worker)
             except StoreError:
                 return
 
@@ -234,10 +196,10 @@ class _Life:
         anything = hint.tag is None and hint.cancel_for is None
         if anything or hint.tag in self._config.tags:
             self._pull.wake.set()
-        if anything or hint.cancel_for == str(self.worker):
+        if anything or hint.cancel_for == str(self._worker):
             self._heartbeat.wake.set()
 
     def _report(self) -> Report:
         unsaved = self._commit.unsaved()
-        self._emit(WorkerStopped(worker=self.worker, unsaved=unsaved))
+        self._emit(WorkerStopped(worker=self._worker, unsaved=unsaved))
         return Report(unsaved=unsaved, forced=self._stop.forced.is_set())

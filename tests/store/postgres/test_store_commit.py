@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import msgspec
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from tests.store.postgres.scene import Scene, executed, ids_of
 from trioworker.errors import Refused
@@ -40,7 +41,7 @@ GO_BACK = {"retried": (2, 60), "snoozed": (1, 120), "interrupted": (1, 0)}
 def listening(url: str, channel: str) -> Iterator[Callable[[], list[str]]]:
     """What was notified on `channel` since, asked for once."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"listen {channel}")  # type: ignore[call-overload]  # a constant
+        connection.execute(SQL("listen {}").format(Identifier(channel)))
         yield lambda: [n.payload for n in connection.notifies(timeout=0.1)]
 
 
@@ -105,7 +106,9 @@ def another_job(job: Job) -> Job:
 @pytest.mark.parametrize("changed", [another_claim, another_attempt, another_job])
 @pytest.mark.parametrize("again", [False, True])
 async def test_each_part_of_the_fence_holds_alone(
-    scene: Scene, changed: Callable[[Job], Job], again: bool
+    scene: Scene,
+    changed: Callable[[Job], Job],
+    again: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     """A wrong claim, attempt or id: not stored, told by id, and the rest of the batch is."""
     await scene.enqueue(3)
@@ -189,7 +192,7 @@ async def test_a_repeated_commit_finds_what_is_stored(scene: Scene) -> None:
 
 
 async def test_what_went_back_to_ready_is_not_found_as_stored(scene: Scene) -> None:
-    """A repeated commit of a retry is lost, not repeated: the next attempt is somebody's already."""
+    """A repeated commit of a retry is lost, not repeated: the next attempt may be another's."""
     await scene.enqueue()
     worker = await scene.worker()
     (job,) = await scene.pull(worker)

@@ -201,7 +201,7 @@ class PostgresDatabase:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(lost.wait(), LISTEN_PING_S)
                     if not lost.is_set():
-                        await connection.execute("")
+                        await connection.fetch(self._statements["ping"].sql)
             raise ConnectionLost("the connection that listens was lost")
         finally:
             connection.terminate()

@@ -94,18 +94,21 @@ async def _tell(client: Client, done: Sequence[Done], settings: Settings) -> Non
             f"{stdlib.tally.failed:,} of its files are not valid Python on purpose, as data for its"
             " own tests; their jobs failed and say why."
         )
-    out.print(f"All results are in the table job_completed, in {_folder(settings)}.\n")
+    paths = ", ".join(one.part.path for one in done)
+    out.print(
+        f"The results are in the table trioworker.job_completed of the PostgreSQL in"
+        f" {_folder(settings)}, by path: {paths}.\n"
+    )
     out.print("Try next:")
     for command in _commands(done, await _a_failure(client, stdlib)):
         out.print(f"  {command}", soft_wrap=True)
 
 
 def _table(done: Sequence[Done]) -> Table:
-    table = Table(title="In batches through PostgreSQL", title_justify="left")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("part")
     for column in ("jobs", "jobs/s", "batches", "mean batch", "fallbacks", "failures"):
         table.add_column(column, justify="right")
-    table.add_column("results")
     for one in done:
         tally = one.tally
         table.add_row(
@@ -116,7 +119,6 @@ def _table(done: Sequence[Done]) -> Table:
             f"{tally.mean_batch:.1f}",
             f"{tally.fallbacks:,}",
             f"{tally.failed:,}",
-            f"jobs list --path {one.part.path}",
         )
     return table
 

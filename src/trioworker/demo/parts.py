@@ -48,11 +48,11 @@ class Part:
 def parts() -> Iterable[Part]:
     """Those that this machine can run."""
     files = [{"file": str(file)} for file in standard_library()]
-    yield Part("parse the standard library", "function", "count_source", files)
+    yield Part("source files", "function", "count_source", files)
     numbers = [{"number": number} for number in range(DEDICATED_JOBS)]
-    yield Part("identity, dedicated Python", "script", "identity.py", numbers)
+    yield Part("Python script", "script", "identity.py", numbers)
     if shutil.which("node"):
-        yield Part("identity, dedicated Node", "script", "identity.mjs", numbers)
+        yield Part("Node script", "script", "identity.mjs", numbers)
 
 
 def standard_library() -> Sequence[Path]:

@@ -1,14 +1,42 @@
 """What the tests of the store share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from tests.database_fixtures import NEWEST, PostgresServer, fresh_database
 from tests.store.postgres.scene import Scene, open_scene
 
 
 @pytest.fixture
-async def scene(database_url: str) -> AsyncIterator[Scene]:
+def postgres_version(request: pytest.FixtureRequest) -> int:
+    """The PostgreSQL of this test: the newest, unless it is marked `on_every_version`."""
+    return getattr(request, "param", NEWEST)
+
+
+@pytest.fixture
+def bare_url(
+    postgres_version: int, postgres_server_of: Callable[[int], PostgresServer]
+) -> Iterator[str]:
+    """The address of a fresh and empty database."""
+    with fresh_database(postgres_server_of(postgres_version)) as url:
+        yield url
+
+
+@pytest.fixture
+def scene_url(
+    postgres_version: int,
+    postgres_server_of: Callable[[int], PostgresServer],
+    migrated_template_of: Callable[[int], str],
+) -> Iterator[str]:
+    """The address of a fresh database with our schema in it."""
+    server, template = postgres_server_of(postgres_version), migrated_template_of(postgres_version)
+    with fresh_database(server, template) as url:
+        yield url
+
+
+@pytest.fixture
+async def scene(scene_url: str) -> AsyncIterator[Scene]:
     """A queue of its own for each test."""
-    async with open_scene(database_url) as made:
+    async with open_scene(scene_url) as made:
         yield made

@@ -7,9 +7,11 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 import psycopg
+import pytest
 import trio
 from psycopg import sql
 
+from tests.database_fixtures import available_versions
 from trioworker.events import Event, StatementRun
 from trioworker.ids import new_id
 from trioworker.model.job import Job, NewJob
@@ -17,7 +19,7 @@ from trioworker.model.outcome import Executed, Outcome, Succeeded
 from trioworker.model.planner import NO_FLOORS, FloorColumns
 from trioworker.store.postgres.database import Lane, PostgresDatabase, open_database
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
-from trioworker.store.postgres.statements import DEFAULT_SCHEMA
+from trioworker.store.postgres.statements import DEFAULT_SCHEMA, in_schema
 from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, PostgresStore
 from trioworker.store.protocol import WorkerInfo
 
@@ -29,13 +31,24 @@ LANES: Final = (
 )
 PLACES: Final = ("ready", "waiting", "claimed", "completed")
 
+on_every_version: Final = pytest.mark.parametrize(
+    "postgres_version", available_versions(), indirect=True, ids="postgres{}".format
+)
+"""For a test that takes a scene, or a url, of this folder: once for each PostgreSQL there is."""
+
 
 class Scene:
-    """One migrated database, the store on it, and a way past the store."""
+    """One migrated database, the store on it, and a way past the store.
 
-    def __init__(self, url: str, database: PostgresDatabase, events: Sequence[Event]) -> None:
+    SQL of the tests names the schema `trioworker`; a scene in another one reads it as its own.
+    """
+
+    def __init__(
+        self, url: str, database: PostgresDatabase, events: Sequence[Event], schema: str
+    ) -> None:
         self.url = url
         self.database = database
+        self.schema = schema
         self.store = PostgresStore(database, now_s=trio.current_time)
         self.jobs = PostgresJobs(database)
         self._events = events
@@ -98,12 +111,12 @@ class Scene:
     def query(self, text: str, *arguments: object) -> list[tuple[Any, ...]]:
         """Ask the database directly, past the code under test."""
         with psycopg.connect(self.url) as connection:
-            return connection.execute(sql.SQL(cast("Any", text)), arguments).fetchall()
+            return connection.execute(self._sql(text), arguments).fetchall()
 
     def do(self, text: str, *arguments: object) -> None:
         """Change something in the database directly."""
         with psycopg.connect(self.url) as connection:
-            connection.execute(sql.SQL(cast("Any", text)), arguments)
+            connection.execute(self._sql(text), arguments)
 
     def places(self) -> Mapping[str, int]:
         """How many jobs stand where, those places left out where none does."""
@@ -115,6 +128,9 @@ class Scene:
         )[0]
         return {place: int(n) for place, n in zip(PLACES, row, strict=True) if n}
 
+    def _sql(self, text: str) -> sql.SQL:
+        return sql.SQL(cast("Any", in_schema(text, self.schema)))
+
     def statements(self) -> list[StatementRun]:
         """The statements that ran so far, in order."""
         return [event for event in self._events if isinstance(event, StatementRun)]
@@ -125,7 +141,7 @@ async def open_scene(url: str, *, schema: str = DEFAULT_SCHEMA) -> AsyncIterator
     """A scene on the migrated database at `url`."""
     events: list[Event] = []
     async with open_database(url, LANES, emit=events.append, schema=schema) as database:
-        yield Scene(url, database, events)
+        yield Scene(url, database, events, schema)
 
 
 def executed(job: Job, outcome: Outcome | None = None, *, log: str = "") -> Executed:

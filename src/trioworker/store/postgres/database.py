@@ -236,9 +236,11 @@ class _Transaction:
         self._emit = emit
 
     async def run(self, name: str, *arguments: object, jobs: int = 0) -> Sequence[Row]:
-        rows = await self._connection.fetch(self._statements[name].sql, *arguments)
+        statement = self._statements[name]
+        rows = cast("Sequence[Row]", await self._connection.fetch(statement.sql, *arguments))
         self._emit(StatementRun(name=name, lane=self._lane, jobs=jobs, rows=len(rows)))
-        return cast("Sequence[Row]", rows)
+        assert statement.rows != "one" or len(rows) == 1, f"{name} gave {len(rows)} rows, not one"
+        return rows if statement.rows != "none" else ()
 
     async def script(self, sql: str) -> None:
         await self._connection.execute(sql)

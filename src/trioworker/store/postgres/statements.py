@@ -24,7 +24,7 @@ _HEADER: Final = re.compile(
     r"-- does: (?P<does>.+)\n"
     r"-- locks: (?P<locks>.+)\n"
 )
-_SCHEMA_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_SCHEMA_NAME: Final = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -42,18 +42,21 @@ def check_schema_name(schema: str) -> str:
     if not _SCHEMA_NAME.fullmatch(schema):
         raise SettingsError(
             f"the schema name {schema!r} will not do: use lower-case letters, digits and _,"
-            " at most 63, not beginning with a digit"
+            " at most 63, not beginning with a digit or pg_"
         )
     return schema
 
 
 def in_schema(sql: str, schema: str) -> str:
-    """`sql`, written for the schema `trioworker`, for `schema` instead."""
+    """`sql`, written for the schema `trioworker`, for `schema` instead.
+
+    The name is quoted, because `user` and the like are names, too.
+    """
     if schema == DEFAULT_SCHEMA:
         return sql
     check_schema_name(schema)
-    sql = re.sub(r"\btrioworker\.", f"{schema}.", sql)
-    return re.sub(r"(schema (?:if not exists )?)trioworker\b", rf"\g<1>{schema}", sql)
+    sql = re.sub(r"\btrioworker\.", f'"{schema}".', sql)
+    return re.sub(r"(schema (?:if not exists )?)trioworker\b", rf'\g<1>"{schema}"', sql)
 
 
 @cache
@@ -63,10 +66,13 @@ def load_statements(schema: str = DEFAULT_SCHEMA) -> Mapping[str, Statement]:
     files = sorted(
         (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda f: f.name
     )
-    return {s.name: s for s in (_parse(f.name, f.read_text("utf-8"), schema) for f in files)}
+    return {
+        s.name: s for s in (parse_statement(f.name, f.read_text("utf-8"), schema) for f in files)
+    }
 
 
-def _parse(file_name: str, text: str, schema: str) -> Statement:
+def parse_statement(file_name: str, text: str, schema: str = DEFAULT_SCHEMA) -> Statement:
+    """The statement that a file holds, for `schema`."""
     header = _HEADER.match(text)
     assert header, f"{file_name}: the header does not have its four lines"
     name = header["name"]

@@ -1,0 +1,207 @@
+-- What the migrations make, on every version of PostgreSQL; a test compares it.
+-- `python -m tests.store.postgres.schema_dump` writes it anew.
+--
+-- The migrations it was made with. One that was released never changes: the next one mends it.
+-- 0001 jobs_ready_claims 6a0e21154db2a398375b206e2bbfbb39
+-- 0002 enqueue_function f91edffe0854ab8913dce806e2e668da
+-- 0003 unsuccessful_jobs a1cac006b4c2314d00e66a5d6aa2db3c
+
+CREATE SCHEMA trioworker;
+
+CREATE FUNCTION trioworker.enqueue(path text, args jsonb DEFAULT '{}'::jsonb, kind text DEFAULT 'function'::text, tag text DEFAULT 'default'::text, priority integer DEFAULT 0, scheduled_for timestamp with time zone DEFAULT now(), id uuid DEFAULT NULL::uuid, options jsonb DEFAULT NULL::jsonb, awaited boolean DEFAULT false) RETURNS uuid
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_variable
+declare
+    new_id uuid := coalesce(id, trioworker.new_id());
+begin
+    insert into trioworker.job (id, kind, path, args, tag, priority, options, awaited)
+    values (new_id, kind, path, args, tag, priority, options, awaited)
+        on conflict on constraint job_pkey do nothing;
+    if found then
+        insert into trioworker.ready (id, tag, priority, scheduled_for)
+        values (new_id, tag, priority, coalesce(scheduled_for, now()));
+        -- A hint; the same one twice in a transaction is sent once.
+        perform pg_notify('trioworker_ready', tag);
+    end if;
+    return new_id;
+end
+$$;
+
+COMMENT ON FUNCTION trioworker.enqueue(path text, args jsonb, kind text, tag text, priority integer, scheduled_for timestamp with time zone, id uuid, options jsonb, awaited boolean) IS 'Makes a job ready in the caller''s transaction and returns its id. An id that exists already is left as it is.';
+
+CREATE FUNCTION trioworker.new_id() RETURNS uuid
+    LANGUAGE sql PARALLEL SAFE
+    AS $$
+select encode(
+         set_byte(
+           set_byte(
+             overlay(uuid_send(gen_random_uuid()) placing
+                     substring(int8send(micros / 1000) from 3) from 1 for 6),
+             6, 112 + (micros % 1000 * 4096 / 1000 / 256)::integer),
+           7, (micros % 1000 * 4096 / 1000 % 256)::integer),
+         'hex')::uuid
+  from (select (extract(epoch from clock_timestamp()) * 1000000)::bigint as micros) as clock
+$$;
+
+COMMENT ON FUNCTION trioworker.new_id() IS 'A UUIDv7: sorts by the time it was made.';
+
+CREATE TABLE trioworker.cancel_request (
+    id uuid NOT NULL,
+    reason text NOT NULL,
+    requested_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE trioworker.cancel_request IS 'Running jobs that somebody wants stopped; the worker reads it with its heartbeat.';
+
+CREATE TABLE trioworker.claim (
+    id uuid NOT NULL,
+    worker uuid NOT NULL,
+    ids uuid[] NOT NULL,
+    attempts integer[] NOT NULL,
+    reaped smallint[] NOT NULL,
+    claimed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT claim_check CHECK (((cardinality(ids) = cardinality(attempts)) AND (cardinality(ids) = cardinality(reaped)))),
+    CONSTRAINT claim_ids_check CHECK ((cardinality(ids) > 0))
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='200', autovacuum_vacuum_cost_delay='0');
+ALTER TABLE ONLY trioworker.claim ALTER COLUMN ids SET STORAGE EXTERNAL;
+ALTER TABLE ONLY trioworker.claim ALTER COLUMN attempts SET STORAGE EXTERNAL;
+ALTER TABLE ONLY trioworker.claim ALTER COLUMN reaped SET STORAGE EXTERNAL;
+
+COMMENT ON TABLE trioworker.claim IS 'One row per batch: what one pull took for one worker. Lease unit and fence at once.';
+
+CREATE TABLE trioworker.job (
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    path text NOT NULL,
+    args jsonb NOT NULL,
+    tag text NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
+    options jsonb,
+    awaited boolean DEFAULT false NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text DEFAULT ''::text NOT NULL,
+    CONSTRAINT job_kind_check CHECK ((kind = ANY (ARRAY['function'::text, 'script'::text, 'noop'::text, 'identity'::text]))),
+    CONSTRAINT job_options_check CHECK ((jsonb_typeof(options) = 'object'::text)),
+    CONSTRAINT job_path_check CHECK (((octet_length(path) >= 1) AND (octet_length(path) <= 1000))),
+    CONSTRAINT job_priority_check CHECK (((priority >= '-1000'::integer) AND (priority <= 1000))),
+    CONSTRAINT job_tag_check CHECK (((octet_length(tag) >= 1) AND (octet_length(tag) <= 120)))
+);
+
+COMMENT ON TABLE trioworker.job IS 'What was asked, immutable; kept beside the completion until retention takes both.';
+
+CREATE TABLE trioworker.job_completed (
+    id uuid NOT NULL,
+    status text NOT NULL,
+    result jsonb,
+    error jsonb,
+    worker uuid,
+    attempt integer NOT NULL,
+    reaped smallint DEFAULT 0 NOT NULL,
+    started_at timestamp with time zone,
+    completed_at timestamp with time zone DEFAULT now() NOT NULL,
+    duration_ms integer,
+    CONSTRAINT job_completed_status_check CHECK ((status = ANY (ARRAY['success'::text, 'failure'::text, 'canceled'::text, 'skipped'::text])))
+);
+
+COMMENT ON TABLE trioworker.job_completed IS 'What is finished, once per job.';
+
+CREATE TABLE trioworker.job_log (
+    id uuid NOT NULL,
+    attempt integer NOT NULL,
+    chunk integer NOT NULL,
+    text text NOT NULL
+);
+
+COMMENT ON TABLE trioworker.job_log IS 'Bounded text that jobs wrote, per attempt.';
+
+CREATE TABLE trioworker.migration (
+    number integer NOT NULL,
+    name text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE trioworker.ready (
+    id uuid NOT NULL,
+    tag text NOT NULL,
+    priority smallint NOT NULL,
+    scheduled_for timestamp with time zone NOT NULL,
+    attempt integer DEFAULT 1 NOT NULL,
+    reaped smallint DEFAULT 0 NOT NULL,
+    CONSTRAINT ready_attempt_check CHECK ((attempt >= 1)),
+    CONSTRAINT ready_reaped_check CHECK ((reaped >= 0))
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_insert_scale_factor='0.2', autovacuum_analyze_scale_factor='0.2', autovacuum_vacuum_cost_delay='0');
+
+COMMENT ON TABLE trioworker.ready IS 'May be pulled now or when due.';
+
+CREATE TABLE trioworker.waiting (
+    id uuid NOT NULL,
+    reason text NOT NULL,
+    until timestamp with time zone,
+    attempt integer DEFAULT 1 NOT NULL,
+    reaped smallint DEFAULT 0 NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT waiting_attempt_check CHECK ((attempt >= 1)),
+    CONSTRAINT waiting_reaped_check CHECK ((reaped >= 0))
+);
+
+COMMENT ON TABLE trioworker.waiting IS 'May not be pulled yet; reason says what ends it.';
+
+CREATE TABLE trioworker.worker (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    mode text NOT NULL,
+    tags text[] NOT NULL,
+    lease_s real NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    last_heartbeat timestamp with time zone DEFAULT now() NOT NULL,
+    lost_at timestamp with time zone,
+    stopped_at timestamp with time zone,
+    jobs_done bigint DEFAULT 0 NOT NULL,
+    jobs_failed bigint DEFAULT 0 NOT NULL,
+    jobs_running integer DEFAULT 0 NOT NULL,
+    CONSTRAINT worker_lease_s_check CHECK ((lease_s > (0)::double precision))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='200');
+
+COMMENT ON TABLE trioworker.worker IS 'One row per worker process; it outlives the claims, so that none is orphaned.';
+
+ALTER TABLE ONLY trioworker.cancel_request
+    ADD CONSTRAINT cancel_request_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY trioworker.claim
+    ADD CONSTRAINT claim_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY trioworker.job_completed
+    ADD CONSTRAINT job_completed_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY trioworker.job_log
+    ADD CONSTRAINT job_log_pkey PRIMARY KEY (id, attempt, chunk);
+
+ALTER TABLE ONLY trioworker.job
+    ADD CONSTRAINT job_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY trioworker.migration
+    ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY trioworker.ready
+    ADD CONSTRAINT ready_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY trioworker.waiting
+    ADD CONSTRAINT waiting_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY trioworker.worker
+    ADD CONSTRAINT worker_pkey PRIMARY KEY (id);
+
+CREATE INDEX claim_worker ON trioworker.claim USING btree (worker);
+
+CREATE INDEX job_completed_at ON trioworker.job_completed USING brin (completed_at);
+
+CREATE INDEX job_completed_unsuccessful ON trioworker.job_completed USING btree (id) WHERE (status <> 'success'::text);
+
+CREATE INDEX ready_pull ON trioworker.ready USING btree (tag, priority DESC, scheduled_for, id);
+

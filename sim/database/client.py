@@ -1,0 +1,209 @@
+"""`SimDatabase`: the `Database` of a simulated process, in the place of `PostgresDatabase`.
+
+Rule of this file: lanes, transactions and what becomes of a connection after a failure are as in
+`trioworker.store.postgres.database`, which see; a test compares the two, case by case.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NoReturn, TypeVar
+
+import trio
+
+from sim.database.wire import Connection, Wire, lost, timed_out
+from trioworker.errors import ConnectionLost, ServerUnavailable, StoreError
+from trioworker.events import Emit, StatementRun
+from trioworker.store.postgres.database import LISTEN_PING_S, Lane, Row, Transaction
+
+T = TypeVar("T")
+
+KNOWN_IN_TIME: Final = 0.5
+"""How often a client learns that its idle line is dead before it uses it again."""
+
+
+class SimDatabase:
+    """A `Database` of the process `actor`, over a modelled wire to a modelled server."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        lanes: Sequence[Lane],
+        *,
+        actor: str,
+        emit: Emit,
+        command_timeout_s: float = 30.0,
+    ) -> None:
+        self._wire = wire
+        self._actor = actor
+        self._emit = emit
+        self._timeout_s = command_timeout_s
+        self._lanes = {lane.name: _OpenLane(lane) for lane in lanes}
+        self._connections: dict[Connection, None] = {}
+        self._dead = False
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are not closed."""
+        return len(self._connections)
+
+    @property
+    def busy_connections(self) -> int:
+        """How many connections are in somebody's hands."""
+        idle = sum(len(lane.idle) for lane in self._lanes.values())
+        return len(self._connections) - idle
+
+    async def run(self, lane: str, name: str, *arguments: object, jobs: int = 0) -> Sequence[Row]:
+        """See `Database.run`."""
+        return await self.transact(lane, lambda tx: tx.run(name, *arguments, jobs=jobs), one=True)
+
+    async def transact(
+        self, lane: str, body: Callable[[Transaction], Awaitable[T]], *, one: bool = False
+    ) -> T:
+        """See `Database.transact`; `one` says that the body is a single statement."""
+        open_lane = self._lanes[lane]
+        async with open_lane.slots:
+            connection = await self._connection(open_lane)
+            try:
+                result = await self._transaction(connection, open_lane.lane.name, body, one=one)
+            except StoreError as error:
+                if (
+                    error.sqlstate is None
+                    or error.ambiguous
+                    or isinstance(error, ServerUnavailable)
+                ):
+                    self._close(connection)
+                else:
+                    open_lane.idle.append(connection)
+                raise
+            except BaseException:
+                self._close(connection)
+                raise
+            open_lane.idle.append(connection)
+            return result
+
+    async def listen(self, channels: Sequence[str], heard: Callable[[str, str], None]) -> NoReturn:
+        """See `Database.listen`."""
+        connection = await self._connect(durable=True)
+        inbox, outlet = trio.open_memory_channel[tuple[str, str]](1_000)
+        try:
+            connection.session.listen(channels, lambda *news: self._pass_on(inbox, news))
+            heard("", "")
+            while True:
+                with trio.move_on_after(LISTEN_PING_S) as silence:
+                    heard(*await outlet.receive())
+                if silence.cancelled_caught:
+                    await self._in_time(lambda: connection.run("ping", ()))
+                if not connection.session.alive:
+                    raise ConnectionLost("the connection that listens was lost")
+        finally:
+            self._close(connection)
+
+    def close(self) -> None:
+        """Say goodbye on every connection."""
+        for connection in list(self._connections):
+            self._close(connection)
+
+    def die(self) -> None:
+        """The process is killed: nothing more is sent, and what was sent is on its way."""
+        self._dead = True
+        for connection in self._connections:
+            connection.abandon()
+        self._connections.clear()
+
+    async def _transaction(
+        self,
+        connection: Connection,
+        lane: str,
+        body: Callable[[Transaction], Awaitable[T]],
+        *,
+        one: bool,
+    ) -> T:
+        tx = _Transaction(self, connection, lane)
+        if one:
+            return await body(tx)
+        await self._in_time(connection.begin)
+        try:
+            result = await body(tx)
+        except StoreError as error:
+            if error.sqlstate is not None and not error.ambiguous:
+                await self._in_time(connection.rollback)
+            raise
+        await self._in_time(connection.commit)
+        return result
+
+    async def _connection(self, lane: "_OpenLane") -> Connection:
+        while lane.idle:
+            connection = lane.idle.pop()
+            if connection.session.alive or not self._knows_of_loss():
+                return connection
+            self._close(connection)
+        return await self._connect(durable=lane.lane.durable)
+
+    async def _connect(self, *, durable: bool) -> Connection:
+        if self._dead:
+            await trio.sleep_forever()
+        connection = await self._wire.connect(self._actor, durable=durable)
+        self._connections[connection] = None
+        return connection
+
+    def _knows_of_loss(self) -> bool:
+        """Whether the news that a line is dead came before somebody wanted to use it."""
+        return self._wire.faults.luck(self._actor, "news of a loss") < KNOWN_IN_TIME
+
+    def _close(self, connection: Connection) -> None:
+        if not self._dead and not connection.closed:
+            connection.terminate()
+        self._connections.pop(connection, None)
+
+    async def _in_time(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer. Raises `StatementTimeout` when it takes too long."""
+        if self._dead:
+            await trio.sleep_forever()
+        with trio.move_on_after(self._timeout_s):
+            return await ask()
+        raise timed_out()
+
+    def _pass_on(self, inbox: trio.MemorySendChannel[Any], news: tuple[str, ...]) -> None:
+        """A notification on its way; too many at once are lost, as hints may be."""
+
+        async def travel() -> None:
+            await trio.sleep(self._wire.faults.latency_s(self._actor))
+            try:
+                inbox.send_nowait(news)
+            except (trio.WouldBlock, trio.BrokenResourceError):
+                return
+
+        self._wire.start(travel)
+
+
+class _OpenLane:
+    """A lane's idle connections, and the right to use one."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.slots = trio.Semaphore(lane.size)
+        self.idle: list[Connection] = []
+
+
+class _Transaction:
+    """What a transaction's body may await."""
+
+    def __init__(self, database: SimDatabase, connection: Connection, lane: str) -> None:
+        self._database = database
+        self._connection = connection
+        self._lane = lane
+
+    async def run(self, name: str, *arguments: object, jobs: int = 0) -> Sequence[Row]:
+        database = self._database
+        connection = self._connection
+        rows: Sequence[Row] | None = await database._in_time(  # noqa: SLF001 - the far side of the same class
+            lambda: connection.run(name, arguments)
+        )
+        if rows is None:
+            raise lost()
+        database._emit(  # noqa: SLF001 - as above
+            StatementRun(name=name, lane=self._lane, jobs=jobs, rows=len(rows))
+        )
+        return rows
+
+    async def script(self, sql: str) -> None:
+        raise NotImplementedError(f"the model has no parser for {sql[:40]!r}")

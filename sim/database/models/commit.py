@@ -1,0 +1,156 @@
+"""commit and what may share its transaction: find_stored, store_logs, notify_done."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import repeat, zip_longest
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from sim.database.models import Rows, Statement, models
+from sim.database.rows import ClaimRow, CompletedRow, LogRow, ReadyRow
+
+
+class Outcome(NamedTuple):
+    """One row of the statement's columns."""
+
+    id: UUID
+    attempt: int
+    status: str | None
+    result: str | None
+    error: str | None
+    age_s: float
+    duration_ms: int
+    delay_s: float | None
+    charged: bool | None
+
+
+class Member(NamedTuple):
+    """A job in a claim."""
+
+    claim: UUID
+    reaped: int
+
+
+@models("commit")
+async def commit(
+    s: Statement, worker: UUID, claims: Sequence[UUID], *columns: Sequence[Any]
+) -> Rows:
+    """Stores the outcomes that match a claim of this worker; returns the ids that do not."""
+    outcomes = [Outcome(*row) for row in zip_longest(*columns)]
+    all_succeeded = not columns[2]
+    held = await _held(s, worker, claims)
+    members = {
+        (id_, attempt): Member(claim.id, reaped)
+        for claim in held
+        for id_, attempt, reaped in zip(claim.ids, claim.attempts, claim.reaped, strict=True)
+    }
+    matched = [(o, members[o.id, o.attempt]) for o in outcomes if (o.id, o.attempt) in members]
+    for outcome, member in s.shuffled(matched):
+        if outcome.delay_s is None:
+            status = "success" if all_succeeded else outcome.status
+            row = _completed(outcome, member, worker, status, s.now)
+            await s.insert(s.tables.job_completed, row, do_nothing=True)
+        else:
+            await _return(s, outcome, member)
+    await _shrink(s, held, {(o.id, o.attempt) for o, _ in matched})
+    stored = {outcome.id for outcome, _ in matched}
+    return s.shuffled([(o.id,) for o in outcomes if o.id not in stored])
+
+
+async def _held(s: Statement, worker: UUID, claims: Sequence[UUID]) -> list[ClaimRow]:
+    held = []
+    for claim in sorted(set(claims)):
+        row = s.find(s.tables.claim, claim)
+        if row is None or row.worker != worker:
+            continue
+        locked = await s.lock(s.tables.claim, claim, still=lambda newer: newer.worker == worker)
+        if locked is not None:
+            held.append(locked)
+    return held
+
+
+def _completed(
+    outcome: Outcome, member: Member, worker: UUID, status: str | None, now: datetime
+) -> CompletedRow:
+    return CompletedRow(
+        id=outcome.id,
+        status=status or "",
+        result=outcome.result,
+        error=outcome.error,
+        worker=worker,
+        attempt=outcome.attempt,
+        reaped=member.reaped,
+        started_at=now - timedelta(seconds=outcome.age_s),
+        completed_at=now,
+        duration_ms=outcome.duration_ms,
+    )
+
+
+async def _return(s: Statement, outcome: Outcome, member: Member) -> None:
+    assert outcome.delay_s is not None
+    job = s.find(s.tables.job, outcome.id)
+    if job is None:
+        return
+    await s.insert(
+        s.tables.ready,
+        ReadyRow(
+            id=outcome.id,
+            tag=job.tag,
+            priority=job.priority,
+            scheduled_for=s.now + timedelta(seconds=outcome.delay_s),
+            attempt=outcome.attempt + bool(outcome.charged),
+            reaped=member.reaped,
+        ),
+    )
+
+
+async def _shrink(s: Statement, held: Sequence[ClaimRow], matched: set[tuple[UUID, int]]) -> None:
+    """Take the matched jobs out of their claims; an empty claim ends."""
+    for claim in held:
+        jobs = zip(claim.ids, claim.attempts, claim.reaped, strict=True)
+        left = [job for job in jobs if job[:2] not in matched]
+        if left:
+            ids, attempts, reaped = zip(*left, strict=True)
+
+            keep = partial(msgspec.structs.replace, ids=ids, attempts=attempts, reaped=reaped)
+            await s.update(s.tables.claim, claim.id, keep)
+        else:
+            await s.delete(s.tables.claim, claim.id)
+
+
+@models("find_stored")
+async def find_stored(
+    s: Statement, worker: UUID, ids: Sequence[UUID], attempts: Sequence[int]
+) -> Rows:
+    """Which attempts of this worker are stored already."""
+    found = []
+    for id_, attempt in zip(ids, attempts, strict=True):
+        done = s.find(s.tables.job_completed, id_)
+        if done is not None and (done.worker, done.attempt) == (worker, attempt):
+            found.append((id_,))
+    return s.shuffled(found)
+
+
+@models("store_logs")
+async def store_logs(
+    s: Statement, ids: Sequence[UUID], attempts: Sequence[int], texts: Sequence[str]
+) -> Rows:
+    """Stores what jobs wrote."""
+    for id_, attempt, chunk, text in zip(ids, attempts, repeat(0), texts, strict=False):
+        await s.insert(
+            s.tables.job_log,
+            LogRow(id=id_, attempt=attempt, chunk=chunk, text=text),
+            on_conflict=partial(msgspec.structs.replace, text=text),
+        )
+    return []
+
+
+@models("notify_done")
+async def notify_done(s: Statement, ids: Sequence[UUID]) -> Rows:
+    """Tells those who wait for the jobs."""
+    for id_ in ids:
+        s.notify("trioworker_done", str(id_))
+    return [("",)] * len(ids)

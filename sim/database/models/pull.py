@@ -1,0 +1,133 @@
+"""pull, adopt, next_due: how jobs come to a worker."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sim.database.models import Rows, Statement, models
+from sim.database.rows import ClaimRow, JobRow, ReadyRow
+
+ABOVE_ALL: Final = 32_767
+LOWEST_ID: Final = UUID(int=0)
+Floor = tuple[datetime, UUID]
+
+
+@models("pull")
+async def pull(
+    s: Statement,
+    claim: UUID,
+    worker: UUID,
+    size: int,
+    tags: Sequence[str],
+    floor_tags: Sequence[str],
+    floor_priorities: Sequence[int],
+    floor_times: Sequence[datetime],
+    floor_ids: Sequence[UUID],
+) -> Rows:
+    """Claims up to `size` due jobs, best first within each tag."""
+    me = s.find(s.tables.worker, worker)
+    if me is None or me.lost_at is not None:
+        return []
+    floors = {
+        (tag, priority): (moment, id_)
+        for tag, priority, moment, id_ in zip(
+            floor_tags, floor_priorities, floor_times, floor_ids, strict=True
+        )
+    }
+    peek: list[ReadyRow] = []
+    for tag in tags:
+        peek += await _best_of_tag(s, tag, size, floors)
+    taken = [
+        row
+        for best in sorted(peek, key=_place)[:size]
+        if (row := await s.delete(s.tables.ready, best.id)) is not None
+    ]
+    if taken:
+        in_claim = s.shuffled(taken)
+        await s.insert(
+            s.tables.claim,
+            ClaimRow(
+                id=claim,
+                worker=worker,
+                ids=tuple(row.id for row in in_claim),
+                attempts=tuple(row.attempt for row in in_claim),
+                reaped=tuple(row.reaped for row in in_claim),
+                claimed_at=s.now,
+            ),
+        )
+    return [
+        (*_claimed(row), *_definition(job))
+        for row in sorted(taken, key=_place)
+        if (job := s.find(s.tables.job, row.id)) is not None
+    ]
+
+
+async def _best_of_tag(
+    s: Statement, tag: str, size: int, floors: dict[tuple[str, int], Floor]
+) -> list[ReadyRow]:
+    """Up to `size` due rows of one tag, lane by lane, locked. What others hold is passed over."""
+    visible = [row for row in s.rows(s.tables.ready) if row.tag == tag]
+    found: list[ReadyRow] = []
+    for priority in _lanes(visible, [p for t, p in floors if t == tag]):
+        floor = floors.get((tag, priority))
+        lane = [row for row in visible if row.priority == priority and _is_due(s, row, floor)]
+        for row in sorted(lane, key=_place):
+            if len(found) == size:
+                return found
+
+            def still(newer: ReadyRow, floor: Floor | None = floor) -> bool:
+                return newer.tag == tag and _is_due(s, newer, floor)
+
+            locked = await s.lock(s.tables.ready, row.id, still=still, skip_locked=True)
+            if locked is not None:
+                found.append(locked)
+    return found
+
+
+def _lanes(visible: Sequence[ReadyRow], known: Sequence[int]) -> Iterator[int]:
+    """The priorities to look at, highest first: those with rows, and those with a floor."""
+    return iter(sorted({row.priority for row in visible} | set(known), reverse=True))
+
+
+def _is_due(s: Statement, row: ReadyRow, floor: Floor | None) -> bool:
+    lowest = floor or (datetime.min.replace(tzinfo=s.now.tzinfo), LOWEST_ID)
+    return (row.scheduled_for, row.id) >= lowest and row.scheduled_for <= s.now
+
+
+def _place(row: ReadyRow) -> tuple[int, datetime, UUID]:
+    return -row.priority, row.scheduled_for, row.id
+
+
+def _claimed(row: ReadyRow) -> tuple[Any, ...]:
+    return row.id, row.attempt, row.reaped, row.scheduled_for, row.tag, row.priority
+
+
+def _definition(job: JobRow) -> tuple[Any, ...]:
+    return job.kind, job.path, job.args, job.options, job.awaited
+
+
+@models("adopt")
+async def adopt(s: Statement, worker: UUID, known: Sequence[UUID]) -> Rows:
+    """The jobs of the worker's claims other than those it knows."""
+    found = []
+    for claim in sorted(s.rows(s.tables.claim), key=lambda claim: claim.id):
+        if claim.worker != worker or claim.id in known:
+            continue
+        for id_, attempt, reaped in zip(claim.ids, claim.attempts, claim.reaped, strict=True):
+            job = s.find(s.tables.job, id_)
+            if job is not None:
+                place = (id_, attempt, reaped, s.now, job.tag, job.priority)
+                found.append((*place, *_definition(job), claim.id))
+    return found
+
+
+@models("next_due")
+async def next_due(s: Statement, tags: Sequence[str]) -> Rows:
+    """Seconds until the next scheduled job; None when there is none."""
+    future = [
+        row.scheduled_for
+        for row in s.rows(s.tables.ready)
+        if row.tag in tags and row.scheduled_for > s.now
+    ]
+    return [((min(future) - s.clock()).total_seconds() if future else None,)]

@@ -1,0 +1,120 @@
+"""The rows of every table, in the order of the columns in the migrations.
+
+Arrays are tuples: a row never changes, an update makes a new version of it.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all rows."""
+
+
+class JobRow(Row, frozen=True, kw_only=True):
+    """What was asked. `args` and `options` are JSON text."""
+
+    id: UUID
+    kind: str
+    path: str
+    args: str
+    tag: str
+    priority: int
+    options: str | None
+    awaited: bool
+    created_at: datetime
+    created_by: str
+
+
+class ReadyRow(Row, frozen=True, kw_only=True):
+    """May be pulled now or when due."""
+
+    id: UUID
+    tag: str
+    priority: int
+    scheduled_for: datetime
+    attempt: int = 1
+    reaped: int = 0
+
+
+class WaitingRow(Row, frozen=True, kw_only=True):
+    """May not be pulled yet."""
+
+    id: UUID
+    reason: str
+    until: datetime | None
+    attempt: int
+    reaped: int
+    since: datetime
+
+
+class ClaimRow(Row, frozen=True, kw_only=True):
+    """One batch in the hands of one worker."""
+
+    id: UUID
+    worker: UUID
+    ids: tuple[UUID, ...]
+    attempts: tuple[int, ...]
+    reaped: tuple[int, ...]
+    claimed_at: datetime
+
+
+class CompletedRow(Row, frozen=True, kw_only=True):
+    """What is finished. `result` and `error` are JSON text."""
+
+    id: UUID
+    status: str
+    result: str | None
+    error: str | None
+    worker: UUID | None
+    attempt: int
+    reaped: int
+    started_at: datetime | None
+    completed_at: datetime
+    duration_ms: int | None
+
+
+class LogRow(Row, frozen=True, kw_only=True):
+    """A piece of what a job wrote."""
+
+    id: UUID
+    attempt: int
+    chunk: int
+    text: str
+
+
+class WorkerRow(Row, frozen=True, kw_only=True):
+    """A worker, alive or not."""
+
+    id: UUID
+    name: str
+    host: str
+    pid: int
+    mode: str
+    tags: tuple[str, ...]
+    lease_s: float
+    started_at: datetime
+    last_heartbeat: datetime
+    lost_at: datetime | None = None
+    stopped_at: datetime | None = None
+    jobs_done: int = 0
+    jobs_failed: int = 0
+    jobs_running: int = 0
+
+
+class CancelRow(Row, frozen=True, kw_only=True):
+    """A request to stop a job."""
+
+    id: UUID
+    reason: str
+    requested_at: datetime
+
+
+class MigrationRow(Row, frozen=True, kw_only=True):
+    """A migration that was applied."""
+
+    number: int
+    name: str
+    applied_at: datetime

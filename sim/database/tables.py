@@ -1,0 +1,102 @@
+"""All tables of the schema, with the checks of their columns and constraints.
+
+The constraints are those of `migrations/*.sql`; a differential test holds the two together.
+"""
+
+from typing import Final
+
+from sim.database import values
+from sim.database.rows import (
+    CancelRow,
+    ClaimRow,
+    CompletedRow,
+    JobRow,
+    LogRow,
+    MigrationRow,
+    ReadyRow,
+    WaitingRow,
+    WorkerRow,
+)
+from sim.database.table import Table
+
+PATH_BYTES_MAX: Final = 1_000
+TAG_BYTES_MAX: Final = 120
+PRIORITY_MAX: Final = 1_000
+KINDS: Final = ("function", "script", "noop", "identity")
+STATUSES: Final = ("success", "failure", "canceled", "skipped")
+
+
+class Tables:
+    """One schema."""
+
+    def __init__(self) -> None:
+        self.job: Table[JobRow] = Table("job", lambda row: row.id, _check_job)
+        self.ready: Table[ReadyRow] = Table("ready", lambda row: row.id, _check_ready)
+        self.waiting: Table[WaitingRow] = Table("waiting", lambda row: row.id, _check_waiting)
+        self.claim: Table[ClaimRow] = Table("claim", lambda row: row.id, _check_claim)
+        self.job_completed: Table[CompletedRow] = Table(
+            "job_completed", lambda row: row.id, _check_completed
+        )
+        self.job_log: Table[LogRow] = Table(
+            "job_log", lambda row: (row.id, row.attempt, row.chunk), lambda row: _texts(row.text)
+        )
+        self.worker: Table[WorkerRow] = Table("worker", lambda row: row.id, _check_worker)
+        self.cancel_request: Table[CancelRow] = Table(
+            "cancel_request", lambda row: row.id, lambda row: _texts(row.reason)
+        )
+        self.migration: Table[MigrationRow] = Table(
+            "migration", lambda row: row.number, lambda row: _texts(row.name)
+        )
+
+
+def _texts(*found: str) -> None:
+    for each in found:
+        values.text(each)
+
+
+def _check_job(row: JobRow) -> None:
+    _texts(row.kind, row.path, row.tag, row.created_by)
+    values.jsonb(row.args)
+    values.smallint(row.priority)
+    values.check(row.kind in KINDS, "job_kind_check")
+    values.check(1 <= len(row.path.encode()) <= PATH_BYTES_MAX, "job_path_check")
+    values.check(1 <= len(row.tag.encode()) <= TAG_BYTES_MAX, "job_tag_check")
+    values.check(abs(row.priority) <= PRIORITY_MAX, "job_priority_check")
+    if row.options is not None:
+        values.check(values.jsonb(row.options).lstrip().startswith("{"), "job_options_check")
+
+
+def _check_ready(row: ReadyRow) -> None:
+    values.integer(row.attempt)
+    values.smallint(row.reaped)
+    values.check(row.attempt >= 1, "ready_attempt_check")
+    values.check(row.reaped >= 0, "ready_reaped_check")
+
+
+def _check_waiting(row: WaitingRow) -> None:
+    values.text(row.reason)
+    values.check(row.attempt >= 1, "waiting_attempt_check")
+    values.check(row.reaped >= 0, "waiting_reaped_check")
+
+
+def _check_claim(row: ClaimRow) -> None:
+    size = len(row.ids)
+    values.check(size > 0, "claim_ids_check")
+    values.check(size == len(row.attempts) == len(row.reaped), "claim_check")
+
+
+def _check_completed(row: CompletedRow) -> None:
+    values.check(row.status in STATUSES, "job_completed_status_check")
+    if row.result is not None:
+        values.jsonb(row.result)
+    if row.error is not None:
+        values.jsonb(row.error)
+    values.integer(row.attempt)
+    if row.duration_ms is not None:
+        values.integer(row.duration_ms)
+
+
+def _check_worker(row: WorkerRow) -> None:
+    _texts(row.name, row.host, row.mode, *row.tags)
+    values.integer(row.pid)
+    values.check(row.lease_s > 0, "worker_lease_s_check")

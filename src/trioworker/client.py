@@ -6,7 +6,7 @@ a user can act on. What happens in the database is `store.postgres.jobs`'s.
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from math import inf
 from typing import Any, Final
@@ -17,9 +17,11 @@ import msgspec
 
 from trioworker.app import App, JobFunction
 from trioworker.errors import (
+    ConnectionLost,
     InvalidArguments,
     JobFailed,
     Refused,
+    ServerUnavailable,
     UnknownJob,
     UsageError,
     WaitTimeout,
@@ -122,6 +124,7 @@ class Client:
         new: list[UUID] = []
         for chunk in _chunks(jobs):
             for job in chunk:
+                _check_zone(job.scheduled_for)
                 self._checked(job.kind, job.path, job.args)
             stored = await self._store(chunk)
             new += [job.id for job in chunk if job.id in stored]
@@ -131,15 +134,19 @@ class Client:
         """Return the job's state once it has ended, which may be long ago.
 
         One that was enqueued `awaited` is seen to end at once, another within about a second.
-        An outage of the database is waited out. Raises `UnknownJob`, and `WaitTimeout` when it
-        has not ended after `timeout_s` seconds.
+        An outage of the database that begins meanwhile is waited out. Raises `UnknownJob`, and
+        `WaitTimeout` when it has not ended after `timeout_s` seconds.
         """
+        if timeout_s is not None and not timeout_s >= 0:
+            raise UsageError(f"a wait of {timeout_s} s will not do; it must be 0 or more")
         with self._waits.watch(job) as news:
             state = await self.job(job)
             with anyio.move_on_after(timeout_s):
                 while not state.ended:
                     await news.heard()
-                    state = await self.job(job)
+                    # Once there is a line again, `Waits` looks and tells it again.
+                    with suppress(ConnectionLost, ServerUnavailable):
+                        state = await self.job(job)
         if not state.ended:
             raise WaitTimeout(f"job {job} is {state.state} after {timeout_s} s of waiting")
         return state
@@ -165,7 +172,8 @@ class Client:
         self, ids: Iterable[UUID], reason: str = "cancelled by a client"
     ) -> Cancellation:
         """Cancel jobs: unstarted ones end here and now, running ones are asked to stop."""
-        return await self._jobs.cancel(ids, reason)
+        with _refusing(f"the reason {reason!r}"):
+            return await self._jobs.cancel(ids, reason)
 
     async def job(self, id: UUID) -> JobState:  # noqa: A002 - the word for it everywhere
         """Where a job stands. Raises `UnknownJob`."""
@@ -189,9 +197,10 @@ class Client:
         """
         if state is not None and state not in STATES:
             raise UsageError(f"there is no state {state!r}; one of {', '.join(STATES)}")
-        return await self._jobs.newest(
-            state=state, tag=tag, path=path, limit=_limit(limit), before=before
-        )
+        with _refusing(f"to look for the tag {tag!r} and the path {path!r}"):
+            return await self._jobs.newest(
+                state=state, tag=tag, path=path, limit=_limit(limit), before=before
+            )
 
     async def logs(self, id: UUID) -> Sequence[JobLogText]:  # noqa: A002 - as above
         """What a job wrote, by attempt, once the attempt is over. Raises `UnknownJob`."""
@@ -222,8 +231,7 @@ class Client:
     async def _due(self, scheduled_for: datetime | None, delay_s: float | None) -> datetime | None:
         if scheduled_for is not None and delay_s is not None:
             raise UsageError("a job is due at a time or after a delay; give one of the two")
-        if scheduled_for is not None and scheduled_for.tzinfo is None:
-            raise UsageError(f"the time {scheduled_for} has no time zone; give it one")
+        _check_zone(scheduled_for)
         if delay_s is None:
             return scheduled_for
         if not 0 <= delay_s < inf:
@@ -234,29 +242,41 @@ class Client:
             raise UsageError(f"a delay of {delay_s} s leads past all calendars") from None
 
     async def _store(self, jobs: Sequence[NewJob]) -> AbstractSet[UUID]:
-        try:
+        what = f"the job {jobs[0].path!r}" if len(jobs) == 1 else f"one of {len(jobs)} jobs"
+        with _refusing(what):
             return await self._jobs.enqueue(jobs)
-        except (Refused, UnicodeDecodeError) as error:
-            what = f"the job {jobs[0].path!r}" if len(jobs) == 1 else f"one of {len(jobs)} jobs"
-            raise UsageError(f"the database refuses {what}: {error}") from error
 
 
 @asynccontextmanager
 async def open_client(
-    url: str, *, schema: str = DEFAULT_SCHEMA, app: App | None = None, pool_size: int = 4
+    url: str,
+    *,
+    schema: str = DEFAULT_SCHEMA,
+    app: App | None = None,
+    pool_size: int = 4,
+    command_timeout_s: float = 30.0,
 ) -> AsyncGenerator[Client, None]:
     """A client of the database at `url` (postgresql://…), for as long as the context lasts.
 
     Works on Trio and on asyncio. With an `app`, function jobs are checked against it before they
     are enqueued. At most `pool_size` connections are opened, and one more once somebody waits.
+    A statement that has no answer after `command_timeout_s` seconds is given up.
     Raises `SettingsError` when the url or the schema's name will not do, `SchemaMismatch` when
     the database must be migrated first, `StoreError` when it cannot be reached.
     """
     if pool_size < 1:
         raise UsageError(f"a pool of {pool_size} connections will not do; at least 1")
+    if not 0 < command_timeout_s < inf:
+        raise UsageError(
+            f"a command timeout of {command_timeout_s} s will not do; it must be above 0"
+        )
     ended_by: Exception | None = None
     async with open_database(
-        url, (Lane(CLIENT, pool_size),), schema=schema, emit=discard
+        url,
+        (Lane(CLIENT, pool_size),),
+        schema=schema,
+        command_timeout_s=command_timeout_s,
+        emit=discard,
     ) as database:
         await check_schema(database, schema, lane=CLIENT)
         jobs = PostgresJobs(database)
@@ -273,6 +293,15 @@ async def open_client(
         raise ended_by
 
 
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """What the database can never take is a mistake of the caller's."""
+    try:
+        yield
+    except (Refused, UnicodeDecodeError) as error:
+        raise UsageError(f"the database refuses {what}: {error}") from error
+
+
 def _encoded_args(path: str, args: object) -> bytes:
     if not isinstance(args, dict | list | None):
         kind = type(args).__name__
@@ -283,6 +312,11 @@ def _encoded_args(path: str, args: object) -> bytes:
         return msgspec.json.encode({} if args is None else args)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidArguments(f"job {path!r}: the arguments cannot be JSON: {error}") from error
+
+
+def _check_zone(scheduled_for: datetime | None) -> None:
+    if scheduled_for is not None and scheduled_for.tzinfo is None:
+        raise UsageError(f"the time {scheduled_for} has no time zone; give it one")
 
 
 def _options(timeout_s: float | None, *, dedicated: bool, language: str | None) -> JobOptions:

@@ -1,10 +1,12 @@
 """What the tests of the store share."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
 
 from tests.database_fixtures import NEWEST, PostgresServer, fresh_database
+from tests.store.postgres.backlog import Depth, queues
+from tests.store.postgres.plans import worker_settings
 from tests.store.postgres.scene import Scene, open_scene
 
 
@@ -40,3 +42,21 @@ async def scene(scene_url: str) -> AsyncIterator[Scene]:
     """A queue of its own for each test."""
     async with open_scene(scene_url) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def queue_of(
+    postgres_server_of: Callable[[int], PostgresServer],
+    migrated_template_of: Callable[[int], str],
+) -> Iterator[Callable[[int, Depth], str]]:
+    """`queue_of(18, LARGE)`: the address of a queue of that depth, for this whole run."""
+    yield from queues(postgres_server_of, migrated_template_of)
+
+
+@pytest.fixture(scope="session")
+def settings(
+    postgres_server: PostgresServer, migrated_template_of: Callable[[int], str]
+) -> Iterator[Mapping[str, str]]:
+    """The settings of a worker's connection."""
+    with fresh_database(postgres_server, migrated_template_of(NEWEST)) as url:
+        yield worker_settings(url)

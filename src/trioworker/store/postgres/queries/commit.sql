@@ -8,6 +8,9 @@
 -- Finished jobs go to job_completed; those with a delay ($10, seconds) go back to ready, with one
 -- attempt more where $11 charges it. Claims lose the stored ids and end when none is left.
 -- When all succeeded, the columns status, error, delay and charged may be left empty ('{}').
+--
+-- The claims are named by id wherever they are touched: joined to what is kept or held alone, the
+-- planner may read all claims of all workers for each commit.
 with held as materialized (
     select claim.id, claim.ids, claim.attempts, claim.reaped from trioworker.claim
      where claim.id = any ($2::uuid[]) and claim.worker = $1
@@ -57,12 +60,13 @@ kept as materialized (
 shrunk as (
     update trioworker.claim
        set ids = kept.ids, attempts = kept.attempts, reaped = kept.reaped
-      from kept where claim.id = kept.claim
+      from kept where claim.id = kept.claim and claim.id = any ($2::uuid[])
 ),
 ended as (
     delete from trioworker.claim
-     where claim.id in (select held.id from held)
-       and claim.id not in (select kept.claim from kept)
+     where claim.id = any (array(
+           select held.id from held where held.id not in (select kept.claim from kept)
+     ))
 )
 select outcome.id from outcome
  where not exists (select from matched where matched.id = outcome.id)

@@ -6,7 +6,7 @@ delete from trioworker.worker
  where id in (
     select ended.id from trioworker.worker as ended
      where coalesce(ended.stopped_at, ended.lost_at) < now() - $2::float8 * interval '1 second'
-       and not exists (select from trioworker.claim where claim.worker = ended.id)
+       and not exists (select from trioworker.claim where claim.worker = ended.id offset 0)
      order by ended.id
      limit $1 for update skip locked
  )

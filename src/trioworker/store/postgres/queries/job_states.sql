@@ -17,10 +17,18 @@ select job.id, job.kind, job.path, job.args, job.tag, job.priority,
        held.claimed_at, done.started_at, done.completed_at, done.duration_ms, done.result,
        done.error
   from unnest($1::uuid[]) with ordinality as asked (id, place)
-  join trioworker.job on job.id = asked.id
-  left join trioworker.job_completed as done on done.id = asked.id
-  left join trioworker.ready on ready.id = asked.id
-  left join trioworker.waiting on waiting.id = asked.id
+  cross join lateral (
+    select * from trioworker.job where job.id = asked.id offset 0
+  ) as job
+  left join lateral (
+    select * from trioworker.job_completed as done where done.id = asked.id offset 0
+  ) as done on true
+  left join lateral (
+    select * from trioworker.ready where ready.id = asked.id offset 0
+  ) as ready on true
+  left join lateral (
+    select * from trioworker.waiting where waiting.id = asked.id offset 0
+  ) as waiting on true
   left join lateral (
     select claim.worker, claim.claimed_at,
            claim.attempts[array_position(claim.ids, asked.id)] as attempt,

@@ -10,7 +10,7 @@ with dead as materialized (
      limit $1 for update of claim skip locked
 ),
 gone as (
-    delete from trioworker.claim where id in (select dead.id from dead)
+    delete from trioworker.claim where id = any (array(select dead.id from dead))
 ),
 member as materialized (
     select m.id, m.attempt, m.reaped + 1 as reaped, m.reaped >= $2 as hopeless, dead.worker
@@ -20,7 +20,9 @@ member as materialized (
 again as (
     insert into trioworker.ready (id, tag, priority, scheduled_for, attempt, reaped)
     select member.id, job.tag, job.priority, now(), member.attempt + 1, member.reaped
-      from member join trioworker.job on job.id = member.id
+      from member cross join lateral (
+           select job.tag, job.priority from trioworker.job where job.id = member.id offset 0
+      ) as job
      where not hopeless
 ),
 failed as (

@@ -12,7 +12,9 @@ with unfinished as materialized (
         select claim.worker from trioworker.claim where job.id = any (claim.ids) limit 1
       ) as held on true
      where job.id = any ($1::uuid[])
-       and not exists (select from trioworker.job_completed as done where done.id = job.id)
+       and not exists (
+           select from trioworker.job_completed as done where done.id = job.id offset 0
+       )
 ),
 requested as (
     insert into trioworker.cancel_request (id, reason)

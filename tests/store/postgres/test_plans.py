@@ -1,0 +1,186 @@
+"""The plans of the statements, as the worker runs them: the same however much there is to do."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+import pytest
+
+from tests.database_fixtures import NEWEST, available_versions
+from tests.store.postgres.backlog import DEPTHS, EMPTY, LARGE, SMALL, Depth
+from tests.store.postgres.plans import ALL_OF_IT, PLACE, planner, ways
+from trioworker.store.postgres.statements import load_statements
+
+STATEMENTS: Final = load_statements()
+
+CLAIM: Final = {"claim_pkey", "claim_worker"}
+WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
+    "adopt": {"claim": CLAIM, "job": {"job_pkey"}},
+    "cancel_unstarted": {
+        "ready": {"ready_pkey", PLACE},
+        "waiting": {"waiting_pkey"},
+        "job": {"job_pkey"},
+    },
+    "cancels_for_worker": {"claim": CLAIM},
+    "commit": {"claim": CLAIM, "job": {"job_pkey"}},
+    "ended_jobs": {"job_completed": {"job_completed_pkey"}},
+    "enqueue": {},
+    "find_stored": {"job_completed": {"job_completed_pkey"}},
+    "forget_workers": {"claim": CLAIM},
+    "heartbeat": {},
+    "job_logs": {"job": {"job_pkey"}, "job_log": {"job_log_pkey"}},
+    "mark_lost": {},
+    "next_due": {"ready": {"ready_pull"}},
+    "notify_done": {},
+    "notify_ready": {},
+    "pull": {"ready": {"ready_pull", PLACE}, "job": {"job_pkey"}},
+    # Which worker is dead is no property of a claim: each sweep looks at all of them.
+    "reap": {"claim": CLAIM | {ALL_OF_IT}, "job": {"job_pkey"}},
+    # No index finds the claim of a job: the claims are as many as the batches under way.
+    "request_cancel": {
+        "claim": {ALL_OF_IT},
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey"},
+    },
+    "register_worker": {},
+    "retire_worker": {},
+    "store_logs": {},
+    "sweep_cancels": {"job_completed": {"job_completed_pkey"}},
+}
+"""By which indexes each statement of the worker and of a busy client reads what can grow."""
+
+PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
+    "job_states": {
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey"},
+        "ready": {"ready_pkey"},
+        "waiting": {"waiting_pkey"},
+        "claim": {ALL_OF_IT},
+    },
+    "list_jobs": {
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey", "job_completed_unsuccessful"},
+        "ready": {"ready_pkey"},
+        "waiting": {"waiting_pkey"},
+        "claim": {ALL_OF_IT},
+    },
+}
+"""The same for what people ask now and then, on a queue that has something to show."""
+
+TOO_SMALL_TO_MATTER: Final = {"clock", "list_workers", "lock_migrations", "ping",
+                              "record_migration", "schema_version", "server_version"}  # fmt: skip
+COUNTS_ALL: Final = {"count_jobs"}
+
+
+def faults(
+    found: Mapping[str, frozenset[str]], agreed: Mapping[str, set[str]]
+) -> Mapping[str, frozenset[str]]:
+    """By what else than agreed a plan reads which table; tables it should read and does not."""
+    wrong = {table: by - agreed.get(table, set()) for table, by in found.items()}
+    missing = {table: frozenset({"not read"}) for table in agreed.keys() - found.keys()}
+    return {table: by for table, by in wrong.items() if by} | missing
+
+
+def places(depths: tuple[Depth, ...]) -> list[object]:
+    """Each depth on the newest PostgreSQL, and those that are made quickly on all others."""
+    return [
+        pytest.param(version, depth, id=f"postgres{version}-{depth.name}")
+        for depth in depths
+        for version in available_versions()
+        if version == NEWEST or depth is not LARGE
+    ]
+
+
+def test_a_workers_connections_are_told_how_to_plan(settings: Mapping[str, str]) -> None:
+    """No plan per execution, no compiler, and no reading of whole tables if that can be helped."""
+    assert settings["plan_cache_mode"] == "force_generic_plan"
+    assert (settings["jit"], settings["enable_seqscan"]) == ("off", "off")
+    assert settings["synchronous_commit"] == "off"
+
+
+def test_each_statement_has_its_plan_agreed() -> None:
+    """A new statement says here by what it reads, or why that does not matter."""
+    assert sorted([*WAYS, *PEOPLES, *TOO_SMALL_TO_MATTER, *COUNTS_ALL]) == sorted(STATEMENTS)
+
+
+@pytest.mark.parametrize(("version", "depth"), places(tuple(DEPTHS)))
+def test_no_plan_depends_on_how_much_there_is(
+    version: int,
+    depth: Depth,
+    queue_of: Callable[[int, Depth], str],
+    settings: Mapping[str, str],
+) -> None:
+    """Nothing there yet, nothing left, 1,000 jobs or a million: by the same indexes."""
+    with planner(queue_of(version, depth), settings) as plans:
+        wrong = {
+            name: found
+            for name, agreed in WAYS.items()
+            if (found := faults(ways(plans.plan(STATEMENTS[name].sql)), agreed))
+        }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(("version", "depth"), places((SMALL, LARGE)))
+def test_what_people_ask_reads_no_whole_table(
+    version: int,
+    depth: Depth,
+    queue_of: Callable[[int, Depth], str],
+    settings: Mapping[str, str],
+) -> None:
+    """Looking for jobs goes by indexes."""
+    with planner(queue_of(version, depth), settings) as plans:
+        for name, agreed in PEOPLES.items():
+            assert faults(ways(plans.plan(STATEMENTS[name].sql)), agreed) == {}
+
+
+class Damage(NamedTuple):
+    """A statement that lost a part of its shape, and which table its plan then misreads where."""
+
+    name: str
+    good: str
+    bad: str
+    depth: Depth
+    table: str
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        Damage("pull", " offset 0", "", EMPTY, "job"),
+        Damage(
+            "pull",
+            "ctid = any (array(select place from peek))",
+            "id in (select id from peek)",
+            SMALL,
+            "ready",
+        ),
+        Damage(
+            "commit",
+            "kept.claim and claim.id = any ($2::uuid[])",
+            "kept.claim",
+            LARGE,
+            "claim",
+        ),
+        Damage("commit", " offset 0", "", EMPTY, "job"),
+        Damage("reap", " offset 0", "", EMPTY, "job"),
+    ],
+    ids=lambda damage: f"{damage.name}-{damage.depth.name}",
+)
+def test_a_statement_that_lost_its_shape_is_found(
+    damage: Damage, queue_of: Callable[[int, Depth], str], settings: Mapping[str, str]
+) -> None:
+    """What keeps a plan from flipping is needed: without it the tests of this file fail."""
+    sql = STATEMENTS[damage.name].sql
+    assert damage.good in sql
+    with planner(queue_of(NEWEST, damage.depth), settings) as plans:
+        found = ways(plans.plan(sql.replace(damage.good, damage.bad)))
+    assert list(faults(found, WAYS[damage.name])) == [damage.table]
+
+
+def test_a_connection_that_lost_its_settings_is_found(
+    queue_of: Callable[[int, Depth], str], settings: Mapping[str, str]
+) -> None:
+    """A plan made on an empty queue would read whole tables for each job, ever after."""
+    careless = dict(settings) | {"enable_seqscan": "on"}
+    with planner(queue_of(NEWEST, EMPTY), careless) as plans:
+        found = ways(plans.plan(STATEMENTS["pull"].sql))
+    assert faults(found, WAYS["pull"]) == {"ready": {ALL_OF_IT}, "job": {ALL_OF_IT}}

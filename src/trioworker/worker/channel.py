@@ -121,3 +121,19 @@ class Signal:
     async def wait(self) -> None:
         """Sleep until the next `set`."""
         await self._waiting.park()
+
+
+class Reminder:
+    """'Look now', for one task: wakes it, or keeps it from going to sleep the next time."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def set(self) -> None:
+        """Wake the one who waits, now or as soon as it waits."""
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Return when it was set since the last time."""
+        await self._event.wait()
+        self._event = trio.Event()

@@ -18,7 +18,7 @@ from trioworker.events import BatchAdopted, BatchPulled, PullFailed
 from trioworker.model.failures import backoff_s, classify
 from trioworker.model.job import Job
 from trioworker.model.planner import Backoff, Floors, claim_size
-from trioworker.worker.channel import BatchChannel, Signal
+from trioworker.worker.channel import BatchChannel, Reminder
 from trioworker.worker.config import Context
 from trioworker.worker.execute import Execute
 from trioworker.worker.holdings import Holdings
@@ -60,7 +60,7 @@ class Pull:
         self._reply_lost = False
         self._adopted_s = trio.current_time()
         self._saw_all = False
-        self.wake = Signal()
+        self.wake = Reminder()
 
     async def run(self) -> None:
         """Pull until stopped, or in drain mode until there is nothing left; then close."""
@@ -187,6 +187,8 @@ class Pull:
             delay_s = min(delay_s, await self._next_due_s())
         with trio.move_on_after(delay_s):
             await self.wake.wait()
+            # A hint stands for the jobs that follow it closely, too: look once more, soon.
+            self._idle.reset()
 
     async def _next_due_s(self) -> float:
         try:

@@ -7,6 +7,7 @@ statement by `test_differential.py`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, Final, TypeAlias
 
 from sim.database.statement import Statement
@@ -15,6 +16,7 @@ from trioworker.store.postgres.statements import load_statements
 Rows: TypeAlias = Sequence[tuple[Any, ...]]
 Model: TypeAlias = Callable[..., Awaitable[Rows]]
 
+FAMILIES: Final = ("client", "commit", "leases", "pull", "upkeep")
 MODELS: Final[dict[str, Model]] = {}
 
 
@@ -31,8 +33,8 @@ def models(name: str) -> Callable[[Model], Model]:
 
 def all_models() -> Mapping[str, Model]:
     """Every model by name. Raises `AssertionError` unless these are just the queries there are."""
-    from sim.database.models import client, commit, leases, pull, upkeep  # noqa: F401, PLC0415
-
+    for family in FAMILIES:
+        import_module(f"{__name__}.{family}")
     queries = load_statements().keys()
     assert MODELS.keys() == queries, (
         f"queries without a model: {sorted(queries - MODELS.keys())};"

@@ -54,7 +54,7 @@ class Execute:
         self._runners = runners
         self._jobs = jobs
         self._outcomes = outcomes
-        self._attempts: dict[UUID, _Attempt] = {}
+        self._attempts: dict[_Attempt, None] = {}
         self._cancelled_early: dict[UUID, str] = {}
         self._immediate = {
             kind: runner.run_now for kind, runner in runners.items() if runner.run_now is not None
@@ -82,7 +82,7 @@ class Execute:
         mean_s = self._mean_s
         if self._attempts:
             now_s = trio.current_time()
-            ages_s = sum(now_s - attempt.started_s for attempt in self._attempts.values())
+            ages_s = sum(now_s - attempt.started_s for attempt in self._attempts)
             mean_s = max(mean_s or 0.0, ages_s / len(self._attempts))
         return Load(
             concurrency=self._config.concurrency,
@@ -93,9 +93,10 @@ class Execute:
 
     def cancel(self, job: UUID, reason: str) -> bool:
         """Cancel a job that runs or waits here; False when neither is the case."""
-        attempt = self._attempts.get(job)
-        if attempt is not None:
+        running = [attempt for attempt in self._attempts if attempt.job == job]
+        for attempt in running:
             attempt.stop(Cancelled(reason))
+        if running:
             return True
         if any(waiting.id == job for waiting in self._jobs.items):
             self._cancelled_early[job] = reason
@@ -109,7 +110,7 @@ class Execute:
 
     def interrupt(self) -> None:
         """Stop what runs now; it becomes `Interrupted`, not charged as an attempt."""
-        for attempt in self._attempts.values():
+        for attempt in self._attempts:
             attempt.stop(Interrupted())
 
     def _start_slot(self, nursery: trio.Nursery) -> None:
@@ -187,9 +188,9 @@ class Execute:
         return None
 
     async def _attempt(self, runner: Runner, job: Job, started_s: float) -> Executed:
-        attempt = _Attempt(started_s, job.options.timeout_s)
+        attempt = _Attempt(job.id, started_s, job.options.timeout_s)
         log = JobLog()
-        self._attempts[job.id] = attempt
+        self._attempts[attempt] = None
         outcome: Outcome | None = None
         try:
             with attempt.scope:
@@ -197,7 +198,7 @@ class Execute:
         except UsageError as error:
             outcome = Failed(JobError(type(error).__name__, str(error)))
         finally:
-            del self._attempts[job.id]
+            del self._attempts[attempt]
         if outcome is None:
             outcome = attempt.verdict(job.options.timeout_s)
         duration_s = trio.current_time() - started_s
@@ -232,11 +233,16 @@ def _within_bounds(outcome: Outcome) -> Outcome:
 
 
 class _Attempt:
-    """One running attempt: its cancel scope, and why it was stopped if it was."""
+    """One running attempt: its cancel scope, and why it was stopped if it was.
 
-    __slots__ = ("_stopped_as", "scope", "started_s")
+    A job may run twice at a time: when the server crashed and forgot a claim, this worker may
+    claim again what it has in hand. The fence drops the outcome of the forgotten claim.
+    """
 
-    def __init__(self, started_s: float, timeout_s: float | None) -> None:
+    __slots__ = ("_stopped_as", "job", "scope", "started_s")
+
+    def __init__(self, job: UUID, started_s: float, timeout_s: float | None) -> None:
+        self.job = job
         self.started_s = started_s
         self.scope = trio.CancelScope()
         if timeout_s is not None:

@@ -60,15 +60,19 @@ class HeartbeatTask:
                     await self.wake.wait()
 
     @property
+    def counters(self) -> Counters:
+        """What this worker has done so far."""
+        return Counters(self._commit.done, self._commit.failed, self._execute.load().running)
+
+    @property
     def _fence_s(self) -> float:
         return self._config.lease_s * (1 - FENCE_MARGIN)
 
     async def _beat(self) -> bool:
         sent_s = trio.current_time()
-        counters = Counters(self._commit.done, self._commit.failed, self._execute.load().running)
         try:
             with trio.fail_after(self._config.lease_s / 3):
-                beat = await self._store.heartbeat(self._worker, counters)
+                beat = await self._store.heartbeat(self._worker, self.counters)
         except (StoreError, trio.TooSlowError) as error:
             failure = classify(error) if isinstance(error, StoreError) else "too slow"
             self._emit(HeartbeatFailed(worker=self._worker, failure=failure, message=str(error)))
@@ -91,10 +95,11 @@ class HeartbeatTask:
     async def _guard(self) -> None:
         """Stop what runs when the lease could not be renewed in time."""
         while True:
-            await trio.sleep_until(self._renewed_s + self._fence_s)
+            falls_s = self._renewed_s + self._fence_s
+            await trio.sleep_until(falls_s)
+            if falls_s < self._renewed_s + self._fence_s:
+                continue  # renewed in the meantime
             silent_s = trio.current_time() - self._renewed_s
-            if silent_s < self._fence_s:
-                continue
             self._fenced = True
             self._pull.pause(paused=True)
             self._emit(LeaseDoubtful(worker=self._worker, silent_s=silent_s))

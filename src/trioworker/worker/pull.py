@@ -91,8 +91,7 @@ class Pull:
         nothing_in_hand = len(self._holdings) == 0
         jobs = await self._claim(size)
         if jobs is None:
-            with self._until_stopped():
-                await trio.sleep(backoff_s(self._failures, self._ports.rng))
+            await self._pause()
             return _Next.GO_ON
         if jobs:
             self._idle.reset()
@@ -103,6 +102,15 @@ class Pull:
             with self._until_stopped():
                 await self._rest(found=bool(jobs))
         return _Next.GO_ON
+
+    async def _pause(self) -> None:
+        """Wait after a failure. While a reply is lost even a stop has to look for it again."""
+        delay_s = backoff_s(self._failures, self._ports.rng)
+        if self._reply_lost:
+            await trio.sleep(delay_s)
+            return
+        with self._until_stopped():
+            await trio.sleep(delay_s)
 
     async def _send(self, jobs: Sequence[Job]) -> None:
         try:

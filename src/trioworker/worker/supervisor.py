@@ -8,6 +8,7 @@ away; then everything it holds is dropped, and the next life begins under a new 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -34,6 +35,9 @@ from trioworker.worker.heartbeat import HeartbeatTask
 from trioworker.worker.holdings import Holdings
 from trioworker.worker.maintenance import Maintenance
 from trioworker.worker.pull import Pull
+
+GOODBYE_S: Final = 1.0
+"""How long a worker that is to stop at once waits for the store to hear that it does."""
 
 
 class Stop:
@@ -102,6 +106,7 @@ class _Life:
         )
         self._maintenance = Maintenance(context)
         self._pipeline = trio.CancelScope()
+        self._goodbye = trio.CancelScope()
 
     @property
     def in_hand(self) -> int:
@@ -173,11 +178,15 @@ class _Life:
     async def _force_when_asked(self) -> None:
         await self._stop.forced.wait()
         self._pipeline.cancel()
+        await trio.sleep(GOODBYE_S)
+        self._goodbye.cancel()
 
     async def _retire(self) -> None:
         """Say goodbye, if the store is there to hear it: the reaper copes if it is not."""
-        with trio.move_on_after(self._config.flush_s):
+        with self._goodbye, trio.move_on_after(self._config.flush_s):
             try:
+                # What was done since the last heartbeat counts, too: all of it in a short life.
+                await self._store.heartbeat(self._worker, self._heartbeat.counters)
                 await self._store.retire(self._worker)
             except StoreError:
                 return

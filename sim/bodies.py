@@ -1,0 +1,172 @@
+"""What simulated jobs do: the path of a job names its body.
+
+Rule of this file: a body's outcome tells which execution produced it (job, attempt, how many times
+before), so that an oracle can tell the stored outcome of one execution from that of another.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Final
+from uuid import UUID
+
+import msgspec
+import trio
+
+from sim.happenings import BodyEnded, BodyStarted
+from trioworker.events import Emit
+from trioworker.model.job import Job
+from trioworker.model.outcome import (
+    Cancelled,
+    Failed,
+    JobError,
+    Outcome,
+    Retried,
+    Snoozed,
+    Succeeded,
+)
+from trioworker.runners.immediate import identity_runner, noop_runner
+from trioworker.runners.joblog import JobLog
+from trioworker.runners.protocol import Runner
+
+IMMEDIATE: Final = frozenset({"noop", "identity"})
+HUGE_CHARS: Final = 20_000
+TRIES: Final = 2
+"""How often a body that asks for another try or another time does so."""
+
+Body = Callable[[Job, JobLog, "Said", Random], Awaitable[Outcome]]
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What an execution leaves as its result: who it was."""
+
+    job: UUID
+    attempt: int
+    execution: int
+
+
+class SimRunner:
+    """Runs the bodies in one worker life, and says when each begins and ends.
+
+    `executions` counts all executions of a job in the whole world.
+    """
+
+    run_now: None = None
+
+    def __init__(
+        self, life: Callable[[], UUID], emit: Emit, rng: Random, executions: Counter[UUID]
+    ) -> None:
+        self._life = life
+        self._emit = emit
+        self._rng = rng
+        self._executions = executions
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Nothing lives between jobs."""
+        yield
+
+    async def run(self, job: Job, log: JobLog) -> Outcome:
+        """See `Runner`."""
+        self._executions[job.id] += 1
+        said = Said(job.id, job.attempt, self._executions[job.id])
+        worker = self._life()
+        self._emit(BodyStarted(worker=worker, job=job.id, attempt=job.attempt, path=job.path))
+        outcome: Outcome | None = None
+        try:
+            outcome = await BODIES[job.path](job, log, said, self._rng)
+        finally:
+            self._emit(BodyEnded(worker=worker, job=job.id, attempt=job.attempt, outcome=outcome))
+        return outcome
+
+
+def runners(runner: SimRunner) -> Mapping[str, Runner]:
+    """All kinds of job that the simulated workers run."""
+    return {"function": runner, "noop": noop_runner(), "identity": identity_runner()}
+
+
+def _result(said: Said) -> Succeeded:
+    return Succeeded(msgspec.json.encode(said))
+
+
+async def _ok(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
+    await trio.sleep(rng.uniform(0.0, 0.02))
+    return _result(said)
+
+
+async def _slow(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
+    await trio.sleep(rng.uniform(0.5, 4.0))
+    return _result(said)
+
+
+async def _raise(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
+    await trio.sleep(rng.uniform(0.0, 0.02))
+    return Failed(JobError("SimError", f"execution {said.execution} failed"))
+
+
+async def _retry(job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
+    if job.attempt <= TRIES:
+        return Retried(JobError("SimError", "try again"), rng.uniform(0.0, 1.0))
+    return _result(said)
+
+
+async def _snooze(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
+    if said.execution <= TRIES:
+        return Snoozed(rng.uniform(0.0, 1.0))
+    return _result(said)
+
+
+async def _hang(_job: Job, _log: JobLog, _said: Said, _rng: Random) -> Outcome:
+    await trio.sleep_forever()
+    raise AssertionError("nothing wakes a job that hangs, but its timeout")
+
+
+async def _stubborn(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
+    """Ignores cancellation for a while."""
+    with trio.CancelScope(shield=True):
+        await trio.sleep(rng.uniform(0.1, 2.0))
+    return _result(said)
+
+
+async def _log(_job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
+    log.write(f"execution {said.execution} of attempt {said.attempt}\n")
+    await trio.sleep(rng.uniform(0.0, 0.02))
+    return _result(said)
+
+
+async def _huge(_job: Job, log: JobLog, said: Said, _rng: Random) -> Outcome:
+    log.write("x" * HUGE_CHARS)
+    return _result(said)
+
+
+async def _poison(_job: Job, _log: JobLog, said: Said, _rng: Random) -> Outcome:
+    """A result that PostgreSQL cannot hold."""
+    return Succeeded(b'["\\u0000",%s]' % msgspec.json.encode(said))
+
+
+async def _poison_number(_job: Job, _log: JobLog, said: Said, _rng: Random) -> Outcome:
+    """Valid JSON with a number beyond PostgreSQL's."""
+    return Succeeded(b"[1e200000,%s]" % msgspec.json.encode(said))
+
+
+async def _cancel_itself(_job: Job, _log: JobLog, _said: Said, _rng: Random) -> Outcome:
+    return Cancelled("the job cancelled itself")
+
+
+BODIES: Final[Mapping[str, Body]] = {
+    "ok": _ok,
+    "slow": _slow,
+    "raise": _raise,
+    "retry": _retry,
+    "snooze": _snooze,
+    "hang": _hang,
+    "stubborn": _stubborn,
+    "log": _log,
+    "huge": _huge,
+    "poison": _poison,
+    "poison number": _poison_number,
+    "cancel itself": _cancel_itself,
+}
+TIMEOUTS_S: Final = {"hang": 0.5, "stubborn": 5.0}
+"""Bodies whose jobs have a timeout."""

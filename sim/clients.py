@@ -1,0 +1,113 @@
+"""The clients of the simulated world: they enqueue, cancel, and repeat what had no answer."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from random import Random
+from typing import Final, cast
+from uuid import UUID
+
+import msgspec
+import trio
+
+from sim.bodies import IMMEDIATE, TIMEOUTS_S
+from sim.database.client import SimDatabase
+from sim.database.server import EPOCH
+from sim.happenings import CancelAsked, Enqueued
+from sim.plan import Plan
+from trioworker.errors import StoreError
+from trioworker.events import Event
+from trioworker.model.job import JobOptions, Kind, NewJob
+from trioworker.store.postgres.jobs import PostgresJobs
+
+NAME: Final = "client"
+AGAIN_S: Final = (0.05, 1.0)
+AWAITED: Final = 0.2
+SCHEDULED: Final = 0.1
+PRIORITIES: Final = (0, 0, 0, -5, 7)
+BATCHES: Final = (1, 1, 3, 10)
+
+
+class Clients:
+    """Enqueues the workload of a plan; `promised` are the jobs that were acknowledged."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        database: SimDatabase,
+        *,
+        tags: tuple[str, ...],
+        new_id: Callable[[], UUID],
+        rng: Random,
+        happened: Callable[[str, Event], None],
+    ) -> None:
+        self._plan = plan
+        self._database = database
+        self._jobs = PostgresJobs(database)
+        self._tags = tags
+        self._new_id = new_id
+        self._rng = rng
+        self._happened = happened
+        self.promised: dict[UUID, None] = {}
+
+    async def run(self) -> None:
+        """Enqueue everything over the time that the plan says, and cancel some of it."""
+        jobs = [self._job() for _ in range(self._plan.sizes.jobs)]
+        victims = self._rng.sample(jobs, min(self._plan.cancels, len(jobs)))
+        pause_s = self._plan.enqueue_s / len(jobs)
+        while jobs:
+            batch = jobs[: self._rng.choice(BATCHES)]
+            del jobs[: len(batch)]
+            await self._enqueue(batch)
+            await trio.sleep(pause_s * len(batch) * self._rng.uniform(0.0, 2.0))
+        for victim in victims:
+            await trio.sleep(self._rng.uniform(0.0, 1.0))
+            await self._cancel([victim.id])
+
+    def close(self) -> None:
+        """Say goodbye to the database."""
+        self._database.close()
+
+    async def _enqueue(self, batch: Sequence[NewJob]) -> None:
+        """Until it is acknowledged: the ids make that harmless."""
+        while True:
+            try:
+                await self._jobs.enqueue(batch)
+            except StoreError:
+                await trio.sleep(self._rng.uniform(*AGAIN_S))
+            else:
+                break
+        ids = [job.id for job in batch]
+        self.promised.update(dict.fromkeys(ids))
+        self._happened(NAME, Enqueued(jobs=ids))
+
+    async def _cancel(self, ids: Sequence[UUID]) -> None:
+        """Once: whoever gets no answer to a cancellation may leave it at that."""
+        self._happened(NAME, CancelAsked(jobs=ids))
+        try:
+            await self._jobs.cancel(ids, "cancelled by a simulated client")
+        except StoreError:
+            return
+
+    def _job(self) -> NewJob:
+        rng = self._rng
+        names, weights = zip(*self._plan.bodies.items(), strict=True)
+        path = rng.choices(names, weights)[0]
+        later_s = rng.uniform(0.0, 5.0) if rng.random() < SCHEDULED else None
+        job = NewJob(
+            id=self._new_id(),
+            kind=cast("Kind", path if path in IMMEDIATE else "function"),
+            path=path,
+            args=b"{}",
+            tag=rng.choice(self._tags),
+            priority=rng.choice(PRIORITIES),
+            options=JobOptions(timeout_s=TIMEOUTS_S.get(path)),
+            awaited=rng.random() < AWAITED,
+        )
+        return (
+            job if later_s is None else msgspec.structs.replace(job, scheduled_for=later(later_s))
+        )
+
+
+def later(seconds: float) -> datetime:
+    """A moment by the server's clock as it was before anybody set it."""
+    return EPOCH + timedelta(seconds=trio.current_time() + seconds)

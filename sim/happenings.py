@@ -1,0 +1,134 @@
+"""What the simulated world does besides what the workers say: events like theirs, for the trace.
+
+Rule of this file: facts only, as plain data, complete enough that an oracle needs nothing else. A
+trace is a sequence of `Happening`s: these events and those of `trioworker.events`, in one order.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from sim.database.rows import Row
+from trioworker.events import Event
+from trioworker.model.outcome import Outcome
+
+
+class Happening(NamedTuple):
+    """One entry of a trace: at which virtual second, to whom, what."""
+
+    at_s: float
+    actor: str
+    event: Event
+
+
+class RowChange(msgspec.Struct, frozen=True):
+    """One row of a commit, before and after; None where there is none."""
+
+    table: str
+    old: Row | None
+    new: Row | None
+
+
+class Committed(Event, frozen=True, kw_only=True):
+    """A transaction of the actor took effect, at this very moment."""
+
+    number: int
+    changes: Sequence[RowChange]
+
+
+class CommitLost(Event, frozen=True, kw_only=True):
+    """A crash of the server undid a committed transaction that had not waited for the disk."""
+
+    number: int
+    changes: Sequence[RowChange]
+
+
+class BodyStarted(Event, frozen=True, kw_only=True):
+    """A job's body begins to run, in the worker life `worker`."""
+
+    worker: UUID
+    job: UUID
+    attempt: int
+    path: str
+
+
+class BodyEnded(Event, frozen=True, kw_only=True):
+    """A job's body is over. `outcome` is None when it was cancelled from outside."""
+
+    worker: UUID
+    job: UUID
+    attempt: int
+    outcome: Outcome | None
+
+
+class Enqueued(Event, frozen=True, kw_only=True):
+    """A client has been told that these jobs are stored."""
+
+    jobs: Sequence[UUID]
+
+
+class CancelAsked(Event, frozen=True, kw_only=True):
+    """A client asked to cancel these jobs, with or without an answer."""
+
+    jobs: Sequence[UUID]
+
+
+class FaultFired(Event, frozen=True, kw_only=True):
+    """A fault of the plan struck. `fault` names it, so that a plan can leave it out."""
+
+    fault: str
+
+
+class WorkerBorn(Event, frozen=True, kw_only=True):
+    """A worker's process was started."""
+
+
+class WorkerKilled(Event, frozen=True, kw_only=True):
+    """A worker's process got SIGKILL."""
+
+
+class WorkerPaused(Event, frozen=True, kw_only=True):
+    """A worker's process got SIGSTOP."""
+
+
+class WorkerResumed(Event, frozen=True, kw_only=True):
+    """A worker's process got SIGCONT."""
+
+
+class StopAsked(Event, frozen=True, kw_only=True):
+    """A worker's process got SIGTERM."""
+
+
+class WorkerExited(Event, frozen=True, kw_only=True):
+    """A worker's process ended by itself. `status` is as an exit status; `unsaved` by id."""
+
+    status: int
+    unsaved: Sequence[UUID] = ()
+
+
+class ServerDown(Event, frozen=True, kw_only=True):
+    """The server stopped; a crash lost `lost` commits that had not waited for the disk."""
+
+    lost: int
+
+
+class ServerUp(Event, frozen=True, kw_only=True):
+    """The server takes connections, as `health` says."""
+
+    health: str
+
+
+class ClockJumped(Event, frozen=True, kw_only=True):
+    """The server's clock was set."""
+
+    seconds: float
+
+
+class Healed(Event, frozen=True, kw_only=True):
+    """No more faults from here on: everything must come to its end."""
+
+
+class Drained(Event, frozen=True, kw_only=True):
+    """All jobs that clients were promised are completed."""

@@ -1,0 +1,145 @@
+"""The plan of a run: sizes, workload, and which faults exist at all; drawn from the seed.
+
+Swarm testing (Groce et al., "Swarm Testing", ISSTA 2012): each seed switches whole classes of
+faults on and off and draws their rates, for a run with everything on hides what one kind alone
+would show. Sizes are drawn small, because tiny pools, queues of one and leases of a second make
+rare meetings common.
+
+Rule of this file: a plan is data. It can be printed, edited, shrunk and read back from a scenario
+file, and a run follows from plan and seed alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Final
+
+import msgspec
+
+from sim.database.faults import Kind
+from sim.streams import Streams
+from trioworker.model.batching import BatchPolicy, Fallback, Mode
+
+KILL: Final = "worker killed"
+PAUSE: Final = "worker paused"
+STOP: Final = "worker stopped"
+RESTART: Final = "server restarted"
+CRASH: Final = "server crashed"
+OUTAGE: Final = "server away for long"
+STANDBY: Final = "failover to a standby"
+CLOCK: Final = "server clock set"
+WORLD_FAULTS: Final = (KILL, PAUSE, STOP, RESTART, CRASH, OUTAGE, STANDBY, CLOCK)
+EXCHANGE_FAULTS: Final = tuple(kind.value for kind in Kind)
+FAULT_CLASSES: Final = (*EXCHANGE_FAULTS, *WORLD_FAULTS)
+
+BODIES: Final = (
+    "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "huge", "poison",
+    "poison number", "cancel itself", "noop", "identity",
+)  # fmt: skip
+
+
+class Sizes(msgspec.Struct, frozen=True, kw_only=True):
+    """How large everything is. Times in seconds."""
+
+    workers: int = 2
+    jobs: int = 40
+    tags: int = 1
+    mode: Mode = Mode.AGENT_BATCH
+    pull: int = 20
+    commit: int = 20
+    concurrency: int = 5
+    policy: BatchPolicy = BatchPolicy.FULL
+    fallback: Fallback = Fallback.PER_JOB
+    start_within_s: float = 1.0
+    poll_s: float = 1.0
+    heartbeat_s: float = 1.0
+    lease_s: float = 5.0
+    sweep_s: float = 1.0
+    grace_s: float = 2.0
+    flush_s: float = 2.0
+    command_timeout_s: float = 3.0
+    reaped_max: int = 3
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a run follows from, besides the code.
+
+    `faults` are the classes that exist, with their rates: the chance of one exchange for those of
+    an exchange, the mean number in the first phase for those of the world. `without` are single
+    faults, by name, that do not happen although they would. `bodies` are the sorts of jobs, with
+    weights. `chaos_s` is how long faults may happen; after that everything must end within
+    `drain_s`. `one_stays_dead` leaves the first worker that is killed dead for good.
+    """
+
+    seed: int
+    sizes: Sizes = Sizes()
+    faults: Mapping[str, float] = {}
+    without: Sequence[str] = ()
+    bodies: Mapping[str, float] = msgspec.field(default_factory=lambda: {"ok": 1.0})
+    enqueue_s: float = 5.0
+    chaos_s: float = 20.0
+    drain_s: float = 120.0
+    cancels: int = 0
+    one_stays_dead: bool = False
+
+
+def draw_plan(seed: int) -> Plan:
+    """The plan of a seed: every plan that the swarm can draw, sooner or later."""
+    rng = Streams(seed).stream("plan")
+    return Plan(
+        seed=seed,
+        sizes=_sizes(rng),
+        faults=_faults(rng),
+        bodies=_bodies(rng),
+        enqueue_s=rng.choice((0.0, 2.0, 10.0)),
+        chaos_s=rng.choice((10.0, 20.0, 30.0)),
+        cancels=rng.choice((0, 0, 1, 5)),
+        one_stays_dead=rng.random() < 0.25,  # noqa: PLR2004 - a quarter
+    )
+
+
+def _sizes(rng: Random) -> Sizes:
+    lease_s = rng.choice((1.5, 3.0, 5.0, 10.0))
+    mode = rng.choice((Mode.AGENT_BATCH,) * 5 + (Mode.WORKER, Mode.STANDALONE))
+    return Sizes(
+        workers=rng.choice((1, 2, 2, 3, 4)),
+        jobs=rng.choice((5, 15, 30, 30, 60)),
+        tags=rng.choice((1, 1, 2, 3)),
+        mode=mode,
+        pull=rng.choice((1, 2, 5, 20, 50)) if mode.batches else 1,
+        commit=rng.choice((1, 2, 5, 20, 50)) if mode.batches else 1,
+        concurrency=rng.choice((1, 2, 5, 20)),
+        policy=rng.choice((BatchPolicy.FULL, BatchPolicy.FULL, BatchPolicy.SIMPLE)),
+        fallback=rng.choice((Fallback.PER_JOB, Fallback.PER_JOB, Fallback.BISECT)),
+        start_within_s=rng.choice((0.1, 1.0, 5.0)),
+        poll_s=rng.choice((0.2, 1.0)),
+        heartbeat_s=lease_s / rng.choice((3.0, 6.0)),
+        lease_s=lease_s,
+        sweep_s=rng.choice((0.5, 2.0)),
+        grace_s=rng.choice((0.0, 1.0, 5.0)),
+        flush_s=rng.choice((0.5, 5.0)),
+        command_timeout_s=rng.choice((1.0, 5.0)),
+        reaped_max=rng.choice((1, 3, 3)),
+    )
+
+
+def _faults(rng: Random) -> dict[str, float]:
+    """Which classes exist: each with the same chance, which is drawn, too."""
+    share = rng.choice((0.0, 0.15, 0.3, 0.6))
+    faults: dict[str, float] = {}
+    for name in EXCHANGE_FAULTS:
+        rate = rng.choice((0.005, 0.02, 0.06))
+        if rng.random() < share:
+            faults[name] = rate
+    for name in WORLD_FAULTS:
+        mean = rng.choice((0.5, 1.0, 3.0))
+        if rng.random() < share:
+            faults[name] = mean
+    return faults
+
+
+def _bodies(rng: Random) -> dict[str, float]:
+    share = rng.choice((0.2, 0.5, 1.0))
+    weights = {name: rng.choice((0.3, 1.0, 3.0)) for name in BODIES}
+    return {
+        name: weight for name, weight in weights.items() if name == "ok" or rng.random() < share
+    }

@@ -1,0 +1,193 @@
+"""One worker's process in the simulated world: born, killed, paused, stopped, born again."""
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Final
+from uuid import UUID
+
+import trio
+
+from sim.bodies import SimRunner, runners
+from sim.database.client import SimDatabase
+from sim.database.wire import Wire
+from sim.happenings import (
+    StopAsked,
+    WorkerBorn,
+    WorkerExited,
+    WorkerKilled,
+    WorkerPaused,
+    WorkerResumed,
+)
+from sim.plan import Sizes
+from sim.trio_patch import PROCESS, Process
+from trioworker.cli.exits import ExitStatus
+from trioworker.errors import StoreError
+from trioworker.events import Event, WorkerStarted
+from trioworker.model.batching import sizes_for
+from trioworker.store.postgres.store import WORKER_LANES, PostgresStore
+from trioworker.worker.config import Ports, WorkerConfig
+from trioworker.worker.supervisor import Stop, work
+
+REBIRTH_S: Final = (0.1, 2.0)
+"""How long whoever runs the workers takes to start one again."""
+
+
+class WorkerProcess:
+    """The process in one slot, one incarnation after the other, each with the real supervisor."""
+
+    def __init__(
+        self,
+        slot: int,
+        *,
+        sizes: Sizes,
+        tags: tuple[str, ...],
+        wire: Wire,
+        new_id: Callable[[], UUID],
+        rng: Random,
+        executions: Counter[UUID],
+        happened: Callable[[str, Event], None],
+    ) -> None:
+        self.name: Final = f"worker-{slot}"
+        self._config = _config(self.name, slot, sizes, tags)
+        self._timeout_s = sizes.command_timeout_s
+        self._wire = wire
+        self._ports = Ports(new_id, rng)
+        self._rng = rng
+        self._executions = executions
+        self._happened = happened
+        self._life: UUID | None = None
+        self._closing = False
+        self._buried = False
+        self._scope: trio.CancelScope | None = None
+        self._stop = Stop()
+        self._process = Process(self.name)
+        self._database: SimDatabase | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process is there, paused or not."""
+        return self._scope is not None
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections the process holds."""
+        return 0 if self._database is None else self._database.open_connections
+
+    async def run(self) -> None:
+        """Live again and again until the world ends."""
+        while True:
+            await self._live_once()
+            if self._closing or self._buried:
+                return
+            await trio.sleep(self._rng.uniform(*REBIRTH_S))
+
+    def kill(self, *, for_good: bool = False) -> None:
+        """SIGKILL: it does nothing more. What it had sent arrives."""
+        if self._scope is None or self._database is None:
+            return
+        self._buried |= for_good
+        self._happened(self.name, WorkerKilled())
+        self._database.die()
+        self._life = None
+        self._scope.cancel()
+        self._scope = None
+        self._process.resume()
+
+    def pause(self) -> None:
+        """SIGSTOP."""
+        if self.alive and not self._process.paused:
+            self._happened(self.name, WorkerPaused())
+            self._process.pause()
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if self._process.paused:
+            self._happened(self.name, WorkerResumed())
+            self._process.resume()
+
+    def stop(self) -> None:
+        """SIGTERM; it is born again unless the world is closing."""
+        if self.alive:
+            self._happened(self.name, StopAsked())
+            self._stop.ask()
+
+    def close(self) -> None:
+        """SIGTERM, and nobody starts it again."""
+        self._closing = True
+        self.resume()
+        self.stop()
+
+    async def _live_once(self) -> None:
+        self._stop = Stop()
+        self._process = Process(self.name)
+        self._happened(self.name, WorkerBorn())
+        with trio.CancelScope() as scope:
+            self._scope = scope
+            token = PROCESS.set(self._process)
+            try:
+                await self._work()
+            finally:
+                PROCESS.reset(token)
+        if not scope.cancelled_caught:
+            self._scope = None
+
+    async def _work(self) -> None:
+        self._database = database = SimDatabase(
+            self._wire,
+            WORKER_LANES,
+            actor=self.name,
+            emit=self._say,
+            command_timeout_s=self._timeout_s,
+        )
+        runner = SimRunner(self._who, self._say, self._rng, self._executions)
+        try:
+            report = await work(
+                store=PostgresStore(database, now_s=trio.current_time),
+                runners=runners(runner),
+                config=self._config,
+                ports=self._ports,
+                stop=self._stop,
+                emit=self._say,
+            )
+        except StoreError:
+            self._happened(self.name, WorkerExited(status=ExitStatus.UNREACHABLE))
+        else:
+            status = ExitStatus.UNSAVED if report.unsaved else ExitStatus.OK
+            self._happened(self.name, WorkerExited(status=status, unsaved=report.unsaved))
+        finally:
+            database.close()
+
+    def _say(self, event: Event) -> None:
+        """Pass on what the process says; the dead say nothing."""
+        if isinstance(event, WorkerStarted):
+            self._life = event.worker
+        if self._scope is not None:
+            self._happened(self.name, event)
+
+    def _who(self) -> UUID:
+        assert self._life is not None
+        return self._life
+
+
+def _config(name: str, slot: int, sizes: Sizes, tags: tuple[str, ...]) -> WorkerConfig:
+    return WorkerConfig(
+        name=name,
+        host="simulated",
+        pid=slot,
+        mode=sizes.mode,
+        tags=tags,
+        sizes=sizes_for(sizes.mode, pull=sizes.pull, commit=sizes.commit),
+        concurrency=sizes.concurrency,
+        policy=sizes.policy,
+        fallback=sizes.fallback,
+        start_within_s=sizes.start_within_s,
+        poll_s=sizes.poll_s,
+        heartbeat_s=sizes.heartbeat_s,
+        lease_s=sizes.lease_s,
+        sweep_s=sizes.sweep_s,
+        grace_s=sizes.grace_s,
+        flush_s=sizes.flush_s,
+        reaped_max=sizes.reaped_max,
+        report_jobs=True,
+    )

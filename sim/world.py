@@ -1,0 +1,235 @@
+"""The simulated world: a server, workers, clients, and everything that happens to them.
+
+Two phases, after VOPR: under faults nothing wrong may ever happen; then the world heals and
+everything must come to its end within a bound. What a run did is its trace; whether that was right
+is for the oracles, which listen.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
+from uuid import UUID
+
+import trio
+
+from sim.chaos import Chaos
+from sim.clients import NAME, Clients
+from sim.database.client import SimDatabase
+from sim.database.rows import CompletedRow
+from sim.database.server import Health, SimServer
+from sim.database.transaction import Transaction
+from sim.database.wire import Wire
+from sim.happenings import (
+    ClockJumped,
+    CommitLost,
+    Committed,
+    Drained,
+    FaultFired,
+    Healed,
+    RowChange,
+    ServerDown,
+    ServerUp,
+)
+from sim.plan import CLOCK, CRASH, KILL, OUTAGE, PAUSE, RESTART, STANDBY, STOP, Plan
+from sim.process import WorkerProcess
+from sim.streams import Streams
+from sim.trace import Trace
+from trioworker.events import Event
+from trioworker.ids import IdMaker
+from trioworker.store.postgres.database import Lane
+from trioworker.store.postgres.jobs import CLIENT
+from trioworker.worker.channel import Signal
+
+SERVER: Final = "server"
+CLOSE_S: Final = 60.0
+EPOCH_MS: Final = 1_767_225_600_000
+"""2026-01-01 in milliseconds: where simulated ids begin."""
+
+
+class World:
+    """One world, made from a plan; `trace` receives all that happens in it."""
+
+    def __init__(self, plan: Plan, trace: Trace) -> None:
+        self.plan: Final = plan
+        self.trace: Final = trace
+        self._streams = streams = Streams(plan.seed)
+        self.chaos = Chaos(
+            plan, streams, lambda fault: self.happened("chaos", FaultFired(fault=fault))
+        )
+        self.server = SimServer(streams.stream("server"))
+        self.server.watchers.append(self)
+        self.executions: Counter[UUID] = Counter()
+        self.workers: list[WorkerProcess] = []
+        self._completed: dict[UUID, None] = {}
+        self._completion = Signal()
+
+    async def run(self) -> None:
+        """From the first enqueue to the last worker's goodbye."""
+        plan = self.plan
+        async with trio.open_nursery() as tasks:
+            wire = Wire(self.server, tasks, self.chaos)
+            clients = self._populate(wire)
+            async with trio.open_nursery() as people:
+                for worker in self.workers:
+                    people.start_soon(worker.run)
+                async with trio.open_nursery() as first_phase:
+                    first_phase.start_soon(clients.run)
+                    self._unleash(first_phase)
+                    await trio.sleep(plan.chaos_s)
+                    self._heal()
+                await self._drain(clients)
+                for worker in self.workers:
+                    worker.close()
+                people.cancel_scope.deadline = trio.current_time() + CLOSE_S
+            clients.close()
+            tasks.cancel_scope.deadline = trio.current_time() + CLOSE_S
+
+    def happened(self, actor: str, event: Event) -> None:
+        """Note something."""
+        self.trace.add(trio.current_time(), actor, event)
+
+    def committed(self, transaction: Transaction) -> None:
+        """See `Watcher.committed`."""
+        if changes := list(_changes(transaction)):
+            self._note_completions(changes)
+            event = Committed(number=transaction.number, changes=changes)
+            self.happened(transaction.actor, event)
+
+    def lost(self, transaction: Transaction) -> None:
+        """See `Watcher.lost`."""
+        event = CommitLost(number=transaction.number, changes=list(_changes(transaction)))
+        self.happened(transaction.actor, event)
+
+    def leftovers(self) -> Iterator[str]:
+        """What a world that has ended must not have: connections, sessions, transactions."""
+        for worker in self.workers:
+            if worker.open_connections:
+                yield f"{worker.open_connections} connections of {worker.name}"
+        for session in self.server.sessions:
+            yield f"a session {'in a transaction' if session.in_transaction else 'without one'}"
+
+    def _populate(self, wire: Wire) -> Clients:
+        sizes = self.plan.sizes
+        tags = tuple(f"tag-{number}" for number in range(sizes.tags))
+        new_id = IdMaker(
+            now_ms=lambda: EPOCH_MS + int(trio.current_time() * 1000),
+            random_bits=lambda: self._streams.stream("ids").getrandbits(64),
+        )
+        for slot in range(sizes.workers):
+            worker = WorkerProcess(
+                slot,
+                sizes=sizes,
+                tags=tags,
+                wire=wire,
+                new_id=new_id,
+                rng=self._streams.stream(f"worker-{slot}"),
+                executions=self.executions,
+                happened=self.happened,
+            )
+            self.workers.append(worker)
+        database = SimDatabase(
+            wire,
+            (Lane(CLIENT, 2),),
+            actor=NAME,
+            emit=lambda event: self.happened(NAME, event),
+            command_timeout_s=sizes.command_timeout_s,
+        )
+        return Clients(
+            self.plan,
+            database,
+            tags=tags,
+            new_id=new_id,
+            rng=self._streams.stream("clients"),
+            happened=self.happened,
+        )
+
+    def _heal(self) -> None:
+        self.chaos.heal()
+        for worker in self.workers:
+            worker.resume()
+        self._up(Health.UP)
+        self.happened("chaos", Healed())
+
+    async def _drain(self, clients: Clients) -> None:
+        """Wait until all that was promised is completed, as long as the plan allows."""
+        with trio.move_on_after(self.plan.drain_s):
+            while not self._completed.keys() >= clients.promised.keys():
+                await self._completion.wait()
+            self.happened("chaos", Drained())
+
+    def _note_completions(self, changes: Sequence[RowChange]) -> None:
+        for change in changes:
+            if isinstance(change.new, CompletedRow):
+                self._completed[change.new.id] = None
+                self._completion.set()
+
+    # ---- faults of the world --------------------------------------------------------------------
+
+    def _unleash(self, nursery: trio.Nursery) -> None:
+        for worker in self.workers:
+            nursery.start_soon(self._kill, worker)
+            nursery.start_soon(self._pause, worker)
+            nursery.start_soon(self._stop, worker)
+        for fault in (RESTART, CRASH, OUTAGE, STANDBY):
+            nursery.start_soon(self._take_down, fault)
+        nursery.start_soon(self._set_clock)
+
+    async def _kill(self, worker: WorkerProcess) -> None:
+        for at_s, _rng in self.chaos.strikes(KILL, worker.name):
+            await trio.sleep_until(at_s)
+            first = self.plan.one_stays_dead and worker is self.workers[0] and len(self.workers) > 1
+            self._fired(KILL, worker.name)
+            worker.kill(for_good=first)
+
+    async def _pause(self, worker: WorkerProcess) -> None:
+        for at_s, rng in self.chaos.strikes(PAUSE, worker.name):
+            await trio.sleep_until(at_s)
+            self._fired(PAUSE, worker.name)
+            worker.pause()
+            await trio.sleep(rng.choice((0.3, 1.0, 2.0)) * self.plan.sizes.lease_s)
+            worker.resume()
+
+    async def _stop(self, worker: WorkerProcess) -> None:
+        for at_s, _rng in self.chaos.strikes(STOP, worker.name):
+            await trio.sleep_until(at_s)
+            self._fired(STOP, worker.name)
+            worker.stop()
+
+    async def _take_down(self, fault: str) -> None:
+        for at_s, rng in self.chaos.strikes(fault, SERVER):
+            await trio.sleep_until(at_s)
+            if self.server.health is not Health.UP:
+                continue
+            self._fired(fault, SERVER)
+            lost = self.server.stop(lose_unwritten=fault in (CRASH, STANDBY))
+            self.happened(SERVER, ServerDown(lost=lost))
+            longest_s = 2 * self.plan.sizes.lease_s if fault == OUTAGE else 1.0
+            await trio.sleep(rng.uniform(0.1, 1.0) * longest_s)
+            for health in (
+                Health.STARTING,
+                Health.STANDBY if fault == STANDBY else Health.STARTING,
+            ):
+                self._up(health)
+                await trio.sleep(rng.uniform(0.05, 0.5))
+            self._up(Health.UP)
+
+    async def _set_clock(self) -> None:
+        for at_s, rng in self.chaos.strikes(CLOCK, SERVER):
+            await trio.sleep_until(at_s)
+            seconds = rng.choice((-1, 1)) * rng.uniform(0.1, 2.0) * self.plan.sizes.lease_s
+            self._fired(CLOCK, SERVER)
+            self.server.jump(seconds)
+            self.happened(SERVER, ClockJumped(seconds=seconds))
+
+    def _up(self, health: Health) -> None:
+        if self.server.health is not health:
+            self.server.start(health)
+            self.happened(SERVER, ServerUp(health=health.value))
+
+    def _fired(self, fault: str, target: str) -> None:
+        self.happened("chaos", FaultFired(fault=f"{fault}@{target}"))
+
+
+def _changes(transaction: Transaction) -> Iterator[RowChange]:
+    for change in transaction.changes:
+        yield RowChange(table=change.table.name, old=change.old, new=change.new)

@@ -1,12 +1,13 @@
 """trioworker: a job worker for PostgreSQL that works in batches, written on Trio."""
 
-from trioworker.app import App, JobContext, JobFunction
+from trioworker.app import App, Flavour, JobContext, JobFunction
 from trioworker.client import Client, open_client
 from trioworker.errors import (
     Cancel,
     InvalidArguments,
     JobFailed,
     Retry,
+    SchemaMismatch,
     SettingsError,
     Snooze,
     StoreError,
@@ -16,15 +17,23 @@ from trioworker.errors import (
     WaitTimeout,
 )
 from trioworker.ids import new_id
-from trioworker.model.job import JobOptions, NewJob
+from trioworker.model.job import JobOptions, Kind, NewJob
 from trioworker.model.outcome import JobError
-from trioworker.model.state import Cancellation, JobLogText, JobState, TagCounts, WorkerState
+from trioworker.model.state import (
+    Cancellation,
+    JobLogText,
+    JobState,
+    State,
+    TagCounts,
+    WorkerState,
+)
 
 __all__ = [
     "App",
     "Cancel",
     "Cancellation",
     "Client",
+    "Flavour",
     "InvalidArguments",
     "JobContext",
     "JobError",
@@ -33,10 +42,13 @@ __all__ = [
     "JobLogText",
     "JobOptions",
     "JobState",
+    "Kind",
     "NewJob",
     "Retry",
+    "SchemaMismatch",
     "SettingsError",
     "Snooze",
+    "State",
     "StoreError",
     "TagCounts",
     "TrioworkerError",

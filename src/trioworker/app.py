@@ -62,7 +62,7 @@ class JobFunction(Generic[P, R]):
     ) -> None:
         self.function = function
         self.name = name
-        self.flavour = flavour
+        self.flavour: Flavour = flavour
         self.tag = tag
         self.priority = priority
         self.timeout_s = timeout_s

@@ -4,7 +4,7 @@ Rule of this file: it turns what a user says into jobs, checks it, and says what
 a user can act on. What happens in the database is `store.postgres.jobs`'s.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
@@ -294,7 +294,7 @@ async def open_client(
 
 
 @contextmanager
-def _refusing(what: str) -> Iterator[None]:
+def _refusing(what: str) -> Generator[None, None, None]:
     """What the database can never take is a mistake of the caller's."""
     try:
         yield

@@ -5,16 +5,18 @@ before, and on nothing else. So a plan `without` one fault has all the others wh
 a failing run can be shrunk fault by fault.
 """
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import log
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from sim.database.faults import Fault, Kind
 from sim.database.wire import BEGIN, COMMIT, ROLLBACK
-from sim.plan import Plan
+from sim.plan import EXCHANGE_FAULTS, Plan
 from sim.streams import Streams, draws
+from trioworker.errors import UsageError
 
 CONNECT: Final = "connect"
 ONLY_AT: Final = {
@@ -31,8 +33,26 @@ SLOT: Final = 1 / len(Kind)
 """Each kind has its own part of the unit interval, so that no kind's rate moves another's; a rate
 cannot be larger than this."""
 LATENCY_S: Final = (0.0002, 0.002)
+AT_ONCE: Final = 0.5
+"""How many messages take no time at all: a moment in which nothing else happens costs time for
+nothing."""
+FAULT_NAME: Final = re.compile(r"(?P<kind>[^@]+)@(?P<where>[^#]+)#(?P<ordinal>\d+)")
+STRIKES_MAX: Final = 100
 SLOW_S: Final = (0.05, 0.5)
 STALL_S: Final = (0.5, 8.0)
+
+
+class Strike(NamedTuple):
+    """A fault of the world: full name, when, chance for its details, how long if that is said."""
+
+    fault: str
+    at_s: float
+    rng: Random
+    for_s: float | None
+
+    def lasts(self, drawn_s: float) -> float:
+        """How long it lasts: as the script says, else as drawn."""
+        return drawn_s if self.for_s is None else self.for_s
 
 
 class Chaos:
@@ -46,6 +66,8 @@ class Chaos:
         self._streams = streams
         self._fired = fired
         self._without = frozenset(plan.without)
+        self._exactly = _by_place(plan.exactly)
+        self._latencies: dict[str, Random] = {}
         self._passed: Counter[str] = Counter()
         self._rates = [plan.faults.get(kind.value, 0.0) for kind in Kind]
         self._kinds = list(Kind)
@@ -63,10 +85,12 @@ class Chaos:
         if self.healed:
             return None
         which, how_long, *_ = draws(self._plan.seed, where, ordinal)
-        index = int(which / SLOT)
-        kind = self._kinds[index]
-        if which - index * SLOT >= self._rates[index] or not _fits(kind, place):
-            return None
+        kind = self._exactly.get((where, ordinal)) if self._exactly else None
+        if kind is None:
+            index = int(which / SLOT)
+            kind = self._kinds[index]
+            if which - index * SLOT >= self._rates[index] or not _fits(kind, place):
+                return None
         return self._struck(kind, f"{kind.value}@{where}#{ordinal}", how_long)
 
     def luck(self, actor: str, place: str) -> float:
@@ -77,26 +101,38 @@ class Chaos:
 
     def latency_s(self, actor: str) -> float:
         """See `Faults.latency_s`."""
-        return self._streams.stream(f"latency/{actor}").uniform(*LATENCY_S)
+        rng = self._latencies.get(actor)
+        if rng is None:
+            rng = self._latencies[actor] = self._streams.stream(f"latency/{actor}")
+        share = rng.random()
+        return 0.0 if share < AT_ONCE else _between(LATENCY_S, share)
 
-    def strikes(self, name: str, target: str) -> Iterator[tuple[float, Random]]:
-        """When a fault of the world strikes `target`, in seconds from the start, one by one.
+    def strikes(self, fault: str, target: str) -> Sequence[Strike]:
+        """When a fault of the world strikes `target`: as drawn, and as the plan's script says."""
+        strikes = [*self._drawn(fault, target), *self._scripted(f"{fault}@{target}#")]
+        return sorted(strikes, key=lambda strike: strike.at_s)
 
-        With each comes a source of chance for its details. A strike counts as fired when the
-        iterator is asked for the next.
-        """
-        mean = self._plan.faults.get(name, 0.0)
-        if mean <= 0:
-            return
+    def strike(self, strike: Strike) -> None:
+        """One of them happens now."""
+        self._fired(strike.fault)
+
+    def _drawn(self, fault: str, target: str) -> Iterator[Strike]:
+        mean = self._plan.faults.get(fault, 0.0)
         at_s = 0.0
-        for ordinal in range(100):
-            pause, detail, *_ = draws(self._plan.seed, f"{name}/{target}", ordinal)
+        for ordinal in range(STRIKES_MAX if mean > 0 else 0):
+            pause, _, *_ = draws(self._plan.seed, f"{fault}/{target}", ordinal)
             at_s += -log(1 - pause) * self._plan.chaos_s / mean
-            if at_s >= self._plan.chaos_s:
-                return
-            fault = f"{name}@{target}#{ordinal}"
-            if fault not in self._without:
-                yield at_s, Random(f"{fault}/{detail}")
+            name = f"{fault}@{target}#{ordinal}"
+            if at_s < self._plan.chaos_s and name not in self._without:
+                yield self._strike(name, at_s)
+
+    def _scripted(self, prefix: str) -> Iterator[Strike]:
+        for scripted in self._plan.script:
+            if scripted.fault.startswith(prefix):
+                yield self._strike(scripted.fault, scripted.at_s, scripted.for_s)
+
+    def _strike(self, name: str, at_s: float, for_s: float | None = None) -> Strike:
+        return Strike(name, at_s, Random(f"{self._plan.seed}/{name}"), for_s)
 
     def _struck(self, kind: Kind, name: str, how_long: float) -> Fault | None:
         if name in self._without:
@@ -107,6 +143,17 @@ class Chaos:
         if kind in (Kind.STALLED_BEFORE, Kind.STALLED_AFTER):
             return Fault(kind, _between(STALL_S, how_long))
         return Fault(kind)
+
+
+def _by_place(faults: Sequence[str]) -> Mapping[tuple[str, int], Kind]:
+    """Names of faults as (where, ordinal) → kind. Raises `UsageError` for what names none."""
+    found = {}
+    for fault in faults:
+        name = FAULT_NAME.fullmatch(fault)
+        if name is None or name["kind"] not in EXCHANGE_FAULTS:
+            raise UsageError(f"'{fault}' names no fault; write it as 'slow@worker-0/pull#3'")
+        found[name["where"], int(name["ordinal"])] = Kind(name["kind"])
+    return found
 
 
 def _fits(kind: Kind, place: str) -> bool:

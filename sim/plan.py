@@ -60,23 +60,37 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     reaped_max: int = 3
 
 
+class Scripted(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault of the world at a moment that somebody chose, `for_s` seconds long if it lasts.
+
+    `fault` is its full name, as "worker killed@worker-0#0".
+    """
+
+    fault: str
+    at_s: float
+    for_s: float | None = None
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All that a run follows from, besides the code.
 
     `faults` are the classes that exist, with their rates: the chance of one exchange for those of
     an exchange, the mean number in the first phase for those of the world. `without` are single
-    faults, by name, that do not happen although they would. `bodies` are the sorts of jobs, with
-    weights. `chaos_s` is how long faults may happen; after that everything must end within
-    `drain_s`. `one_stays_dead` leaves the first worker that is killed dead for good.
+    faults, by name, that do not happen although they would; `exactly` and `script` are faults of an
+    exchange and of the world that do happen although nobody drew them. `bodies` are the sorts of
+    jobs, with weights. `chaos_s` is how long faults may happen; after that everything must end
+    within `drain_s`. `one_stays_dead` leaves the first worker dead for good once it is killed.
     """
 
     seed: int
     sizes: Sizes = Sizes()
     faults: Mapping[str, float] = {}
     without: Sequence[str] = ()
+    exactly: Sequence[str] = ()
+    script: Sequence[Scripted] = ()
     bodies: Mapping[str, float] = msgspec.field(default_factory=lambda: {"ok": 1.0})
     enqueue_s: float = 5.0
-    chaos_s: float = 20.0
+    chaos_s: float = 8.0
     drain_s: float = 120.0
     cancels: int = 0
     one_stays_dead: bool = False
@@ -90,8 +104,8 @@ def draw_plan(seed: int) -> Plan:
         sizes=_sizes(rng),
         faults=_faults(rng),
         bodies=_bodies(rng),
-        enqueue_s=rng.choice((0.0, 2.0, 10.0)),
-        chaos_s=rng.choice((10.0, 20.0, 30.0)),
+        enqueue_s=rng.choice((0.0, 2.0, 6.0)),
+        chaos_s=rng.choice((4.0, 8.0, 16.0)),
         cancels=rng.choice((0, 0, 1, 5)),
         one_stays_dead=rng.random() < 0.25,  # noqa: PLR2004 - a quarter
     )
@@ -102,7 +116,7 @@ def _sizes(rng: Random) -> Sizes:
     mode = rng.choice((Mode.AGENT_BATCH,) * 5 + (Mode.WORKER, Mode.STANDALONE))
     return Sizes(
         workers=rng.choice((1, 2, 2, 3, 4)),
-        jobs=rng.choice((5, 15, 30, 30, 60)),
+        jobs=rng.choice((5, 15, 30, 60, 120)),
         tags=rng.choice((1, 1, 2, 3)),
         mode=mode,
         pull=rng.choice((1, 2, 5, 20, 50)) if mode.batches else 1,

@@ -175,49 +175,51 @@ class World:
         nursery.start_soon(self._set_clock)
 
     async def _kill(self, worker: WorkerProcess) -> None:
-        for at_s, _rng in self.chaos.strikes(KILL, worker.name):
-            await trio.sleep_until(at_s)
+        for strike in self.chaos.strikes(KILL, worker.name):
+            await trio.sleep_until(strike.at_s)
             first = self.plan.one_stays_dead and worker is self.workers[0] and len(self.workers) > 1
-            self._fired(KILL, worker.name)
+            self.chaos.strike(strike)
             worker.kill(for_good=first)
 
     async def _pause(self, worker: WorkerProcess) -> None:
-        for at_s, rng in self.chaos.strikes(PAUSE, worker.name):
-            await trio.sleep_until(at_s)
-            self._fired(PAUSE, worker.name)
+        for strike in self.chaos.strikes(PAUSE, worker.name):
+            await trio.sleep_until(strike.at_s)
+            self.chaos.strike(strike)
             worker.pause()
-            await trio.sleep(rng.choice((0.3, 1.0, 2.0)) * self.plan.sizes.lease_s)
+            leases = strike.rng.choice((0.3, 1.0, 2.0))
+            await trio.sleep(strike.lasts(leases * self.plan.sizes.lease_s))
             worker.resume()
 
     async def _stop(self, worker: WorkerProcess) -> None:
-        for at_s, _rng in self.chaos.strikes(STOP, worker.name):
-            await trio.sleep_until(at_s)
-            self._fired(STOP, worker.name)
+        for strike in self.chaos.strikes(STOP, worker.name):
+            await trio.sleep_until(strike.at_s)
+            self.chaos.strike(strike)
             worker.stop()
 
     async def _take_down(self, fault: str) -> None:
-        for at_s, rng in self.chaos.strikes(fault, SERVER):
-            await trio.sleep_until(at_s)
+        for strike in self.chaos.strikes(fault, SERVER):
+            await trio.sleep_until(strike.at_s)
             if self.server.health is not Health.UP:
                 continue
-            self._fired(fault, SERVER)
+            self.chaos.strike(strike)
             lost = self.server.stop(lose_unwritten=fault in (CRASH, STANDBY))
             self.happened(SERVER, ServerDown(lost=lost))
             longest_s = 2 * self.plan.sizes.lease_s if fault == OUTAGE else 1.0
-            await trio.sleep(rng.uniform(0.1, 1.0) * longest_s)
+            await trio.sleep(strike.lasts(strike.rng.uniform(0.1, 1.0) * longest_s))
             for health in (
                 Health.STARTING,
                 Health.STANDBY if fault == STANDBY else Health.STARTING,
             ):
                 self._up(health)
-                await trio.sleep(rng.uniform(0.05, 0.5))
+                await trio.sleep(strike.rng.uniform(0.05, 0.5))
             self._up(Health.UP)
 
     async def _set_clock(self) -> None:
-        for at_s, rng in self.chaos.strikes(CLOCK, SERVER):
-            await trio.sleep_until(at_s)
-            seconds = rng.choice((-1, 1)) * rng.uniform(0.1, 2.0) * self.plan.sizes.lease_s
-            self._fired(CLOCK, SERVER)
+        for strike in self.chaos.strikes(CLOCK, SERVER):
+            await trio.sleep_until(strike.at_s)
+            leases = strike.rng.choice((-1, 1)) * strike.rng.uniform(0.1, 2.0)
+            seconds = strike.lasts(leases * self.plan.sizes.lease_s)
+            self.chaos.strike(strike)
             self.server.jump(seconds)
             self.happened(SERVER, ClockJumped(seconds=seconds))
 
@@ -225,9 +227,6 @@ class World:
         if self.server.health is not health:
             self.server.start(health)
             self.happened(SERVER, ServerUp(health=health.value))
-
-    def _fired(self, fault: str, target: str) -> None:
-        self.happened("chaos", FaultFired(fault=f"{fault}@{target}"))
 
 
 def _changes(transaction: Transaction) -> Iterator[RowChange]:

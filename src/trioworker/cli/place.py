@@ -59,6 +59,11 @@ async def open_jobs(settings: Settings) -> AsyncIterator[Client]:
     """A client of the database. Raises `SchemaMismatch` as well."""
     async with (
         open_place(settings) as url,
-        open_client(url, schema=settings.schema, pool_size=1) as client,
+        open_client(
+            url,
+            schema=settings.schema,
+            pool_size=1,
+            command_timeout_s=settings.command_timeout_s,
+        ) as client,
     ):
         yield client

@@ -3,19 +3,26 @@
 Rule of this file: a kind says its `shape` once, in words that mend what does not fit it.
 """
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from trioworker.errors import UsageError
 from trioworker.model.job import TAG_BYTES_MAX
 from trioworker.store.postgres.statements import check_schema_name
 
-_ADDRESS: Final = re.compile(r"(?P<scheme>[^:/]*)://(?P<hosts>[^/?]*)")
+SECONDS_MIN: Final = 0.01
+"""A worker that looks or renews more often than this does little else."""
+SECONDS_MAX: Final = 365 * 24 * 3600
+"""Spans are handed to PostgreSQL, whose intervals have an end; nobody needs a longer one."""
+TEXT_BYTES_MAX: Final = 200
+PORT_MAX: Final = 65_535
+
+_ADDRESS: Final = re.compile(r"(?P<scheme>[^:/]*)://(?P<hosts>[^/?#]*)")
 _SCHEMES: Final = ("postgresql", "postgres")
 _SWITCH: Final = {
     "1": True, "true": True, "yes": True, "on": True,
@@ -73,15 +80,15 @@ def whole(low: int, high: int) -> ValueKind:
 
 def seconds(*, zero: bool = False) -> ValueKind:
     """A span of time; `zero` when none at all makes sense."""
+    low = 0 if zero else SECONDS_MIN
 
     def read(value: str) -> float:
         number = float(value)
-        if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        if not low <= number <= SECONDS_MAX:
             raise ValueError
         return number
 
-    bound = "0 or more" if zero else "more than 0"
-    return ValueKind("SECONDS", f"a number of seconds, {bound}", read)
+    return ValueKind("SECONDS", f"a number of seconds from {low} to {SECONDS_MAX}", read)
 
 
 def choice(values: type[StrEnum]) -> ValueKind:
@@ -113,13 +120,28 @@ def switch() -> ValueKind:
 
 
 def text() -> ValueKind:
-    """Any text."""
-    return ValueKind("TEXT", "some text", str)
+    """Text that fits a column of a list."""
+
+    def read(value: str) -> str:
+        if not 1 <= _bytes(value) <= TEXT_BYTES_MAX:
+            raise ValueError
+        return value
+
+    return ValueKind("TEXT", f"text in UTF-8, at most {TEXT_BYTES_MAX} bytes", read)
 
 
 def folder() -> ValueKind:
     """A folder, which need not exist yet; `~` is the user's own."""
-    return ValueKind("FOLDER", "a folder", lambda value: Path(value).expanduser())
+
+    def read(value: str) -> Path:
+        if not _bytes(value):
+            raise ValueError  # it would be the current folder
+        try:
+            return Path(value).expanduser()
+        except RuntimeError:
+            raise UsageError("there is no such user; write the folder without ~") from None
+
+    return ValueKind("FOLDER", "a folder", read)
 
 
 def tag_list() -> ValueKind:
@@ -130,11 +152,18 @@ def tag_list() -> ValueKind:
         if not found:
             raise ValueError
         for tag in found:
-            if (size := len(tag.encode())) > TAG_BYTES_MAX:
+            if (size := _bytes(tag)) > TAG_BYTES_MAX:
                 raise UsageError(f"a tag of {size} bytes is too long; at most {TAG_BYTES_MAX}")
         return found
 
-    return ValueKind("TAG,…", "at least one tag, several separated by commas", read)
+    return ValueKind("TAG,…", "one or more tags in UTF-8, separated by commas", read)
+
+
+def _bytes(value: str) -> int:
+    """The size of `value`. Raises `ValueError` when PostgreSQL could not store it as text."""
+    if "\x00" in value:
+        raise ValueError
+    return len(value.encode())
 
 
 def schema_name() -> ValueKind:
@@ -147,14 +176,23 @@ def database_address() -> ValueKind:
 
     def read(value: str) -> str:
         match = _ADDRESS.match(value)
-        if match is None or match["scheme"] not in _SCHEMES:
+        if match is None or match["scheme"] not in _SCHEMES or not _bytes(value):
             raise ValueError
         for host in match["hosts"].rpartition("@")[2].split(","):
-            port = host.rpartition("]")[2].partition(":")[2]
-            if port and not port.isdecimal():
-                raise UsageError(f"the port {port!r} is not a number")
+            _check_port(host)
+        urlsplit(value)
         return value
 
     return ValueKind(
         "URL", "an address such as postgresql://user:password@host:5432/name", read, secret=True
     )
+
+
+def _check_port(host: str) -> None:
+    """What stands in the place of a port may be half of a password: never show it."""
+    port = host.rpartition("]")[2].partition(":")[2]
+    if port and not (port.isdecimal() and 1 <= int(port) <= PORT_MAX):
+        raise UsageError(
+            f"the port is not a number from 1 to {PORT_MAX}; in a password write / as %2F, ? as"
+            " %3F, # as %23"
+        )

@@ -37,6 +37,8 @@ from trioworker.settings.kinds import (
 )
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA
 
+SHOWN_CHARS_MAX: Final = 100
+
 _EVERY_MODE: Final = frozenset(Mode)
 _BATCHING: Final = frozenset(mode for mode in Mode if mode.batches)
 
@@ -202,9 +204,10 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere: Any
 
     def source(self, raw: str, *, from_flag: bool) -> str:
-        """Where a value came from, as its user wrote it."""
+        """Where a value came from, as its user wrote it, on one line."""
         origin = self.flag if from_flag else self.variable
-        return origin if self.kind.secret or self.kind.flag_only else f"{origin}={raw}"
+        untold = self.kind.secret or (self.kind.flag_only and from_flag)
+        return origin if untold else f"{origin}={_shortened(raw)}"
 
 
 def _table() -> dict[str, Setting]:
@@ -227,6 +230,11 @@ def _setting(name: str, default: object, spec: _Spec) -> Setting:
         modes=spec.modes,
         elsewhere=spec.elsewhere,
     )
+
+
+def _shortened(raw: str) -> str:
+    line = raw if raw.isprintable() else repr(raw)[1:-1]
+    return line if len(line) <= SHOWN_CHARS_MAX else f"{line[:SHOWN_CHARS_MAX]}…"
 
 
 def _shown(default: object) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import trio
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from trioworker.cli.sinks import Log
 from trioworker.events import BatchPulled, BatchStored, CommitFailed, Event, WorkerStarted
@@ -102,7 +102,7 @@ def _line(tally: Tally, log: Log) -> Draw:
 
 @contextmanager
 def _bar(tally: Tally, total: int) -> Iterator[Draw]:
-    """A bar on stderr; log lines written meanwhile appear above it."""
+    """A bar on stderr, which fits 80 columns; log lines written meanwhile appear above it."""
     columns = (
         BarColumn(bar_width=30),
         TextColumn("{task.completed:,} of {task.total:,} jobs"),
@@ -110,7 +110,6 @@ def _bar(tally: Tally, total: int) -> Iterator[Draw]:
         TextColumn("{task.fields[failed]:,} failed"),
         TextColumn("{task.fields[batches]:,} batches of {task.fields[mean_batch]:,}"),
         TextColumn("{task.fields[fallbacks]:,} fallbacks"),
-        TimeElapsedColumn(),
     )
     # No thread of rich's own draws: the task above does, between two batches.
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bar:

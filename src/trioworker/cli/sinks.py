@@ -6,6 +6,7 @@ state, and nothing here is called per job unless somebody asked for level debug.
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -83,7 +84,10 @@ class Log:
         """Write one line."""
         if self.wants(level):
             line = {"event": what, "level": str(level), **fields}
-            sys.stderr.write(f"{self._render(None, level, self._stamp(None, level, line))}\n")
+            text = self._render(None, level, self._stamp(None, level, line))
+            # A full disk or a reader that is gone costs the line, never the jobs.
+            with suppress(OSError):
+                sys.stderr.write(f"{text}\n")
 
 
 def msgspec_text(value: object, **_: object) -> str:

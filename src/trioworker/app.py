@@ -7,6 +7,7 @@ database, so a program that only enqueues may import it.
 import importlib
 import inspect
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ Flavour = Literal["async", "asyncio", "thread", "process"]
 FLAVOURS: Final[tuple[str, ...]] = get_args(Flavour)
 
 NAMES_SHOWN_MAX: Final = 10
+
+_PYTHONS: Final = ("<frozen ", sysconfig.get_path("stdlib"))
+"""How the names of files begin that are Python's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +249,7 @@ def _where(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_shown(error.filename)}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
+    theirs = [f for f in frames if f.filename != __file__ and not f.filename.startswith(_PYTHONS)]
     return f"{_shown(theirs[-1].filename)}:{theirs[-1].lineno}" if theirs else "at import"
 
 

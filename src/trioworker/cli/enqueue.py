@@ -6,7 +6,7 @@ that will not do leaves no half of a file in the queue.
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, TextIO, TypeAlias
+from typing import Annotated, BinaryIO, Final, TypeAlias
 from uuid import UUID
 
 import trio
@@ -15,36 +15,43 @@ import typer
 from trioworker.app import App, load_app
 from trioworker.cli.exits import ExitStatus
 from trioworker.cli.options import takes_settings
-from trioworker.cli.output import complain, print_json
+from trioworker.cli.output import complain, counted, print_json
 from trioworker.cli.place import open_jobs
 from trioworker.cli.waiting import wait_for
-from trioworker.cli.wanted import Order, Wanted, order, parse_args, parse_time
+from trioworker.cli.wanted import UNSAID, Order, Wanted, order, parse_args, parse_time
 from trioworker.errors import UsageError
 from trioworker.model.job import KINDS, PRIORITY_MAX, PRIORITY_MIN
 from trioworker.settings import Settings
 
 STDIN: Final = "-"
+COUNT_MAX: Final = 1_000_000
+"""All are in memory before the first is stored."""
 
 
 # What a job is, as flags: the fields of `Wanted`.
 Path: TypeAlias = Annotated[
     str,
     typer.Argument(
-        help="The function's name or the script's path; - reads a JSON object per line."
+        metavar="PATH",
+        help="The function's name or the script's path; - reads a JSON object per line.",
     ),
 ]
 Args: TypeAlias = Annotated[
     str | None,
-    typer.Argument(help="A JSON object (by name) or array (by position).", metavar="[ARGS]"),
+    typer.Argument(help="A JSON object (by name) or array (by position).", metavar="ARGS"),
 ]
 OfKind: TypeAlias = Annotated[
     str | None,
-    typer.Option("--kind", metavar="|".join(KINDS), help="What it is; default function."),
+    typer.Option("--kind", metavar="KIND", help=f"One of {', '.join(KINDS)}; default function."),
 ]
-Tag: TypeAlias = Annotated[str | None, typer.Option(help="Which workers may take it.")]
+Tag: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="TAG", help="Which workers may take it.")
+]
 Priority: TypeAlias = Annotated[
     int | None,
-    typer.Option(help=f"Higher goes first; {PRIORITY_MIN} to {PRIORITY_MAX}, default 0."),
+    typer.Option(
+        metavar="NUMBER", help=f"Higher goes first; {PRIORITY_MIN} to {PRIORITY_MAX}, default 0."
+    ),
 ]
 At: TypeAlias = Annotated[
     str | None, typer.Option(metavar="TIME", help="Not before, as 2030-01-31T08:00+01:00.")
@@ -55,6 +62,10 @@ In: TypeAlias = Annotated[
 Timeout: TypeAlias = Annotated[
     float | None,
     typer.Option("--timeout", metavar="SECONDS", help="How long one attempt may take."),
+]
+Count: TypeAlias = Annotated[
+    int,
+    typer.Option(min=1, max=COUNT_MAX, metavar="NUMBER", help="How many jobs like this."),
 ]
 Dedicated: TypeAlias = Annotated[
     bool, typer.Option("--dedicated", help="Run the script in a process that is kept.")
@@ -74,7 +85,7 @@ def enqueue(
     in_s: In = None,
     timeout_s: Timeout = None,
     dedicated: Dedicated = False,
-    count: Annotated[int, typer.Option(min=1, help="How many jobs like this.")] = 1,
+    count: Count = 1,
     app: Annotated[
         str | None,
         typer.Option(metavar="MODULE:APP", help="Check name and arguments against this app."),
@@ -87,7 +98,7 @@ def enqueue(
     """Put jobs in the queue and print their ids."""
     flags = Wanted(
         path=path,
-        args=None if args is None else parse_args(args),
+        args=UNSAID if args is None else parse_args(args),
         kind=kind,
         tag=tag,
         priority=priority,
@@ -106,11 +117,11 @@ def _orders(flags: Wanted, count: int, app: App | None, *, awaited: bool) -> Seq
         return [order(flags, app, awaited=awaited) for _ in range(count)]
     if count != 1:
         raise UsageError("--count goes with one job, not with lines on stdin")
-    return list(_orders_from(sys.stdin, flags, app, awaited=awaited))
+    return list(_orders_from(sys.stdin.buffer, flags, app, awaited=awaited))
 
 
 def _orders_from(
-    lines: TextIO, flags: Wanted, app: App | None, *, awaited: bool
+    lines: BinaryIO, flags: Wanted, app: App | None, *, awaited: bool
 ) -> Iterable[Order]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -133,17 +144,19 @@ async def _enqueue(
         ids = [job.id for job in jobs]
         if wait:
             return await wait_for(client, ids, as_json=as_json)
-    _print_ids(ids, len(new), as_json=as_json)
+    _print_ids(ids, new, as_json=as_json)
     return ExitStatus.OK
 
 
-def _print_ids(ids: Sequence[UUID], new: int, *, as_json: bool) -> None:
+def _print_ids(ids: Sequence[UUID], new: Sequence[UUID], *, as_json: bool) -> None:
+    """Ids on stdout and the rest on stderr, so that `$(trioworker enqueue …)` is an id."""
     if as_json:
-        print_json({"ids": ids})
+        print_json({"ids": ids, "new": len(new)})
     elif len(ids) == 1:
         typer.echo(ids[0])
     elif ids:
-        old = f"; {len(ids) - new:,} were there already" if new < len(ids) else ""
-        typer.echo(f"{new:,} jobs enqueued, from {ids[0]} to {ids[-1]}{old}")
+        typer.echo(f"{counted(len(new), 'job')} enqueued, from {ids[0]} to {ids[-1]}")
     else:
         complain("nothing to enqueue: there is no job on stdin")
+    if old := len(set(ids)) - len(new):
+        complain(f"left as before, because their ids exist: {counted(old, 'job')}")

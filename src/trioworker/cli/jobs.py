@@ -12,7 +12,16 @@ import typer
 
 from trioworker.cli.exits import ExitStatus
 from trioworker.cli.options import takes_settings
-from trioworker.cli.output import complain, json_text, print_json, print_table, shown_time
+from trioworker.cli.output import (
+    complain,
+    counted,
+    json_text,
+    on_one_line,
+    print_json,
+    print_table,
+    shortened,
+    shown_time,
+)
 from trioworker.cli.place import open_jobs
 from trioworker.cli.waiting import wait_for
 from trioworker.client import Client, JobState
@@ -21,10 +30,10 @@ from trioworker.model.state import STATES, Cancellation, State
 from trioworker.settings import Settings
 
 T = TypeVar("T")
-Ids: TypeAlias = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of jobs.")]
+Ids: TypeAlias = Annotated[list[str], typer.Argument(metavar="ID", help="The jobs' ids.")]
 Id: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-MESSAGE_CHARS_MAX: Final = 100
+OUTCOME_CELLS_MAX: Final = 100
 
 jobs_app = typer.Typer(help="Look at jobs, wait for them, cancel them.", no_args_is_help=True)
 
@@ -35,11 +44,16 @@ def list_jobs(
     settings: Settings,
     *,
     state: Annotated[
-        str | None, typer.Option(metavar="|".join(STATES), help="Only those in this state.")
+        str | None,
+        typer.Option(metavar="STATE", help=f"Only those in this state: {', '.join(STATES)}."),
     ] = None,
-    tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
-    path: Annotated[str | None, typer.Option(help="Only those of this function or script.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 20,
+    tag: Annotated[
+        str | None, typer.Option(metavar="TAG", help="Only those with this tag.")
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Only those of this function or script.")
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="NUMBER", help="At most so many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """The newest jobs, the last one first."""
@@ -63,7 +77,7 @@ def show(settings: Settings, job: Id, *, as_json: AsJson = False) -> None:
         print_json(found)
         return
     for name, value in _facts(found):
-        typer.echo(f"{name:<14}{value}")
+        typer.echo(f"{name:<14}{value}".rstrip())
 
 
 @jobs_app.command()
@@ -78,7 +92,10 @@ def wait(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Wait until the jobs have ended and print their results; fails unless all succeeded."""
+    """Wait for jobs to end and print their results.
+
+    Fails unless all succeeded.
+    """
     ids = [_id(job) for job in jobs]
     waiting = partial(wait_for, ids=ids, as_json=as_json, timeout_s=timeout_s)
     raise typer.Exit(_ask(settings, waiting))
@@ -91,18 +108,25 @@ def cancel(
     jobs: Ids,
     *,
     reason: Annotated[
-        str, typer.Option(help="Stored with the job.")
+        str, typer.Option(metavar="TEXT", help="Stored with the job.")
     ] = "canceled on the command line",
     as_json: AsJson = False,
 ) -> None:
-    """Cancel jobs: at once where they wait, through their worker where they run."""
-    ids = [_id(job) for job in jobs]
+    """Cancel jobs that have not ended.
+
+    Those that wait end at once; those that run are stopped by their worker. Fails unless all could
+    be canceled.
+    """
+    ids = {_id(job) for job in jobs}
     found = _ask(settings, lambda c: c.cancel(ids, reason))
+    rest = ids.difference(found.ended, found.asked)
     if as_json:
         print_json(found)
     else:
-        _print_cancellation(found, len(set(ids)))
-    raise typer.Exit(ExitStatus.OK if found.ended or found.asked else ExitStatus.FAILED)
+        _print_cancellation(found)
+    if rest:
+        complain(f"not canceled, because ended before or unknown: {', '.join(map(str, rest))}")
+    raise typer.Exit(ExitStatus.FAILED if rest else ExitStatus.OK)
 
 
 @jobs_app.command()
@@ -145,19 +169,15 @@ def _row(job: JobState) -> tuple[object, ...]:
         job.attempt,
         shown_time(job.created_at),
         "" if job.duration_ms is None else job.duration_ms,
-        _shortened(_outcome(job)),
+        _outcome(job),
     )
 
 
 def _outcome(job: JobState) -> str:
+    text = json_text(job.result) if job.state == "success" else ""
     if job.error is not None:
-        return f"{job.error.name}: {job.error.message}"
-    return json_text(job.result) if job.state == "success" else ""
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= MESSAGE_CHARS_MAX else f"{line[: MESSAGE_CHARS_MAX - 1]}…"
+        text = " ".join(f"{job.error.name}: {job.error.message}".split())
+    return shortened(text, OUTCOME_CELLS_MAX)
 
 
 def _facts(job: JobState) -> Iterator[tuple[str, object]]:
@@ -168,21 +188,15 @@ def _facts(job: JobState) -> Iterator[tuple[str, object]]:
         elif name == "args" or (name == "result" and job.state == "success"):
             yield name, json_text(value)
         elif value is not None and name not in {"result", "error"}:
-            yield name, value
+            yield name, on_one_line(value)
     if job.error is not None:
         yield "error", f"{job.error.name}: {job.error.message}"
         if job.error.traceback:
             yield "traceback", f"\n{job.error.traceback}"
 
 
-def _print_cancellation(found: Cancellation, asked_for: int) -> None:
+def _print_cancellation(found: Cancellation) -> None:
     if found.ended:
-        typer.echo(f"{_jobs(len(found.ended))} canceled")
+        typer.echo(f"{counted(len(found.ended), 'job')} canceled")
     if found.asked:
-        typer.echo(f"{_jobs(len(found.asked))} running: their workers were asked to stop them")
-    if rest := asked_for - len(found.ended) - len(found.asked):
-        complain(f"{_jobs(rest)} could not be canceled: ended before, or unknown")
-
-
-def _jobs(count: int) -> str:
-    return f"{count:,} job{'s' * (count != 1)}"
+        typer.echo(f"{counted(len(found.asked), 'job')} running: the workers were asked to stop")

@@ -1,5 +1,7 @@
 """`trioworker`: the commands in one tree."""
 
+import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated
 
@@ -17,6 +19,7 @@ from trioworker.cli.workers import workers
 app = typer.Typer(
     help="A job worker for PostgreSQL that works in batches.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # whose panels cut long names of variables short
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -29,9 +32,9 @@ app.add_typer(db_app, name="db")
 app.add_typer(bench_app, name="bench")
 
 
-def main() -> None:
-    """Run the command that argv asks for, and exit."""
-    guarded(lambda: app(prog_name="trioworker"))
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that `arguments` ask for, by default argv, and exit."""
+    guarded(lambda: sys.exit(app(arguments, prog_name="trioworker", standalone_mode=False)))
 
 
 @app.callback()

@@ -22,13 +22,16 @@ def migrate(
     ] = False,
     show_sql: Annotated[bool, typer.Option("--sql", help="Print the statements as well.")] = False,
 ) -> None:
-    """Bring the schema of the database up to date; does nothing when it is.
+    """Bring the schema of the database up to date.
 
-    Safe to run from several places at once. DATABASE_URL needs a user who may create tables.
+    Does nothing when it is. Safe to run from several places at once. DATABASE_URL needs a user who
+    may create tables.
     """
     found = trio.run(_pending if dry_run else _apply, settings)
     for migration in found:
-        typer.echo(f"{'would apply' if dry_run else 'applied'} {migration.name}")
+        typer.echo(
+            f"{'would apply' if dry_run else 'applied'} {migration.number:04} {migration.name}"
+        )
         if show_sql:
             typer.echo(migration.sql)
     if not found:

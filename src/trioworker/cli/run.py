@@ -9,6 +9,7 @@ import typer
 from trioworker.app import App, load_app
 from trioworker.cli.exits import ExitStatus
 from trioworker.cli.options import EVERY, takes_settings
+from trioworker.cli.output import counted
 from trioworker.cli.place import open_place
 from trioworker.cli.progress import Tally
 from trioworker.cli.work import work_at
@@ -21,17 +22,17 @@ def run(
     settings: Settings,
     app: Annotated[
         str | None,
-        typer.Argument(metavar="[MODULE:APP]", help="The app whose functions are run."),
+        typer.Argument(metavar="MODULE:APP", help="The app whose functions are run."),
     ] = None,
     *,
     drain: Annotated[
         bool, typer.Option("--drain", help="Stop when nothing is left to do.")
     ] = False,
 ) -> None:
-    """Work on jobs until SIGTERM or Ctrl-C; the second one stops at once.
+    """Work on jobs until SIGTERM or Ctrl-C.
 
-    Without MODULE:APP it runs scripts only. Without DATABASE_URL it starts the embedded
-    PostgreSQL.
+    The first one lets running jobs finish, the second stops at once. Without MODULE:APP it runs
+    scripts only. Without DATABASE_URL it starts the embedded PostgreSQL.
     """
     served = None if app is None else load_app(app)
     report = trio.run(_run, settings, served, drain)
@@ -47,7 +48,7 @@ def told(report: Report) -> ExitStatus:
     """Say what could not be stored; returns the status of a worker that ended so."""
     if report.unsaved:
         sys.stderr.write(
-            f"trioworker: the results of {len(report.unsaved)} jobs could not be stored; the jobs"
+            f"trioworker: {counted(len(report.unsaved), 'result')} could not be stored; these jobs"
             " will be run again:\n" + "".join(f"{job}\n" for job in report.unsaved)
         )
         return ExitStatus.UNSAVED

@@ -17,14 +17,15 @@ from trioworker.errors import UsageError
 from trioworker.ids import new_id
 from trioworker.model.job import DEFAULT_TAG, JobOptions, Kind, NewJob
 
-NO_ARGS: Final = msgspec.Raw(b"{}")
+NO_ARGS: Final = b"{}"
+UNSAID: Final = msgspec.Raw()
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One job; None means that nobody has said it yet. Times in seconds."""
+    """One job; None means that nobody has said it yet, as `UNSAID` does. Times in seconds."""
 
     path: str
-    args: msgspec.Raw | None = None
+    args: msgspec.Raw = UNSAID  # a Raw in a union with None decodes to None or not at all
     kind: str | None = None
     tag: str | None = None
     priority: int | None = None
@@ -35,7 +36,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     language: str | None = None
     id: UUID | None = None
 
-    def completed_by(self, line: str) -> "Wanted":
+    def completed_by(self, line: bytes) -> "Wanted":
         """The job that `line`, a JSON object, describes; what it leaves open is as here.
 
         Raises `UsageError`.
@@ -46,7 +47,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise UsageError(f"this is not a job: {_plain(error)}") from None
         except (msgspec.DecodeError, UnicodeError) as error:
             raise UsageError(f"this is not JSON: {error}") from None
-        given = {name: v for name, v in msgspec.structs.asdict(said).items() if v is not None}
+        fields = msgspec.structs.asdict(said).items()
+        given = {name: v for name, v in fields if v is not None and v != UNSAID}
         return msgspec.structs.replace(self, **given)
 
 
@@ -77,7 +79,7 @@ def order(wanted: Wanted, app: App | None, *, awaited: bool) -> Order:
     Raises `UsageError` when it could not run as it stands.
     """
     kind = wanted.kind or "function"
-    args = bytes(wanted.args or NO_ARGS)
+    args = bytes(wanted.args) or NO_ARGS
     function = _function(app, wanted.path, args) if kind == "function" else None
     _check(wanted, kind)
     job = NewJob(
@@ -122,6 +124,11 @@ def parse_time(text: str) -> datetime:
 
 def _function(app: App | None, path: str, args: bytes) -> JobFunction[..., Any] | None:
     if app is None:
+        if args.lstrip()[:1] not in {b"{", b"["}:
+            raise UsageError(
+                f"job '{path}': the arguments must be a JSON object (by name) or an array"
+                " (by position)"
+            )
         return None
     app.validate(path, args)
     return app.jobs[path]

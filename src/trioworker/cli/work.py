@@ -16,6 +16,7 @@ import trio
 from trioworker.app import App
 from trioworker.cli.progress import Tally, showing
 from trioworker.cli.sinks import Log, log_sink, statement_sink
+from trioworker.errors import UsageError
 from trioworker.events import Emit, discard, fan_out
 from trioworker.ids import new_id
 from trioworker.model.batching import sizes_for
@@ -88,7 +89,12 @@ def worker_config(settings: Settings, *, drain: bool) -> WorkerConfig:
 
 
 def runners_for(settings: Settings, app: App | None, rng: Random) -> Mapping[str, Runner]:
-    """A runner for every kind of job."""
+    """A runner for every kind of job. Raises `UsageError` when the folder of scripts is none."""
+    if settings.scripts_dir is not None and not settings.scripts_dir.is_dir():
+        raise UsageError(
+            f"the scripts folder {settings.scripts_dir} does not exist; make it, or name another"
+            " with --scripts-dir"
+        )
     return build_runners(
         app,
         scripts_dir=settings.scripts_dir or Path.cwd(),

@@ -16,7 +16,7 @@ from trioworker.settings import Settings
 def workers(
     settings: Settings,
     *,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(metavar="NUMBER", help="At most so many.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """The workers that live, then those that ended last."""

@@ -1,0 +1,36 @@
+"""An app for the tests of the command line; they run it in processes of its own."""
+
+from pathlib import Path
+
+import trio
+
+from trioworker import App
+
+app = App()
+
+
+@app.job
+async def greet(name: str) -> str:
+    """The job of a beginner."""
+    print("about to greet", name)  # noqa: T201 - it becomes the job's log
+    return f"Hello, {name}!"
+
+
+@app.job(tag="sums", priority=7)
+def divide(a: int, b: int) -> float:
+    """Fails when `b` is 0."""
+    return a / b
+
+
+@app.job
+async def until_there(file: str) -> str:
+    """Runs until somebody makes `file`."""
+    while not Path(file).exists():  # noqa: ASYNC110, ASYNC240 - another process makes it
+        await trio.sleep(0.01)
+    return "there"
+
+
+@app.job
+def hand_over() -> object:
+    """Has a result that JSON has no words for."""
+    return object()

@@ -1,0 +1,141 @@
+"""`trioworker enqueue`: what is asked for is stored, all of it or nothing."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.cli.commands import APP, Run, run_here
+from trioworker.ids import new_id
+
+
+def stored(here: Run) -> list[dict[str, Any]]:
+    """All jobs there are, the newest first."""
+    found: list[dict[str, Any]] = here("jobs", "list", "--json", "--limit", "10000").document
+    return found
+
+
+def lines(*jobs: object) -> str:
+    """Jobs as a file has them."""
+    return "".join(f"{json.dumps(job)}\n" for job in jobs)
+
+
+def test_one_job_prints_its_id_and_nothing_else(here: Run) -> None:
+    """`id=$(trioworker enqueue …)` works: the id is all there is on stdout."""
+    ended = here("enqueue", "greet", '{"name": "world"}').well()
+    (job,) = stored(here)
+    assert UUID(ended.output.strip()) == UUID(job["id"])
+    assert ended.complaints == ""
+    assert (job["kind"], job["path"], job["args"]) == ("function", "greet", {"name": "world"})
+    assert (job["state"], job["tag"], job["priority"]) == ("ready", "default", 0)
+
+
+def test_every_flag_reaches_the_job(here: Run) -> None:
+    """Kind, tag and priority are as the flags say; arguments may be a list."""
+    here(
+        *("enqueue", "tool.py", "[1, 2]", "--kind", "script", "--tag", "tools"),
+        *("--priority", "-3", "--timeout", "2.5", "--dedicated"),
+    ).well()
+    (job,) = stored(here)
+    assert (job["kind"], job["path"], job["args"]) == ("script", "tool.py", [1, 2])
+    assert (job["tag"], job["priority"]) == ("tools", -3)
+
+
+def test_count_makes_so_many(here: Run) -> None:
+    """--count stores that many jobs, and says how many and which."""
+    ended = here("enqueue", "greet", "--count", "1500").well()
+    ids = [job["id"] for job in stored(here)]
+    assert len(ids) == 1500
+    assert ended.output == f"1,500 jobs enqueued, from {ids[-1]} to {ids[0]}\n"
+
+
+def test_json_lists_every_id(here: Run) -> None:
+    """--json prints the ids in the order given, and how many are new."""
+    document = here("enqueue", "greet", "--count", "3", "--json").well().document
+    assert document == {"ids": [job["id"] for job in reversed(stored(here))], "new": 3}
+
+
+def test_lines_complete_what_the_flags_say(here: Run) -> None:
+    """A line's fields come first, the flags fill in what it leaves open; blank lines are none."""
+    file = lines({"path": "greet"}, {"path": "divide", "tag": "fast", "args": [6, 3]})
+    ended = here("enqueue", "-", '{"a": 1}', "--tag", "slow", stdin=f"\n{file}\n").well()
+    second, first = stored(here)
+    assert (first["path"], first["tag"], first["args"]) == ("greet", "slow", {"a": 1})
+    assert (second["path"], second["tag"], second["args"]) == ("divide", "fast", [6, 3])
+    assert ended.output.startswith("2 jobs enqueued")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(b"not json", id="no JSON"),
+        pytest.param(b"[1]", id="no object"),
+        pytest.param(b'{"args": {}}', id="no path"),
+        pytest.param(b'{"path": "greet", "priorty": 1}', id="unknown field"),
+        pytest.param(b'{"path": "greet", "priority": 1001}', id="priority"),
+        pytest.param(b'{"path": "greet", "scheduled_for": "2030-01-01T00:00:00"}', id="no zone"),
+        pytest.param(b'{"path": "greet", "args": 3}', id="arguments"),
+        pytest.param(b'{"path": "gr\xffeet"}', id="no UTF-8"),
+    ],
+)
+def test_a_bad_line_leaves_nothing_behind(module_url: str, bad: bytes) -> None:
+    """The number of the line that will not do is told, and no other line is stored."""
+    here = partial(run_here, url=module_url)
+    ended = here("enqueue", "-", stdin=b'{"path": "greet"}\n' + bad + b'\n{"path": "greet"}\n')
+    assert ended.status == 2
+    assert ended.complaints.startswith("trioworker: line 2: ")
+    assert ended.complaints.endswith("; nothing was enqueued\n")
+    assert ended.complaints.count("\n") == 1
+    assert stored(here) == []
+
+
+def test_no_lines_are_no_jobs(here: Run) -> None:
+    """An empty file is not an error; it is said, in case it was meant to have lines."""
+    ended = here("enqueue", "-").well()
+    assert (ended.output, ended.complaints) == (
+        "",
+        "trioworker: nothing to enqueue: there is no job on stdin\n",
+    )
+
+
+def test_ids_that_exist_are_left_as_they_are(here: Run) -> None:
+    """The same file twice makes no job twice, and the second time says so."""
+    kept, added = str(new_id()), str(new_id())
+    here("enqueue", "-", stdin=lines({"id": kept, "path": "greet"})).well()
+    ended = here("enqueue", "-", stdin=lines({"id": kept, "path": "x"}, {"id": added, "path": "y"}))
+    assert ended.well().output == f"1 job enqueued, from {kept} to {added}\n"
+    assert ended.complaints == "trioworker: left as before, because their ids exist: 1 job\n"
+    assert {job["id"]: job["path"] for job in stored(here)} == {kept: "greet", added: "y"}
+    again = here("enqueue", "-", "--json", stdin=lines({"id": kept, "path": "greet"})).well()
+    assert again.document == {"ids": [kept], "new": 0}
+
+
+def test_an_app_checks_names_and_arguments_and_fills_in(here: Run) -> None:
+    """With --app the function's own tag and priority hold, and what does not fit it is refused."""
+    here("enqueue", "divide", '{"a": 6, "b": 3}', "--app", APP).well()
+    (job,) = stored(here)
+    assert (job["tag"], job["priority"]) == ("sums", 7)
+    for arguments in (["divde"], ["divide", '{"a": 1}'], ["divide", '{"a": 1, "b": "two"}']):
+        ended = here("enqueue", *arguments, "--app", APP)
+        assert ended.status == 2
+        assert ended.complaints.startswith(("trioworker: unknown job", "trioworker: job 'divide'"))
+    file = lines({"path": "divide", "args": [1, 2]}, {"path": "divide", "args": [1]})
+    assert here("enqueue", "-", "--app", APP, stdin=file).status == 2
+    assert len(stored(here)) == 1
+
+
+def test_later_is_by_the_clock_of_the_database(here: Run) -> None:
+    """--at and --in keep a job back until then."""
+    here("enqueue", "greet", "--at", "2999-01-31T08:00+01:00").well()
+    here("enqueue", "greet", "--in", "3600").well()
+    delayed, fixed = stored(here)
+    assert (delayed["state"], fixed["state"]) == ("scheduled", "scheduled")
+    due = datetime.fromisoformat(fixed["scheduled_for"])
+    assert due == datetime(2999, 1, 31, 7, tzinfo=UTC)
+    waits = datetime.fromisoformat(delayed["scheduled_for"]) - datetime.fromisoformat(
+        delayed["created_at"]
+    )
+    assert timedelta(minutes=59) < waits <= timedelta(hours=1)

@@ -1,0 +1,191 @@
+"""`trioworker run` as a process: what it does, what it logs, and how it ends."""
+
+import fcntl
+import json
+import os
+import pty
+import struct
+import subprocess
+import termios
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+import trio
+
+from tests.cli.commands import (
+    APP,
+    COMMAND,
+    PATIENCE_S,
+    ROOT,
+    Run,
+    Worker,
+    environment,
+    run,
+    run_here,
+)
+from tests.database_fixtures import private_server
+
+blocking = trio.to_thread.run_sync
+
+
+def states(here: Run) -> Mapping[str, int]:
+    """How many jobs are in which state."""
+    return Counter(job["state"] for job in here("jobs", "list", "--limit", "99", "--json").document)
+
+
+def until_there(here: Run, file: Path, *flags: str) -> str:
+    """Enqueue a job that runs until `file` is there; returns its id."""
+    arguments = json.dumps({"file": str(file)})
+    return here("enqueue", "until_there", arguments, *flags).well().output.strip()
+
+
+@pytest.mark.parametrize("mode", ["standalone", "worker", "agent-batch"])
+def test_drain_empties_the_queue(here: Run, database_url: str, mode: str) -> None:
+    """In every mode all jobs end and it exits with 0; only agent-batch runs statements for many.
+
+    What is not a terminal gets one JSON object a line, the last one with the figures.
+    """
+    here("enqueue", "greet", '["you"]', "--count", "15").well()
+    here("enqueue", "divide", "[1, 0]", "--count", "2").well()
+
+    ended = run("run", APP, "--drain", "--mode", mode, "--log-statements", url=database_url).well()
+
+    log = [json.loads(line) for line in ended.complaints.splitlines()]
+    jobs_a_statement = max(line["jobs"] for line in log if line["event"] == "statement")
+    assert (jobs_a_statement > 1) == (mode == "agent-batch")
+    assert ended.output == ""
+    assert states(here) == {"success": 15, "failure": 2}
+    last = log[-1]
+    assert (last["event"], last["jobs"], last["failed"]) == ("progress", 17, 2)
+    assert (last["batches"] < 17) == (mode == "agent-batch")
+
+
+def test_a_terminal_gets_a_bar(here: Run, database_url: str) -> None:
+    """On a terminal a drain shows one line that grows, at most as wide as the terminal is."""
+    here("enqueue", "greet", '["you"]', "--count", "30").well()
+
+    shown = on_terminal("run", APP, "--drain", "--log-level", "warning", url=database_url)
+
+    assert "30 of 30 jobs" in shown
+    assert "0 failed 30 batches of 1.0 0 fallbacks" in shown
+    assert states(here) == {"success": 30}
+
+
+def test_a_table_on_a_terminal_keeps_ids_whole(here: Run, database_url: str) -> None:
+    """Each job is a line with an id to copy; what came of it is cut, and nothing else."""
+    job = here("enqueue", "greet", json.dumps({"name": "x" * 90})).well().output.strip()
+    here("run", APP, "--drain").well()
+
+    head, row = on_terminal("jobs", "list", url=database_url).splitlines()
+
+    assert head.startswith("\x1b[1mid ")
+    assert row.startswith(f"{job}  success  greet  default  1  ")
+    assert row.endswith("x…")
+
+
+def test_sigterm_lets_running_jobs_finish(here: Run, database_url: str, tmp_path: Path) -> None:
+    """It gives back at once what has not started, waits for what runs, and exits with 0."""
+    file = tmp_path / "go"
+    running = until_there(here, file)
+    given_back = until_there(here, file)
+    with Worker("--mode", "agent-batch", "--concurrency", "1", url=database_url) as worker:
+        assert worker.said("job started")["job"] == running
+        worker.ask_to_stop()
+        worker.said("worker stopping")
+        file.touch()
+        status, _ = worker.ended()
+
+    assert status == 0
+    found = {job["id"]: job["state"] for job in here("jobs", "list", "--json").document}
+    assert found == {running: "success", given_back: "ready"}
+    assert [worker["claimed"] for worker in here("workers", "--json").document] == [0]
+
+
+def test_a_second_signal_stops_at_once(here: Run, database_url: str, tmp_path: Path) -> None:
+    """It exits with 130 while a job runs, and the job is another worker's at once."""
+    file = tmp_path / "go"
+    job = until_there(here, file)
+    with Worker(url=database_url) as worker:
+        worker.said("job started")
+        worker.ask_to_stop()
+        worker.said("worker stopping")
+        worker.ask_to_stop()
+        status, _ = worker.ended()
+
+    assert status == 130
+    file.touch()
+    here("run", APP, "--drain").well()
+    shown = here("jobs", "show", job, "--json").document
+    assert (shown["state"], shown["result"]) == ("success", "there")
+
+
+async def test_results_that_cannot_be_stored_are_listed(tmp_path: Path) -> None:
+    """With the database away a stop ends with 3 and the ids, and those jobs run again later.
+
+    One worker is past its deadline, another is asked twice.
+    """
+    file = tmp_path / "go"
+    async with private_server() as server:
+        here = partial(run_here, url=server.url)
+        (await blocking(here, "migrate")).well()
+        late = await blocking(until_there, here, file, "--tag", "late")
+        forced = await blocking(until_there, here, file, "--tag", "forced")
+        with (
+            Worker(
+                *("--tags", "late", "--grace-s", "0", "--flush-s", "0.2"), url=server.url
+            ) as late_worker,
+            Worker("--tags", "forced", url=server.url) as forced_worker,
+        ):
+            workers = (late_worker, forced_worker)
+            for worker in workers:
+                await blocking(worker.said, "job started")
+            await server.stop()
+            file.touch()
+            for worker in workers:
+                await blocking(worker.said, "commit failed")
+                worker.ask_to_stop()
+            await blocking(forced_worker.said, "worker stopping")
+            forced_worker.ask_to_stop()
+            ends = [await blocking(worker.ended) for worker in workers]
+        for job, (status, said) in zip((late, forced), ends, strict=True):
+            assert status == 3
+            assert said.endswith(
+                f"trioworker: 1 result could not be stored; these jobs will be run again:\n{job}\n"
+            )
+        await server.start()
+        with psycopg.connect(server.url) as connection:
+            # What comes of two silent workers when their leases are over, half a minute later.
+            connection.execute("update trioworker.worker set lost_at = now()")
+        again = partial(run, "run", APP, "--drain", "--tags", "late,forced", url=server.url)
+        (await blocking(again)).well()
+        assert await blocking(states, here) == {"success": 2}
+
+
+def on_terminal(*arguments: str, url: str) -> str:
+    """What a terminal of 80 columns is sent until the command has ended, which must be well."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        env=environment(url, {"TERM": "xterm"}),
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        sent = b"".join(_read(ours))
+        assert process.wait(PATIENCE_S) == 0, sent
+    os.close(ours)
+    return sent.decode()
+
+
+def _read(terminal: int) -> Iterator[bytes]:
+    with suppress(OSError):  # how a terminal says that nobody holds its other end
+        while chunk := os.read(terminal, 65_536):
+            yield chunk

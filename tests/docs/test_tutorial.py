@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import trio
+
+from trioworker.store.postgres import embedded
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
 BLOCK = re.compile(r"```(\w+)(?: ([^\n]*))?\n(.*?)```", re.DOTALL)
@@ -28,6 +31,7 @@ def data_dir() -> Iterator[Path]:
     """A data folder with a name short enough for a socket."""
     with tempfile.TemporaryDirectory(prefix="tw-", ignore_cleanup_errors=True) as folder:
         yield Path(folder) / "data"
+        trio.run(embedded.stop, Path(folder) / "data")
 
 
 def run(block: Block, folder: Path, data_dir: Path) -> subprocess.CompletedProcess[str]:

@@ -99,6 +99,12 @@ async def test_stop_and_status_refuse_it_too(folder: Folder, tmp_path: Path) -> 
         await embedded.stop(path)
 
 
+def test_a_folder_of_nobody_is_refused() -> None:
+    """`~name` stands for a user's own folder, and there may be no such user."""
+    with pytest.raises(UsageError, match="no user for the data folder ~nobody-of-this-name/data"):
+        embedded.status(Path("~nobody-of-this-name/data"))
+
+
 async def test_a_folder_that_is_not_there_has_nothing_running(tmp_path: Path) -> None:
     """Status and stop of a new folder answer, and do not make it."""
     path = tmp_path / "data"

@@ -112,7 +112,12 @@ class DataFolder:
     @classmethod
     def at(cls, path: Path) -> "DataFolder":
         """The folder at `path`, not made. Raises `UsageError` when what is there cannot serve."""
-        folder = cls(path.expanduser().absolute())
+        try:
+            folder = cls(path.expanduser().absolute())
+        except RuntimeError:
+            raise UsageError(
+                f"there is no user for the data folder {path}; write it without ~"
+            ) from None
         folder._refuse_path()
         folder._refuse_content()
         return folder

@@ -1,7 +1,9 @@
 """A queue on a real database, as the tests of the store set it up and look at it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
@@ -19,7 +21,7 @@ from trioworker.model.outcome import Executed, Outcome, Succeeded
 from trioworker.model.planner import NO_FLOORS, FloorColumns
 from trioworker.store.postgres.database import Lane, PostgresDatabase, open_database
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
-from trioworker.store.postgres.statements import DEFAULT_SCHEMA, in_schema
+from trioworker.store.postgres.statements import DEFAULT_SCHEMA, in_schema, load_statements
 from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, PostgresStore
 from trioworker.store.protocol import WorkerInfo
 
@@ -80,10 +82,22 @@ class Scene:
         await self.jobs.enqueue(jobs)
         return [job.id for job in jobs]
 
-    async def worker(self, *, lease_s: float = 60.0, tags: Sequence[str] = ("default",)) -> UUID:
-        """Register a new worker."""
+    async def worker(
+        self,
+        *,
+        lease_s: float = 60.0,
+        tags: Sequence[str] = ("default",),
+        id_: UUID | None = None,
+    ) -> UUID:
+        """Register a worker, a new one unless `id_` says which."""
         info = WorkerInfo(
-            id=new_id(), name="w", host="h", pid=1, mode="worker", tags=tags, lease_s=lease_s
+            id=id_ or new_id(),
+            name="w",
+            host="h",
+            pid=1,
+            mode="worker",
+            tags=tags,
+            lease_s=lease_s,
         )
         await self.store.register(info)
         return info.id
@@ -118,6 +132,42 @@ class Scene:
         with psycopg.connect(self.url) as connection:
             connection.execute(self._sql(text), arguments)
 
+    @contextmanager
+    def under_way(
+        self, name: str, *arguments: object
+    ) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """Somebody else's transaction in which the statement `name` has run, until it commits."""
+        text = cast("Any", load_statements(self.schema)[name].sql)
+        with psycopg.connect(self.url, cursor_factory=psycopg.RawCursor) as connection:
+            connection.execute(text, arguments)
+            yield connection
+
+    @contextmanager
+    def frozen(self, lane: str) -> Iterator[None]:
+        """The server's process for the lane answers nothing, as if its host had gone."""
+        ((pid,),) = self.query(
+            "select pid from pg_stat_activity"
+            " where datname = current_database() and application_name = %s",
+            f"trioworker {lane}",
+        )
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    async def until_blocked(self, count: int = 1) -> None:
+        """Return when `count` connections wait for a lock in this database."""
+        await until(lambda: self.blocked() == count)
+
+    def blocked(self) -> int:
+        """How many connections wait for a lock in this database."""
+        ((count,),) = self.query(
+            "select count(*) from pg_stat_activity"
+            " where wait_event_type = 'Lock' and datname = current_database()"
+        )
+        return int(count)
+
     def places(self) -> Mapping[str, int]:
         """How many jobs stand where, those places left out where none does."""
         row = self.query(
@@ -142,6 +192,13 @@ async def open_scene(url: str, *, schema: str = DEFAULT_SCHEMA) -> AsyncIterator
     events: list[Event] = []
     async with open_database(url, LANES, emit=events.append, schema=schema) as database:
         yield Scene(url, database, events, schema)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a fact that only looking can find."""
+    with trio.fail_after(30):
+        while not condition():  # noqa: ASYNC110 - the fact is in the server
+            await trio.sleep(0.01)
 
 
 def executed(job: Job, outcome: Outcome | None = None, *, log: str = "") -> Executed:

@@ -8,7 +8,9 @@ Rules of this file:
   run on the far side, and may await nothing but its `Transaction`.
 * Connections stand in lanes (pull, commit, control, …). A lane is a few connections with the
   same settings, so that a slow pull never delays a heartbeat.
-* A connection on which anything was cut short is thrown away, never reasoned about.
+* A connection on which anything was cut short is thrown away, never reasoned about; the server is
+  told to stop what still runs there, or it would hold its locks and its place for as long as it
+  likes.
 """
 
 import asyncio
@@ -29,6 +31,7 @@ from trioworker.errors import (
     SettingsError,
     StatementTimeout,
     StoreError,
+    UnknownStoreError,
 )
 from trioworker.events import Emit, StatementRun
 from trioworker.store.postgres.sqlstates import error_class
@@ -102,6 +105,7 @@ class PostgresDatabase:
         self._emit = emit
         self._lanes = {lane.name: _OpenLane(lane) for lane in lanes}
         self._loop: trio_asyncio.TrioEventLoop | None = None
+        self._goodbyes: set[asyncio.Task[None]] = set()
 
     async def run(self, lane: str, name: str, *arguments: object, jobs: int = 0) -> Sequence[Row]:
         """See `Database.run`."""
@@ -121,16 +125,22 @@ class PostgresDatabase:
         raise AssertionError  # _listen ends by raising
 
     async def close(self) -> None:
-        """Say goodbye on every idle connection; hang up on a server that does not listen."""
-        connections = [connection for lane in self._lanes.values() for connection in lane.idle]
+        """Say goodbye on every connection; hang up on a server that does not listen."""
+        with anyio.CancelScope(shield=True):
+            await self._cross(self._close())
+
+    async def _close(self) -> None:
         for lane in self._lanes.values():
-            lane.idle.clear()
-        with anyio.move_on_after(GOODBYE_S, shield=True):
-            for connection in connections:
-                with suppress(StoreError), _translated():
-                    await self._cross(connection.close())
-        for connection in connections:
-            connection.terminate()
+            while lane.idle:
+                self._let_go(lane.idle.pop())
+        if self._goodbyes:
+            await asyncio.wait(self._goodbyes)
+
+    def _let_go(self, connection: Connection) -> None:
+        """Hang up, in a task of its own: whoever was cancelled is not kept waiting for it."""
+        goodbye = asyncio.get_running_loop().create_task(_hang_up(connection))
+        self._goodbyes.add(goodbye)
+        goodbye.add_done_callback(self._goodbyes.discard)
 
     async def _cross(self, far_side: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:
@@ -145,20 +155,17 @@ class PostgresDatabase:
         tx = _Transaction(connection, self._statements, lane.lane.name, self._emit)
         try:
             with _translated():
-                if one:
-                    result = await body(tx)
-                else:
-                    async with connection.transaction():
-                        result = await body(tx)
+                result = await (body(tx) if one else _committed(connection, tx, body))
         except StoreError as error:
             # A server that answered with a code has rolled back and is ready for more, unless
             # it takes no work: then the next connection may find another that does.
             if error.sqlstate is None or error.ambiguous or isinstance(error, ServerUnavailable):
-                connection.terminate()
-            lane.put_back(connection)
+                self._let_go(connection)
+            else:
+                lane.put_back(connection)
             raise
         except BaseException:
-            connection.terminate()
+            self._let_go(connection)
             raise
         lane.put_back(connection)
         return result
@@ -246,6 +253,36 @@ class _Transaction:
         await self._connection.execute(sql)
 
 
+async def _committed(
+    connection: Connection, tx: Transaction, body: Callable[[Transaction], Awaitable[T]]
+) -> T:
+    """Run `body` between BEGIN and COMMIT, and roll back when it raises.
+
+    A statement that was cut short is not rolled back from: that would wait until it has ended.
+    """
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        result = await body(tx)
+    except TimeoutError:
+        raise
+    except Exception:
+        try:
+            await transaction.rollback()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            connection.terminate()  # what it complains about is not what went wrong
+        raise
+    await transaction.commit()
+    return result
+
+
+async def _hang_up(connection: Connection) -> None:
+    """Cancel what runs on the server and close the connection; gently for `GOODBYE_S`."""
+    with suppress(StoreError), _translated():
+        await connection.close(timeout=GOODBYE_S)
+    connection.terminate()
+
+
 class _translated:  # noqa: N801 - reads as a phrase: with _translated()
     """Turns what the driver raises into our errors, at the one place where it can be raised."""
 
@@ -265,30 +302,32 @@ def translate(error: Exception, *, connecting: bool) -> BaseException:
 
     Types are looked at besides codes: asyncpg raises an InterfaceError without a code for COMMIT
     on a dead session, an InternalClientError for a statement on a terminated backend, and a plain
-    TimeoutError when the server does not answer in time. When a dead session is then told to roll
-    back as well, its complaint about that hides the server's last word, which is its context.
+    TimeoutError when the server does not answer in time.
     """
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(
-        error.__context__, asyncpg.PostgresError
-    ):
-        error = error.__context__
-    sqlstate = getattr(error, "sqlstate", None)
-    if isinstance(error, asyncpg.PostgresError) and sqlstate:
-        kind = error_class(sqlstate)
+    if isinstance(error, asyncpg.PostgresError):
+        sqlstate = getattr(error, "sqlstate", None)
+        kind = error_class(sqlstate or "")
+        if connecting and issubclass(kind, UnknownStoreError | Refused):
+            return _bad_address(error)  # a parameter after its ? that the server does not know
         lost = issubclass(kind, ConnectionLost)
         return kind(_one_line(error), sqlstate=sqlstate, ambiguous=lost and not connecting)
     if isinstance(error, ValueError) and connecting:
-        return SettingsError(
-            f"the database's address cannot be used: {_one_line(error)};"
-            " write it as postgresql://user:password@host:port/database"
-        )
-    if isinstance(error, TimeoutError) and not connecting:
-        return StatementTimeout("the database did not answer in time", ambiguous=True)
+        return _bad_address(error)
+    if isinstance(error, TimeoutError):
+        late = "the database did not answer in time"
+        return ConnectionLost(late) if connecting else StatementTimeout(late, ambiguous=True)
     if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError):
         return ConnectionLost(_one_line(error), ambiguous=not connecting)
     if isinstance(error, UnicodeEncodeError | OverflowError):
         return Refused(_one_line(error))
     return error
+
+
+def _bad_address(error: Exception) -> SettingsError:
+    return SettingsError(
+        f"the database's address cannot be used: {_one_line(error)};"
+        " write it as postgresql://user:password@host:port/database"
+    )
 
 
 def _one_line(error: Exception) -> str:

@@ -77,7 +77,15 @@ class SimRunner:
         try:
             outcome = await BODIES[job.path](job, log, said, self._rng)
         finally:
-            self._emit(BodyEnded(worker=worker, job=job.id, attempt=job.attempt, outcome=outcome))
+            self._emit(
+                BodyEnded(
+                    worker=worker,
+                    job=job.id,
+                    attempt=job.attempt,
+                    outcome=outcome,
+                    log=log.text(),
+                )
+            )
         return outcome
 
 

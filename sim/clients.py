@@ -12,7 +12,7 @@ import trio
 from sim.bodies import IMMEDIATE, TIMEOUTS_S
 from sim.database.client import SimDatabase
 from sim.database.server import EPOCH
-from sim.happenings import CancelAsked, Enqueued
+from sim.happenings import CancelAnswered, CancelAsked, Enqueued
 from sim.plan import Plan
 from trioworker.errors import StoreError
 from trioworker.events import Event
@@ -84,9 +84,10 @@ class Clients:
         """Once: whoever gets no answer to a cancellation may leave it at that."""
         self._happened(NAME, CancelAsked(jobs=ids))
         try:
-            await self._jobs.cancel(ids, "cancelled by a simulated client")
+            told = await self._jobs.cancel(ids, "cancelled by a simulated client")
         except StoreError:
             return
+        self._happened(NAME, CancelAnswered(ended=told.ended, asked=told.asked))
 
     def _job(self) -> NewJob:
         rng = self._rng

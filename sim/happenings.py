@@ -32,10 +32,14 @@ class RowChange(msgspec.Struct, frozen=True):
 
 
 class Committed(Event, frozen=True, kw_only=True):
-    """A transaction of the actor took effect, at this very moment."""
+    """A transaction of the actor took effect, at this very moment.
+
+    `notified` are the notifications that it sent: channel and payload.
+    """
 
     number: int
     changes: Sequence[RowChange]
+    notified: Sequence[tuple[str, str]] = ()
 
 
 class CommitLost(Event, frozen=True, kw_only=True):
@@ -55,12 +59,16 @@ class BodyStarted(Event, frozen=True, kw_only=True):
 
 
 class BodyEnded(Event, frozen=True, kw_only=True):
-    """A job's body is over. `outcome` is None when it was cancelled from outside."""
+    """A job's body is over. `outcome` is None when it was cancelled from outside.
+
+    `log` is what it wrote.
+    """
 
     worker: UUID
     job: UUID
     attempt: int
     outcome: Outcome | None
+    log: str = ""
 
 
 class Enqueued(Event, frozen=True, kw_only=True):
@@ -73,6 +81,13 @@ class CancelAsked(Event, frozen=True, kw_only=True):
     """A client asked to cancel these jobs, with or without an answer."""
 
     jobs: Sequence[UUID]
+
+
+class CancelAnswered(Event, frozen=True, kw_only=True):
+    """A client was told that some jobs `ended` at once, and that the workers of others were `asked`."""
+
+    ended: Sequence[UUID]
+    asked: Sequence[UUID]
 
 
 class FaultFired(Event, frozen=True, kw_only=True):
@@ -106,6 +121,12 @@ class WorkerExited(Event, frozen=True, kw_only=True):
 
     status: int
     unsaved: Sequence[UUID] = ()
+
+
+class WorkerCrashed(Event, frozen=True, kw_only=True):
+    """A worker's process ended with an error that nobody expected: its class and what it says."""
+
+    error: str
 
 
 class ServerDown(Event, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from sim.database.wire import Wire
 from sim.happenings import (
     StopAsked,
     WorkerBorn,
+    WorkerCrashed,
     WorkerExited,
     WorkerKilled,
     WorkerPaused,
@@ -89,7 +90,6 @@ class WorkerProcess:
         self._buried |= for_good
         self._happened(self.name, WorkerKilled())
         self._database.die()
-        self._life = None
         self._scope.cancel()
         self._scope = None
         self._process.resume()
@@ -151,10 +151,12 @@ class WorkerProcess:
                 emit=self._say,
             )
         except StoreError:
-            self._happened(self.name, WorkerExited(status=ExitStatus.UNREACHABLE))
+            self._say(WorkerExited(status=ExitStatus.UNREACHABLE))
+        except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to hear of it
+            self._say(WorkerCrashed(error=_described(error)))
         else:
             status = ExitStatus.UNSAVED if report.unsaved else ExitStatus.OK
-            self._happened(self.name, WorkerExited(status=status, unsaved=report.unsaved))
+            self._say(WorkerExited(status=status, unsaved=report.unsaved))
         finally:
             database.close()
 
@@ -168,6 +170,15 @@ class WorkerProcess:
     def _who(self) -> UUID:
         assert self._life is not None
         return self._life
+
+
+def _described(error: BaseException) -> str:
+    """An error in one line, without what differs between two runs."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, BaseExceptionGroup):
+        return " and ".join(_described(inner) for inner in error.exceptions)
+    return f"{type(error).__name__}: {error}"
 
 
 def _config(name: str, slot: int, sizes: Sizes, tags: tuple[str, ...]) -> WorkerConfig:

@@ -92,7 +92,11 @@ class World:
         """See `Watcher.committed`."""
         if changes := list(_changes(transaction)):
             self._note_completions(changes)
-            event = Committed(number=transaction.number, changes=changes)
+            event = Committed(
+                number=transaction.number,
+                changes=changes,
+                notified=list(transaction.notifications),
+            )
             self.happened(transaction.actor, event)
 
     def lost(self, transaction: Transaction) -> None:

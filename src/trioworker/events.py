@@ -93,9 +93,10 @@ class JobEnded(Event, frozen=True, kw_only=True):
 
 
 class BatchStored(Event, frozen=True, kw_only=True):
-    """A transaction stored outcomes. `lost` of them had no claim any more and were dropped."""
+    """A transaction stored outcomes. `lost` of its `jobs` had no claim any more: dropped."""
 
     worker: UUID
+    jobs: Sequence[UUID]
     stored: int
     failed: int
     lost: Sequence[UUID]
@@ -103,9 +104,10 @@ class BatchStored(Event, frozen=True, kw_only=True):
 
 
 class CommitFailed(Event, frozen=True, kw_only=True):
-    """A commit failed, and `step` is what comes next."""
+    """A commit of `jobs` failed, and `step` is what comes next."""
 
     worker: UUID
+    jobs: Sequence[UUID]
     size: int
     tries: int
     failure: str

@@ -36,7 +36,13 @@ WORKER: Final = UUID(int=1)
 JOB: Final = UUID(int=2)
 STARTED: Final = WorkerStarted(worker=WORKER, mode="worker", tags=("mail", "bulk"))
 FAILED: Final = CommitFailed(
-    worker=WORKER, size=3, tries=1, failure="refused", step="divide", message="no \x00 here"
+    worker=WORKER,
+    jobs=[JOB, JOB, JOB],
+    size=3,
+    tries=1,
+    failure="refused",
+    step="divide",
+    message="no \x00 here",
 )
 STATEMENT: Final = StatementRun(name="pull", lane="pull", jobs=100, rows=42)
 
@@ -60,7 +66,10 @@ def terminal() -> Iterator[int]:
 
 def stored(*lost: UUID) -> BatchStored:
     """A commit that dropped some outcomes."""
-    return BatchStored(worker=WORKER, stored=5, failed=1, lost=lost, seconds=0.123456)
+    jobs = [UUID(int=number) for number in range(5)]
+    return BatchStored(
+        worker=WORKER, jobs=[*jobs, *lost], stored=5, failed=1, lost=lost, seconds=0.123456
+    )
 
 
 def pulled(jobs: int) -> BatchPulled:

@@ -56,7 +56,8 @@ def json_log(level: LogLevel = LogLevel.INFO) -> Log:
 
 def stored(jobs: int, failed: int = 0) -> BatchStored:
     """A commit of so many outcomes."""
-    return BatchStored(worker=WORKER, stored=jobs, failed=failed, lost=(), seconds=0.01)
+    ids = [UUID(int=number) for number in range(jobs)]
+    return BatchStored(worker=WORKER, jobs=ids, stored=jobs, failed=failed, lost=(), seconds=0.01)
 
 
 def pulled(jobs: int) -> BatchPulled:
@@ -67,8 +68,9 @@ def pulled(jobs: int) -> BatchPulled:
 
 def commit_failed(step: Step) -> CommitFailed:
     """A commit that failed, and what came of it."""
+    ids = [UUID(int=number) for number in range(100)]
     return CommitFailed(
-        worker=WORKER, size=100, tries=1, failure="refused", step=step, message="no"
+        worker=WORKER, jobs=ids, size=100, tries=1, failure="refused", step=step, message="no"
     )
 
 

@@ -167,6 +167,25 @@ async def test_deadlocked_commit_is_tried_again(rig: Rig) -> None:
     assert rig.statuses() == {"success": 50}
 
 
+async def test_what_is_said_of_a_commit_names_its_jobs(rig: Rig) -> None:
+    """Whoever reads the log of a bad night finds the jobs that shared a failed transaction."""
+    rig.do(
+        """
+        create function refuse() returns trigger language plpgsql as $$
+        begin
+            raise check_violation;
+        end $$;
+        create trigger refuse before insert on trioworker.job_completed
+            for each row when (new.status = 'success') execute function refuse()
+        """
+    )
+    ids = await rig.enqueue(3)
+    await rig.work(pull=3, commit=3)
+    whole, *alone = [failure.jobs for failure in rig.said(CommitFailed)]
+    assert sorted(whole) == sorted(ids)
+    assert alone == [event.jobs for event in rig.said(BatchStored)] == [[job] for job in whole]
+
+
 async def test_an_error_with_every_awkward_character_is_kept(rig: Rig) -> None:
     """A job's own error never becomes the reason that its outcome is refused."""
 

@@ -44,6 +44,11 @@ class _Group(msgspec.Struct):
     tries: int = 0
     refusals: int = 0
 
+    @property
+    def jobs(self) -> list[UUID]:
+        """Whose outcomes these are, in order."""
+        return [executed.job.id for executed in self.batch]
+
 
 class Commit:
     """The commit stage of one worker."""
@@ -93,12 +98,16 @@ class Commit:
             await self._after_failure(group, error)
             return
         self._settle(group)
-        failed = sum(isinstance(executed.outcome, Failed) for executed in group.batch)
+        failed = sum(
+            isinstance(executed.outcome, Failed) and executed.job.id not in lost
+            for executed in group.batch
+        )
         self.done += len(group.batch) - len(lost)
         self.failed += failed
         self._emit(
             BatchStored(
                 worker=self._worker,
+                jobs=group.jobs,
                 stored=len(group.batch) - len(lost),
                 failed=failed,
                 lost=sorted(lost),
@@ -114,6 +123,7 @@ class Commit:
         self._emit(
             CommitFailed(
                 worker=self._worker,
+                jobs=group.jobs,
                 size=len(group.batch),
                 tries=group.tries,
                 failure=failure,

@@ -154,15 +154,17 @@ class Execute:
     def _execute_now(self, jobs: Sequence[Job]) -> list[Executed]:
         """Run jobs that never wait, all in one go."""
         now_s = trio.current_time()
+        verdicts = [self._without_running(job) for job in jobs]
         executed = [
-            Executed(job, self._without_running(job) or self._immediate[job.kind](job), now_s, 0.0)
-            for job in jobs
+            Executed(job, verdict or self._immediate[job.kind](job), now_s, 0.0)
+            for job, verdict in zip(jobs, verdicts, strict=True)
         ]
         self._note_mean(0.0)
         self.changed.set()
         if self._config.report_jobs:
-            for one in executed:
-                self._report_start(one.job)
+            for one, verdict in zip(executed, verdicts, strict=True):
+                if verdict is None:
+                    self._report_start(one.job)
                 self._report_end(one)
         return executed
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from tests.store.postgres.scene import Scene, executed, ids_of
+from tests.store.postgres.scene import Scene, executed, ids_of, on_every_version
 from trioworker.errors import Refused
 from trioworker.ids import new_id
 from trioworker.model.job import Job
@@ -45,6 +45,7 @@ def listening(url: str, channel: str) -> Iterator[Callable[[], list[str]]]:
         yield lambda: [n.payload for n in connection.notifies(timeout=0.1)]
 
 
+@on_every_version
 async def test_a_mixed_batch_is_stored_in_one_transaction(scene: Scene) -> None:
     """Each outcome has its own effect, whatever its neighbours are."""
     ids = dict(zip(OUTCOMES, await scene.enqueue(7), strict=True))
@@ -126,6 +127,7 @@ async def test_outcomes_of_a_claim_that_is_gone_are_not_stored(scene: Scene) -> 
     assert scene.places() == {"claimed": 2}
 
 
+@on_every_version
 async def test_another_workers_claim_is_out_of_reach(scene: Scene) -> None:
     """Who does not hold the claim stores nothing of it, and changes nothing."""
     await scene.enqueue(3)
@@ -137,6 +139,7 @@ async def test_another_workers_claim_is_out_of_reach(scene: Scene) -> None:
     assert await scene.store.commit(holder, batch, again=False) == set()
 
 
+@on_every_version
 async def test_a_late_commit_after_the_lease_stores_nothing(scene: Scene) -> None:
     """Jobs that were reaped and run by another are never stored by the first, nor overwritten."""
     await scene.enqueue(2)
@@ -154,6 +157,7 @@ async def test_a_late_commit_after_the_lease_stores_nothing(scene: Scene) -> Non
     )
 
 
+@on_every_version
 async def test_a_claim_shrinks_until_its_last_job_is_stored(scene: Scene) -> None:
     """What still runs stays claimed, in its order; the claim ends with its last job."""
     await scene.enqueue(4)
@@ -182,6 +186,7 @@ async def test_one_commit_may_concern_several_claims(scene: Scene) -> None:
     assert left == [([pulls[0][1].id],), ([pulls[2][0].id],)]
 
 
+@on_every_version
 async def test_a_repeated_commit_finds_what_is_stored(scene: Scene) -> None:
     """After a lost reply the same batch again stores nothing twice and misses nothing."""
     await scene.enqueue(3, awaited=True)
@@ -208,6 +213,7 @@ async def test_what_went_back_to_ready_is_not_found_as_stored(scene: Scene) -> N
     assert scene.query("select attempt from trioworker.ready") == [(2,)]
 
 
+@on_every_version
 async def test_logs_are_stored_with_the_outcome_only(scene: Scene) -> None:
     """A log is stored if and only if its outcome is; each attempt keeps its own."""
     first, second = await scene.enqueue(2)
@@ -222,6 +228,7 @@ async def test_logs_are_stored_with_the_outcome_only(scene: Scene) -> None:
     assert logs == [(first, 1, "one\n"), (first, 2, "two\n")]
 
 
+@on_every_version
 async def test_those_who_wait_are_told_once_it_is_stored(scene: Scene) -> None:
     """A NOTIFY goes out for awaited jobs whose outcome is stored, and for no other."""
     (awaited,) = await scene.enqueue(awaited=True)
@@ -236,6 +243,7 @@ async def test_those_who_wait_are_told_once_it_is_stored(scene: Scene) -> None:
         assert heard() == [str(awaited)]
 
 
+@on_every_version
 async def test_a_refused_value_leaves_everything_as_it_was(scene: Scene) -> None:
     """All or nothing: with one refused result nothing is stored and the claim is whole."""
     await scene.enqueue(3)

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 import trio
 
-from tests.store.postgres.scene import Scene, ids_of
+from tests.store.postgres.scene import Scene, ids_of, on_every_version
 from trioworker.ids import new_id
 from trioworker.model.job import NO_OPTIONS, Job, JobOptions, NewJob
 from trioworker.model.planner import NO_FLOORS, FloorColumns
@@ -18,6 +18,7 @@ def floor_at(job: Job) -> FloorColumns:
     return FloorColumns([job.tag], [job.priority], [job.scheduled_for], [job.id])
 
 
+@on_every_version
 async def test_order_is_priority_then_due_time_then_id(scene: Scene) -> None:
     """Of one tag, nothing that is claimed has lower priority or is due later than what is left."""
     late, same = await scene.enqueue(due_s=-10), await scene.enqueue(3, due_s=-20)
@@ -29,6 +30,7 @@ async def test_order_is_priority_then_due_time_then_id(scene: Scene) -> None:
     assert ids_of(rest) == [same[2], *late, *low]
 
 
+@on_every_version
 async def test_tags_are_merged_best_first(scene: Scene) -> None:
     """A pull over several tags takes the best of all of them, and of no other tag."""
     in_a = await scene.enqueue(2, tag="a", due_s=-10)
@@ -40,6 +42,7 @@ async def test_tags_are_merged_best_first(scene: Scene) -> None:
     assert scene.places() == {"ready": 6, "claimed": 4}
 
 
+@on_every_version
 async def test_a_job_comes_as_it_was_asked_for(scene: Scene) -> None:
     """The definition, the attempt and the claim are all there."""
     due = datetime(2025, 1, 1, tzinfo=UTC)
@@ -99,6 +102,7 @@ async def test_the_claim_is_one_row_for_the_batch(scene: Scene) -> None:
     assert {(job.attempt, job.reaped) for job in jobs} == {(5, 2)}
 
 
+@on_every_version
 async def test_concurrent_pulls_share_no_job(scene: Scene) -> None:
     """Whoever pulls at the same time, each job is claimed once, and all are claimed."""
     ids = await scene.enqueue(600)
@@ -116,6 +120,7 @@ async def test_concurrent_pulls_share_no_job(scene: Scene) -> None:
     assert scene.places() == {"claimed": 600}
 
 
+@on_every_version
 async def test_what_others_have_locked_is_passed_over(scene: Scene) -> None:
     """A pull never waits for a row that somebody else is taking; it takes the next ones."""
     ids = await scene.enqueue(5)
@@ -143,6 +148,7 @@ async def test_future_jobs_are_left_until_they_are_due(scene: Scene) -> None:
     assert await scene.store.next_due_s(["other"]) is None
 
 
+@on_every_version
 async def test_a_floor_hides_what_is_behind_it_and_nothing_else(scene: Scene) -> None:
     """A pull with a floor starts there in that lane only; a full pull finds what is behind."""
     (first,) = await scene.enqueue(due_s=-30)

@@ -60,7 +60,7 @@ BENCHES: Final[Mapping[str, Bench]] = {
     ),
     "dedicated": Bench(
         dedicated.measure,
-        "Dedicated python and node scripts: one job at a time against pipelined batches.",
+        "Dedicated scripts: one job at a time against pipelined batches.",
         dedicated.JOBS,
     ),
     "sql": Bench(
@@ -68,7 +68,7 @@ BENCHES: Final[Mapping[str, Bench]] = {
     ),
     "backlog": Bench(
         backlog.measure,
-        "A pull on deep backlogs, beside another tag's, and under a long transaction.",
+        "A pull on deep backlogs, and under a long transaction.",
         backlog.DEEPEST,
         "How many jobs the deepest backlog has.",
         jobs_min=backlog.DEEPEST_MIN,
@@ -78,7 +78,7 @@ BENCHES: Final[Mapping[str, Bench]] = {
     ),
     "fallback": Bench(
         fallback.measure,
-        "A batch with refused results: divided one by one against by halves.",
+        "A batch with refused results: one by one against by halves.",
         fallback.BATCH,
         "How many outcomes the batch has.",
         jobs_min=2,
@@ -87,7 +87,7 @@ BENCHES: Final[Mapping[str, Bench]] = {
 }
 
 bench_app = typer.Typer(
-    help="Measure, each time in a database that is made for it and dropped afterwards.",
+    help="Measure, each time in a database of its own.\n\nIt is dropped afterwards.",
     no_args_is_help=True,
 )
 

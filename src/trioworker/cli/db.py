@@ -19,6 +19,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         envvar="TRIOWORKER_DATA_DIR",
+        metavar="FOLDER",
         help="The folder of its data; by default one in your own data folder.",
         show_default=False,
     ),
@@ -32,7 +33,10 @@ db_app = typer.Typer(
 
 @db_app.command()
 def start(data_dir: DataDir = None) -> None:
-    """Start it, to run until `trioworker db stop` even when nobody uses it."""
+    """Start it, and keep it running.
+
+    It runs until `trioworker db stop`, even when nobody uses it.
+    """
     trio.run(embedded.start, data_dir)
     stands = embedded.status(data_dir)
     typer.echo(
@@ -74,7 +78,10 @@ def status(
 
 @db_app.command(context_settings=PASS_ON)
 def psql(context: typer.Context, data_dir: DataDir = None) -> None:
-    """Open psql on it, started when it does not run; what follows is given to psql."""
+    """Open psql on it.
+
+    It is started when it does not run. What follows is given to psql.
+    """
     # A Ctrl-C is for psql, which then drops a query, and not for us. A handler, unlike SIG_IGN, is
     # not inherited.
     signal.signal(signal.SIGINT, lambda *_: None)

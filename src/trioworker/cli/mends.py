@@ -11,7 +11,7 @@ from trioworker.errors import ConnectionLost, StoreError
 NO_LINE: Final = "check DATABASE_URL, and that PostgreSQL runs there"
 
 _BY_CODE: Final = {
-    "25006": "this is a standby; name the primary in DATABASE_URL",
+    "25006": "name the primary in DATABASE_URL, not a standby",
     "42501": "use a user who may, or have it granted to this one",
     "3F000": "run `trioworker migrate` first",
     "42P01": "run `trioworker migrate` first",

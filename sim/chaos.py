@@ -12,6 +12,8 @@ from math import log
 from random import Random
 from typing import Final, NamedTuple
 
+import trio
+
 from sim.database.faults import Fault, Kind
 from sim.database.wire import BEGIN, COMMIT, ROLLBACK
 from sim.plan import EXCHANGE_FAULTS, Plan
@@ -38,17 +40,26 @@ AT_ONCE: Final = 0.5
 nothing."""
 FAULT_NAME: Final = re.compile(r"(?P<kind>[^@]+)@(?P<where>[^#]+)#(?P<ordinal>\d+)")
 STRIKES_MAX: Final = 100
-SLOW_S: Final = (0.05, 0.5)
 STALL_S: Final = (0.5, 8.0)
+DELAYS_S: Final = {
+    Kind.SLOW: (0.05, 0.5),
+    Kind.STALLED_BEFORE: STALL_S,
+    Kind.STALLED_AFTER: STALL_S,
+}
+"""Between which bounds the delay of a fault is drawn."""
 
 
 class Strike(NamedTuple):
-    """A fault of the world: full name, when, chance for its details, how long if that is said."""
+    """A fault of the world: full name, when, chance for its details.
+
+    `after` is the exchange from which `at_s` counts, `for_s` how long it lasts, where that is said.
+    """
 
     fault: str
     at_s: float
     rng: Random
-    for_s: float | None
+    after: str | None = None
+    for_s: float | None = None
 
     def lasts(self, drawn_s: float) -> float:
         """How long it lasts: as the script says, else as drawn."""
@@ -71,11 +82,15 @@ class Chaos:
         self._passed: Counter[str] = Counter()
         self._rates = [plan.faults.get(kind.value, 0.0) for kind in Kind]
         self._kinds = list(Kind)
+        self._awaited = {s.after: trio.Event() for s in plan.script if s.after is not None}
+        self.began_s = 0.0
         self.healed = False
 
     def heal(self) -> None:
         """From now on the world is perfect."""
         self.healed = True
+        for event in self._awaited.values():
+            event.set()
 
     def at(self, actor: str, place: str) -> Fault | None:
         """See `Faults.at`."""
@@ -84,6 +99,8 @@ class Chaos:
         self._passed[where] += 1
         if self.healed:
             return None
+        if self._awaited and (awaited := self._awaited.get(f"{where}#{ordinal}")):
+            awaited.set()
         which, how_long, *_ = draws(self._plan.seed, where, ordinal)
         kind = self._exactly.get((where, ordinal)) if self._exactly else None
         if kind is None:
@@ -112,6 +129,16 @@ class Chaos:
         strikes = [*self._drawn(fault, target), *self._scripted(f"{fault}@{target}#")]
         return sorted(strikes, key=lambda strike: strike.at_s)
 
+    async def comes(self, strike: Strike) -> bool:
+        """Wait for the moment of a strike; False when the world has healed before."""
+        from_s = self.began_s
+        if strike.after is not None:
+            await self._awaited[strike.after].wait()
+            from_s = trio.current_time()
+        if not self.healed:
+            await trio.sleep_until(from_s + strike.at_s)
+        return not self.healed
+
     def strike(self, strike: Strike) -> None:
         """One of them happens now."""
         self._fired(strike.fault)
@@ -129,20 +156,18 @@ class Chaos:
     def _scripted(self, prefix: str) -> Iterator[Strike]:
         for scripted in self._plan.script:
             if scripted.fault.startswith(prefix):
-                yield self._strike(scripted.fault, scripted.at_s, scripted.for_s)
+                strike = self._strike(scripted.fault, scripted.at_s)
+                yield strike._replace(after=scripted.after, for_s=scripted.for_s)
 
-    def _strike(self, name: str, at_s: float, for_s: float | None = None) -> Strike:
-        return Strike(name, at_s, Random(f"{self._plan.seed}/{name}"), for_s)
+    def _strike(self, name: str, at_s: float) -> Strike:
+        return Strike(name, at_s, Random(f"{self._plan.seed}/{name}"))
 
     def _struck(self, kind: Kind, name: str, how_long: float) -> Fault | None:
         if name in self._without:
             return None
         self._fired(name)
-        if kind is Kind.SLOW:
-            return Fault(kind, _between(SLOW_S, how_long))
-        if kind in (Kind.STALLED_BEFORE, Kind.STALLED_AFTER):
-            return Fault(kind, _between(STALL_S, how_long))
-        return Fault(kind)
+        bounds = DELAYS_S.get(kind, (0.0, 0.0))
+        return Fault(kind, self._plan.lasting.get(name, _between(bounds, how_long)))
 
 
 def _by_place(faults: Sequence[str]) -> Mapping[tuple[str, int], Kind]:

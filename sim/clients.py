@@ -10,13 +10,13 @@ import msgspec
 import trio
 
 from sim.bodies import IMMEDIATE, TIMEOUTS_S
-from sim.database.client import SimDatabase
 from sim.database.server import EPOCH
 from sim.happenings import CancelAnswered, CancelAsked, Enqueued
 from sim.plan import Plan
 from trioworker.errors import StoreError
 from trioworker.events import Event
 from trioworker.model.job import JobOptions, Kind, NewJob
+from trioworker.store.postgres.database import Database
 from trioworker.store.postgres.jobs import PostgresJobs
 
 NAME: Final = "client"
@@ -33,7 +33,7 @@ class Clients:
     def __init__(
         self,
         plan: Plan,
-        database: SimDatabase,
+        database: Database,
         *,
         tags: tuple[str, ...],
         new_id: Callable[[], UUID],
@@ -41,7 +41,6 @@ class Clients:
         happened: Callable[[str, Event], None],
     ) -> None:
         self._plan = plan
-        self._database = database
         self._jobs = PostgresJobs(database)
         self._tags = tags
         self._new_id = new_id
@@ -50,22 +49,25 @@ class Clients:
         self.promised: dict[UUID, None] = {}
 
     async def run(self) -> None:
-        """Enqueue everything over the time that the plan says, and cancel some of it."""
-        jobs = [self._job() for _ in range(self._plan.sizes.jobs)]
+        """Enqueue everything as the plan says, and cancel some of it."""
+        named = [self._job_of(path) for path in self._plan.jobs]
+        jobs = named or [self._job() for _ in range(self._plan.sizes.jobs)]
         victims = self._rng.sample(jobs, min(self._plan.cancels, len(jobs)))
+        if named:
+            await self._enqueue(named)
+        else:
+            await self._enqueue_bit_by_bit(jobs)
+        for victim in victims:
+            await trio.sleep(self._rng.uniform(0.0, 1.0))
+            await self._cancel([victim.id])
+
+    async def _enqueue_bit_by_bit(self, jobs: list[NewJob]) -> None:
         pause_s = self._plan.enqueue_s / len(jobs)
         while jobs:
             batch = jobs[: self._rng.choice(BATCHES)]
             del jobs[: len(batch)]
             await self._enqueue(batch)
             await trio.sleep(pause_s * len(batch) * self._rng.uniform(0.0, 2.0))
-        for victim in victims:
-            await trio.sleep(self._rng.uniform(0.0, 1.0))
-            await self._cancel([victim.id])
-
-    def close(self) -> None:
-        """Say goodbye to the database."""
-        self._database.close()
 
     async def _enqueue(self, batch: Sequence[NewJob]) -> None:
         """Until it is acknowledged: the ids make that harmless."""
@@ -94,18 +96,24 @@ class Clients:
         names, weights = zip(*self._plan.bodies.items(), strict=True)
         path = rng.choices(names, weights)[0]
         later_s = rng.uniform(0.0, 5.0) if rng.random() < SCHEDULED else None
-        job = NewJob(
-            id=self._new_id(),
-            kind=cast("Kind", path if path in IMMEDIATE else "function"),
-            path=path,
-            args=b"{}",
+        job = msgspec.structs.replace(
+            self._job_of(path),
             tag=rng.choice(self._tags),
             priority=rng.choice(PRIORITIES),
-            options=JobOptions(timeout_s=TIMEOUTS_S.get(path)),
             awaited=rng.random() < AWAITED,
         )
         return (
             job if later_s is None else msgspec.structs.replace(job, scheduled_for=later(later_s))
+        )
+
+    def _job_of(self, path: str) -> NewJob:
+        return NewJob(
+            id=self._new_id(),
+            kind=cast("Kind", path if path in IMMEDIATE else "function"),
+            path=path,
+            args=b"{}",
+            tag=self._tags[0],
+            options=JobOptions(timeout_s=TIMEOUTS_S.get(path)),
         )
 
 

@@ -63,11 +63,14 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 class Scripted(msgspec.Struct, frozen=True, kw_only=True):
     """A fault of the world at a moment that somebody chose, `for_s` seconds long if it lasts.
 
-    `fault` is its full name, as "worker killed@worker-0#0".
+    `fault` is its full name, as "worker killed@worker-0#0". `at_s` counts from the beginning, or
+    from the moment when the exchange `after` is sent, as "worker-0/commit#0". What one target has
+    to suffer of one kind comes one after the other.
     """
 
     fault: str
-    at_s: float
+    at_s: float = 0.0
+    after: str | None = None
     for_s: float | None = None
 
 
@@ -77,9 +80,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `faults` are the classes that exist, with their rates: the chance of one exchange for those of
     an exchange, the mean number in the first phase for those of the world. `without` are single
     faults, by name, that do not happen although they would; `exactly` and `script` are faults of an
-    exchange and of the world that do happen although nobody drew them. `bodies` are the sorts of
-    jobs, with weights. `chaos_s` is how long faults may happen; after that everything must end
-    within `drain_s`. `one_stays_dead` leaves the first worker dead for good once it is killed.
+    exchange and of the world that do happen although nobody drew them; `lasting` says for how many
+    seconds those of an exchange delay it, by name. `bodies` are the sorts of jobs, with weights;
+    `jobs` names the bodies of all jobs one by one instead, which are then alike in all else and
+    enqueued by one statement at the very start. `chaos_s` is how long faults may happen; after that
+    everything must end within `drain_s`. `one_stays_dead` leaves the first worker dead for good
+    once it is killed.
     """
 
     seed: int
@@ -88,6 +94,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     without: Sequence[str] = ()
     exactly: Sequence[str] = ()
     script: Sequence[Scripted] = ()
+    lasting: Mapping[str, float] = {}
+    jobs: Sequence[str] = ()
     bodies: Mapping[str, float] = msgspec.field(default_factory=lambda: {"ok": 1.0})
     enqueue_s: float = 5.0
     chaos_s: float = 8.0

@@ -98,14 +98,14 @@ def named_faults(plan: Plan, happenings: Iterable[Happening]) -> Plan:
     """`plan` with those faults alone that struck in a run of it."""
     exactly: list[str] = []
     script: list[Scripted] = []
-    lasting = {scripted.fault: scripted.for_s for scripted in plan.script}
+    scripted = {chosen.fault: chosen for chosen in plan.script}
     for at_s, _, event in happenings:
         if not isinstance(event, FaultFired):
             continue
         if event.fault.partition("@")[0] in EXCHANGE_FAULTS:
             exactly.append(event.fault)
         else:
-            script.append(Scripted(fault=event.fault, at_s=at_s, for_s=lasting.get(event.fault)))
+            script.append(scripted.get(event.fault, Scripted(fault=event.fault, at_s=at_s)))
     return msgspec.structs.replace(plan, faults={}, without=(), exactly=exactly, script=script)
 
 
@@ -124,6 +124,12 @@ def _without_bodies(plan: Plan) -> Iterator[Step]:
 
 
 def _fewer_jobs(plan: Plan) -> Iterator[Step]:
+    if plan.jobs:
+        for place, path in enumerate(plan.jobs if len(plan.jobs) > 1 else ()):
+            others = [*plan.jobs[:place], *plan.jobs[place + 1 :]]
+            step = f"without job {place + 1}, which is '{path}'"
+            yield Step(step, msgspec.structs.replace(plan, jobs=others))
+        return
     jobs = plan.sizes.jobs
     for fewer in sorted({jobs // 4, jobs // 2, jobs - 1} - {0, jobs}):
         sizes = msgspec.structs.replace(plan.sizes, jobs=fewer)

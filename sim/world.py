@@ -60,6 +60,7 @@ class World:
         self.server.watchers.append(self)
         self.executions: Counter[UUID] = Counter()
         self.workers: list[WorkerProcess] = []
+        self._clients_database: SimDatabase
         self._completed: dict[UUID, None] = {}
         self._completion = Signal()
 
@@ -81,7 +82,7 @@ class World:
                 for worker in self.workers:
                     worker.close()
                 people.cancel_scope.deadline = trio.current_time() + CLOSE_S
-            clients.close()
+            self._clients_database.close()
             tasks.cancel_scope.deadline = trio.current_time() + CLOSE_S
 
     def happened(self, actor: str, event: Event) -> None:
@@ -131,7 +132,7 @@ class World:
                 happened=self.happened,
             )
             self.workers.append(worker)
-        database = SimDatabase(
+        self._clients_database = database = SimDatabase(
             wire,
             (Lane(CLIENT, 2),),
             actor=NAME,
@@ -180,14 +181,16 @@ class World:
 
     async def _kill(self, worker: WorkerProcess) -> None:
         for strike in self.chaos.strikes(KILL, worker.name):
-            await trio.sleep_until(strike.at_s)
+            if not await self.chaos.comes(strike):
+                continue
             first = self.plan.one_stays_dead and worker is self.workers[0] and len(self.workers) > 1
             self.chaos.strike(strike)
             worker.kill(for_good=first)
 
     async def _pause(self, worker: WorkerProcess) -> None:
         for strike in self.chaos.strikes(PAUSE, worker.name):
-            await trio.sleep_until(strike.at_s)
+            if not await self.chaos.comes(strike):
+                continue
             self.chaos.strike(strike)
             worker.pause()
             leases = strike.rng.choice((0.3, 1.0, 2.0))
@@ -196,14 +199,14 @@ class World:
 
     async def _stop(self, worker: WorkerProcess) -> None:
         for strike in self.chaos.strikes(STOP, worker.name):
-            await trio.sleep_until(strike.at_s)
+            if not await self.chaos.comes(strike):
+                continue
             self.chaos.strike(strike)
             worker.stop()
 
     async def _take_down(self, fault: str) -> None:
         for strike in self.chaos.strikes(fault, SERVER):
-            await trio.sleep_until(strike.at_s)
-            if self.server.health is not Health.UP:
+            if not await self.chaos.comes(strike) or self.server.health is not Health.UP:
                 continue
             self.chaos.strike(strike)
             lost = self.server.stop(lose_unwritten=fault in (CRASH, STANDBY))
@@ -220,7 +223,8 @@ class World:
 
     async def _set_clock(self) -> None:
         for strike in self.chaos.strikes(CLOCK, SERVER):
-            await trio.sleep_until(strike.at_s)
+            if not await self.chaos.comes(strike):
+                continue
             leases = strike.rng.choice((-1, 1)) * strike.rng.uniform(0.1, 2.0)
             seconds = strike.lasts(leases * self.plan.sizes.lease_s)
             self.chaos.strike(strike)

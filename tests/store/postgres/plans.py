@@ -50,14 +50,14 @@ class Planner:
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         self._connection = connection
 
-    def plan(self, sql: str) -> Plan:
-        """The plan that the worker would execute `sql` with, whatever its arguments are."""
+    def plan(self, sql: str, arguments: Sequence[object] = ()) -> Plan:
+        """The plan that the worker would execute `sql` with; nulls are as good as any arguments."""
         self.prepare(sql)
         row = self._connection.execute(
             "select cardinality(parameter_types) from pg_prepared_statements where name = 's'"
         ).fetchone()
         assert row
-        [[plan]] = self._execute("explain (format json) ", [None] * row[0])[0]
+        [[plan]] = self._execute("explain (format json) ", arguments or [None] * row[0])[0]
         return cast("Plan", plan["Plan"])
 
     def prepare(self, sql: str) -> None:

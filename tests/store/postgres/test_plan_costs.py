@@ -10,13 +10,12 @@ from typing import Final
 import pytest
 
 from tests.database_fixtures import NEWEST
-from tests.store.postgres.backlog import EMPTY, LARGE, SMALL, WORKER, Depth, claims_of, fill
+from tests.store.postgres.backlog import EMPTY, LARGE, SMALL, Depth, fill
+from tests.store.postgres.batches import ARGUMENTS, BATCHES, commit_retries, pull
 from tests.store.postgres.plans import Planner, planner
-from trioworker.ids import new_id
 from trioworker.store.postgres.statements import load_statements
 
 STATEMENTS: Final = load_statements()
-BATCHES: Final = (1, 100, 1000)
 HIGHER_INDEXES: Final = 2.0
 FEW: Final = 60
 """Blocks that a statement touches however small its batch is."""
@@ -36,42 +35,6 @@ taken as (
 insert into trioworker.claim (id, worker, ids, attempts, reaped)
 select $1, $2, array_agg(id), array_agg(attempt), array_agg(reaped) from taken returning id
 """
-
-
-def pull(_depth: Depth, batch: int, tag: str = "deep") -> Sequence[object]:
-    """The arguments of a pull."""
-    return [new_id(), WORKER, batch, [tag], [], [], [], []]
-
-
-def commit(depth: Depth, batch: int) -> Sequence[object]:
-    """The arguments of a commit of successes."""
-    ids = depth.held_ids(batch)
-    return [WORKER, claims_of(batch), ids, [1] * batch, [], ["1"] * batch, [], [0.5] * batch,
-            [1] * batch, [], []]  # fmt: skip
-
-
-def commit_retries(depth: Depth, batch: int) -> Sequence[object]:
-    """The arguments of a commit of jobs that all go back to ready."""
-    ids, nothing = depth.held_ids(batch), [None] * batch
-    return [WORKER, claims_of(batch), ids, [1] * batch, nothing, nothing, nothing, [0.5] * batch,
-            [1] * batch, [9.0] * batch, [True] * batch]  # fmt: skip
-
-
-def enqueue(_depth: Depth, batch: int) -> Sequence[object]:
-    """The arguments of an enqueue."""
-    ids, nothing = sorted(new_id() for _ in range(batch)), [None] * batch
-    return [ids, ["noop"] * batch, ["p"] * batch, ["{}"] * batch, ["deep"] * batch, [0] * batch,
-            nothing, nothing, [False] * batch, [""] * batch]  # fmt: skip
-
-
-ARGUMENTS: Final[Mapping[str, Callable[[Depth, int], Sequence[object]]]] = {
-    "pull": pull,
-    "commit": commit,
-    "enqueue": enqueue,
-    "find_stored": lambda depth, batch: [WORKER, depth.completed_ids(batch), [1] * batch],
-    "ended_jobs": lambda depth, batch: [depth.completed_ids(batch)],
-    "cancel_unstarted": lambda depth, batch: [depth.ready_ids(batch), "enough"],
-}
 
 
 @pytest.fixture(scope="session")

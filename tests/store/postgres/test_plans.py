@@ -7,6 +7,7 @@ import pytest
 
 from tests.database_fixtures import NEWEST, available_versions
 from tests.store.postgres.backlog import DEPTHS, EMPTY, LARGE, SMALL, Depth
+from tests.store.postgres.batches import ARGUMENTS, BATCHES
 from tests.store.postgres.plans import ALL_OF_IT, PLACE, planner, ways
 from trioworker.store.postgres.statements import load_statements
 
@@ -117,6 +118,18 @@ def test_no_plan_depends_on_how_much_there_is(
             if (found := faults(ways(plans.plan(STATEMENTS[name].sql)), agreed))
         }
     assert wrong == {}
+
+
+@pytest.mark.parametrize("depth", [SMALL, LARGE], ids=lambda depth: depth.name)
+@pytest.mark.parametrize("batch", BATCHES)
+def test_no_plan_depends_on_the_size_of_the_batch(
+    batch: int, depth: Depth, queue_of: Callable[[int, Depth], str], settings: Mapping[str, str]
+) -> None:
+    """A thousand jobs are found as one is: each by an index, and none by reading all of them."""
+    with planner(queue_of(NEWEST, depth), settings) as plans:
+        for name, arguments in ARGUMENTS.items():
+            plan = plans.plan(STATEMENTS[name].sql, arguments(depth, batch))
+            assert faults(ways(plan), WAYS[name]) == {}, name
 
 
 @pytest.mark.parametrize(("version", "depth"), places((SMALL, LARGE)))

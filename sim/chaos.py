@@ -99,8 +99,8 @@ class Chaos:
         self._passed[where] += 1
         if self.healed:
             return None
-        if self._awaited and (awaited := self._awaited.get(f"{where}#{ordinal}")):
-            awaited.set()
+        if self._awaited and (exchange := f"{where}#{ordinal}") in self._awaited:
+            self._awaited[exchange].set()
         which, how_long, *_ = draws(self._plan.seed, where, ordinal)
         kind = self._exactly.get((where, ordinal)) if self._exactly else None
         if kind is None:

@@ -2,15 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from random import Random
-from typing import Final
+from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
 import trio
 
 from sim.bodies import SimRunner, runners
-from sim.database.client import SimDatabase
-from sim.database.wire import Wire
 from sim.happenings import (
     StopAsked,
     WorkerBorn,
@@ -24,14 +23,32 @@ from sim.plan import Sizes
 from sim.trio_patch import PROCESS, Process
 from trioworker.cli.exits import ExitStatus
 from trioworker.errors import StoreError
-from trioworker.events import Event, WorkerStarted
+from trioworker.events import Emit, Event, WorkerStarted
 from trioworker.model.batching import sizes_for
-from trioworker.store.postgres.store import WORKER_LANES, PostgresStore
+from trioworker.store.postgres.database import Database
+from trioworker.store.postgres.store import PostgresStore
 from trioworker.worker.config import Ports, WorkerConfig
 from trioworker.worker.supervisor import Stop, work
 
 REBIRTH_S: Final = (0.1, 2.0)
 """How long whoever runs the workers takes to start one again."""
+
+
+class ProcessDatabase(Database, Protocol):
+    """The connections of one process, which end with it."""
+
+    @property
+    def open_connections(self) -> int:
+        """How many are not closed."""
+        ...
+
+    def die(self) -> None:
+        """The process is killed: nothing more is sent, and nobody says goodbye."""
+        ...
+
+
+OpenDatabase: TypeAlias = Callable[[str, Emit], AbstractAsyncContextManager[ProcessDatabase]]
+"""Makes the database of a process, which is called so and says this."""
 
 
 class WorkerProcess:
@@ -43,7 +60,7 @@ class WorkerProcess:
         *,
         sizes: Sizes,
         tags: tuple[str, ...],
-        wire: Wire,
+        open_database: OpenDatabase,
         new_id: Callable[[], UUID],
         rng: Random,
         executions: Counter[UUID],
@@ -51,8 +68,7 @@ class WorkerProcess:
     ) -> None:
         self.name: Final = f"worker-{slot}"
         self._config = _config(self.name, slot, sizes, tags)
-        self._timeout_s = sizes.command_timeout_s
-        self._wire = wire
+        self._open_database = open_database
         self._ports = Ports(new_id, rng)
         self._rng = rng
         self._executions = executions
@@ -63,7 +79,7 @@ class WorkerProcess:
         self._scope: trio.CancelScope | None = None
         self._stop = Stop()
         self._process = Process(self.name)
-        self._database: SimDatabase | None = None
+        self._database: ProcessDatabase | None = None
 
     @property
     def alive(self) -> bool:
@@ -133,13 +149,10 @@ class WorkerProcess:
             self._scope = None
 
     async def _work(self) -> None:
-        self._database = database = SimDatabase(
-            self._wire,
-            WORKER_LANES,
-            actor=self.name,
-            emit=self._say,
-            command_timeout_s=self._timeout_s,
-        )
+        async with self._open_database(self.name, self._say) as self._database:
+            await self._work_on(self._database)
+
+    async def _work_on(self, database: Database) -> None:
         runner = SimRunner(self._who, self._say, self._rng, self._executions)
         try:
             report = await work(
@@ -157,8 +170,6 @@ class WorkerProcess:
         else:
             status = ExitStatus.UNSAVED if report.unsaved else ExitStatus.OK
             self._say(WorkerExited(status=status, unsaved=report.unsaved))
-        finally:
-            database.close()
 
     def _say(self, event: Event) -> None:
         """Pass on what the process says; the dead say nothing."""

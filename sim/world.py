@@ -6,7 +6,9 @@ is for the oracles, which listen.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -34,10 +36,11 @@ from sim.plan import CLOCK, CRASH, KILL, OUTAGE, PAUSE, RESTART, STANDBY, STOP, 
 from sim.process import WorkerProcess
 from sim.streams import Streams
 from sim.trace import Trace
-from trioworker.events import Event
+from trioworker.events import Emit, Event
 from trioworker.ids import IdMaker
 from trioworker.store.postgres.database import Lane
 from trioworker.store.postgres.jobs import CLIENT
+from trioworker.store.postgres.store import WORKER_LANES
 from trioworker.worker.channel import Signal
 
 SERVER: Final = "server"
@@ -125,28 +128,37 @@ class World:
                 slot,
                 sizes=sizes,
                 tags=tags,
-                wire=wire,
+                open_database=partial(self._open_database, wire),
                 new_id=new_id,
                 rng=self._streams.stream(f"worker-{slot}"),
                 executions=self.executions,
                 happened=self.happened,
             )
             self.workers.append(worker)
-        self._clients_database = database = SimDatabase(
-            wire,
-            (Lane(CLIENT, 2),),
-            actor=NAME,
-            emit=lambda event: self.happened(NAME, event),
-            command_timeout_s=sizes.command_timeout_s,
-        )
+        say = partial(self.happened, NAME)
+        self._clients_database = self._database(wire, (Lane(CLIENT, 2),), NAME, say)
         return Clients(
             self.plan,
-            database,
+            self._clients_database,
             tags=tags,
             new_id=new_id,
             rng=self._streams.stream("clients"),
             happened=self.happened,
         )
+
+    @asynccontextmanager
+    async def _open_database(
+        self, wire: Wire, actor: str, emit: Emit
+    ) -> AsyncIterator[SimDatabase]:
+        database = self._database(wire, WORKER_LANES, actor, emit)
+        try:
+            yield database
+        finally:
+            database.close()
+
+    def _database(self, wire: Wire, lanes: Sequence[Lane], actor: str, emit: Emit) -> SimDatabase:
+        timeout_s = self.plan.sizes.command_timeout_s
+        return SimDatabase(wire, lanes, actor=actor, emit=emit, command_timeout_s=timeout_s)
 
     def _heal(self) -> None:
         self.chaos.heal()

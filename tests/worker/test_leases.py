@@ -16,7 +16,14 @@ import trio
 from tests.database_fixtures import private_server
 from tests.worker.harness import CountingRunner, Rig, open_rig, until
 from tests.worker.line_cutter import line_cutter
-from trioworker.events import BatchAdopted, JobsReaped, LeaseDoubtful, LeaseTaken
+from trioworker.events import (
+    BatchAdopted,
+    JobEnded,
+    JobsReaped,
+    JobStarted,
+    LeaseDoubtful,
+    LeaseTaken,
+)
 from trioworker.model.job import Job
 from trioworker.model.outcome import Outcome, Succeeded
 from trioworker.worker.supervisor import Stop
@@ -248,3 +255,39 @@ async def test_the_server_is_away_for_twenty_seconds() -> None:
         assert runner.executions == dict.fromkeys(ids, 1)
         assert rig.statuses() == {"success": 20_000}
         assert rig.said(LeaseDoubtful) == []
+
+
+async def test_a_worker_that_cannot_renew_begins_nothing(rig: Rig) -> None:
+    """What waits in its hands stays there until the lease is renewed, and is run then."""
+    hanging = True
+
+    async def body(_job: Job) -> Outcome:
+        if hanging and rig.said(JobEnded):
+            await trio.sleep_forever()
+        return Succeeded(b'"done"')
+
+    await rig.enqueue(5)
+    stop = Stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            lambda: rig.work(
+                stop=stop,
+                runner=CountingRunner(body),
+                concurrency=1,
+                lease_s=LEASE_S,
+                heartbeat_s=0.2,
+            )
+        )
+        await until(
+            lambda: rig.counts() == {"ready": 0, "waiting": 0, "claimed": 4, "completed": 1}
+        )
+        with psycopg.connect(rig.url) as locker:
+            locker.execute("select 1 from trioworker.worker for update")
+            await until(lambda: rig.said(LeaseDoubtful))
+            begun = len(rig.said(JobStarted))
+            await until(lambda: rig.counts()["ready"] == 1)
+            hanging = False
+            assert len(rig.said(JobStarted)) == begun == 2
+        await until(lambda: rig.counts()["completed"] == 5)
+        stop.ask()
+    assert rig.said(LeaseTaken) == []

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.worker.harness import CountingRunner, Rig, open_rig, until
-from trioworker.events import BatchStored, JobEnded
+from trioworker.events import BatchPulled, BatchStored, JobEnded
 from trioworker.model.batching import BatchPolicy, Mode
 from trioworker.model.job import Job
 from trioworker.model.outcome import (
@@ -116,6 +116,28 @@ async def test_slow_jobs_are_not_hoarded(rig: Rig) -> None:
         stop.ask()
         release.set()
     assert rig.counts() == {"ready": 96, "waiting": 0, "claimed": 0, "completed": 4}
+
+
+async def test_a_worker_that_has_seen_no_job_end_asks_for_no_more_than_its_slots(rig: Rig) -> None:
+    """Jobs that have just begun are no sign that jobs are short."""
+    release = trio.Event()
+
+    async def body(_job: Job) -> Outcome:
+        await release.wait()
+        return Succeeded(b"1")
+
+    await rig.enqueue(2)
+    stop = Stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            lambda: rig.work(stop=stop, runner=CountingRunner(body), concurrency=4, pull=100)
+        )
+        await until(lambda: rig.counts()["claimed"] == 2)
+        await rig.enqueue(100)
+        await until(lambda: rig.counts()["claimed"] > 2)
+        stop.ask()
+        release.set()
+    assert [pulled.asked for pulled in rig.said(BatchPulled)] == [4, 2]
 
 
 async def test_a_hint_wakes_an_idle_worker(rig: Rig) -> None:

@@ -63,6 +63,7 @@ class Execute:
         self._slot_on_its_way = False
         self._mean_s: float | None = None
         self._giving_back = False
+        self._held = False
         self.changed = Signal()
 
     async def run(self) -> None:
@@ -80,10 +81,11 @@ class Execute:
     def load(self) -> Load:
         """What there is to do, for the planner."""
         mean_s = self._mean_s
-        if self._attempts:
+        # Ages correct a pace that was seen; of jobs that have just begun they say nothing.
+        if mean_s is not None and self._attempts:
             now_s = trio.current_time()
             ages_s = sum(now_s - attempt.started_s for attempt in self._attempts)
-            mean_s = max(mean_s or 0.0, ages_s / len(self._attempts))
+            mean_s = max(mean_s, ages_s / len(self._attempts))
         return Load(
             concurrency=self._config.concurrency,
             running=len(self._attempts),
@@ -108,16 +110,26 @@ class Execute:
         self._giving_back = True
         self.changed.set()
 
+    def hold(self, *, held: bool) -> None:
+        """Begin no job while the lease is in doubt; a stop may give them back all the same."""
+        self._held = held
+        self.changed.set()
+
     def interrupt(self) -> None:
         """Stop what runs now; it becomes `Interrupted`, not charged as an attempt."""
         for attempt in self._attempts:
             attempt.stop(Interrupted())
 
     def _start_slot(self, nursery: trio.Nursery) -> None:
-        if self._slot_on_its_way or self._slots >= self._config.concurrency or not self._jobs:
+        if self._slot_on_its_way or self._slots >= self._config.concurrency or not self._may_begin:
             return
         self._slot_on_its_way = True
         nursery.start_soon(self._slot, nursery)
+
+    @property
+    def _may_begin(self) -> bool:
+        """Whether a job waits and may leave the channel."""
+        return bool(self._jobs) and (self._giving_back or not self._held)
 
     async def _slot(self, nursery: trio.Nursery) -> None:
         self._slot_on_its_way = False
@@ -132,14 +144,14 @@ class Execute:
         yielded_s = trio.current_time()
         while True:
             await self._outcomes.room()
+            if not self._may_begin:
+                return
             if immediate := self._jobs.take_while(self._is_immediate, self._outcomes.free):
                 self._outcomes.put(self._execute_now(immediate))
                 continue
-            taken = self._jobs.take(1)
-            if not taken:
-                return
+            (job,) = self._jobs.take(1)
             self._start_slot(nursery)
-            executed = await self._execute(taken[0])
+            executed = await self._execute(job)
             self._note(executed)
             self._outcomes.put((executed,))
             now_s = trio.current_time()

@@ -2,8 +2,9 @@
 
 The lease is the database's: it ends `lease_s` after the last heartbeat that the database saw. The
 fence is this process's own: it counts from the moment the last successful heartbeat was *sent*,
-which is earlier, and stops what runs before the lease can end. What has already been executed is
-kept: if the lease was not taken in the meantime, its outcomes can still be stored.
+which is earlier; before the lease can end it stops what runs, and begins nothing until the lease is
+renewed. What has already been executed is kept: if nobody took the lease in the meantime, its
+outcomes can still be stored.
 """
 
 from typing import Final
@@ -90,6 +91,7 @@ class HeartbeatTask:
         if self._fenced:
             self._fenced = False
             self._pull.pause(paused=False)
+            self._execute.hold(held=False)
             self._renewed.set()
 
     async def _guard(self) -> None:
@@ -103,5 +105,6 @@ class HeartbeatTask:
             self._fenced = True
             self._pull.pause(paused=True)
             self._emit(LeaseDoubtful(worker=self._worker, silent_s=silent_s))
+            self._execute.hold(held=True)
             self._execute.interrupt()
             await self._renewed.wait()

@@ -77,6 +77,7 @@ def environment(url: str | None, variables: Mapping[str, str]) -> Mapping[str, s
     """The environment of a process that is to use the database at `url`."""
     ours = {setting.variable for setting in TABLE.values()}
     clean = {name: value for name, value in os.environ.items() if name not in ours}
+    clean |= {"PYTHONUNBUFFERED": ""}  # as it is for those who never heard of it
     return clean | ({} if url is None else {"DATABASE_URL": url}) | dict(variables)
 
 

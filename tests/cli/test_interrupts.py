@@ -3,6 +3,7 @@
 import signal
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,12 +18,12 @@ LISTENS = (
 )
 
 
-def in_bash(line: str, url: str) -> subprocess.CompletedProcess[str]:
+def in_bash(line: str, url: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run a line of shell; in it $TRIOWORKER is the program."""
     return subprocess.run(
         ["bash", "-c", line],
         env=environment(url, {"TRIOWORKER": " ".join(COMMAND)}),
-        cwd=ROOT,
+        cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
@@ -42,6 +43,21 @@ def test_a_reader_that_leaves_is_no_error_to_tell(
     assert ended.stderr == ""
     assert status == "1"
     assert [line.split()[:2] for line in head] == [["id", "state"]] * (reader != "true")
+
+
+def test_what_an_app_prints_to_nobody_is_no_error_to_tell(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Text that is held back until the end meets the closed pipe in silence, too."""
+    (tmp_path / "noisy.py").write_text(
+        "from trioworker import App\n\nprint('hello')\napp = App()\n"
+    )
+    ended = in_bash(
+        "$TRIOWORKER run noisy:app --drain --log-level error | true; echo ${PIPESTATUS[0]}",
+        database_url,
+        tmp_path,
+    )
+    assert (ended.stdout, ended.stderr) == ("1\n", "")
 
 
 @pytest.mark.parametrize("closed", [">/dev/full", ">&-"])

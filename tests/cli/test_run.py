@@ -29,6 +29,7 @@ from tests.cli.commands import (
     run_here,
 )
 from tests.database_fixtures import private_server
+from tests.worker.harness import until
 
 blocking = trio.to_thread.run_sync
 
@@ -91,18 +92,24 @@ def test_a_table_on_a_terminal_keeps_ids_whole(here: Run, database_url: str) -> 
 def test_sigterm_lets_running_jobs_finish(here: Run, database_url: str, tmp_path: Path) -> None:
     """It gives back at once what has not started, waits for what runs, and exits with 0."""
     file = tmp_path / "go"
+    # After a quick job the worker expects the others to be quick, too, and claims them all.
+    quick = here("enqueue", "greet", '["you"]').well().output.strip()
     running = until_there(here, file)
     given_back = until_there(here, file)
-    with Worker("--mode", "agent-batch", "--concurrency", "1", url=database_url) as worker:
-        assert worker.said("job started")["job"] == running
+    with (
+        psycopg.connect(database_url, autocommit=True) as watcher,
+        Worker("--mode", "agent-batch", "--concurrency", "1", url=database_url) as worker,
+    ):
+        assert [worker.said("job started")["job"] for _ in range(2)] == [quick, running]
         worker.ask_to_stop()
-        worker.said("worker stopping")
+        assert worker.said("worker stopping")["buffered"] == 1
+        trio.run(until, lambda: watcher.execute("select from trioworker.ready").fetchall())
         file.touch()
         status, _ = worker.ended()
 
     assert status == 0
     found = {job["id"]: job["state"] for job in here("jobs", "list", "--json").document}
-    assert found == {running: "success", given_back: "ready"}
+    assert found == {quick: "success", running: "success", given_back: "ready"}
     assert [worker["claimed"] for worker in here("workers", "--json").document] == [0]
 
 
@@ -110,7 +117,7 @@ def test_a_second_signal_stops_at_once(here: Run, database_url: str, tmp_path: P
     """It exits with 130 while a job runs, and the job is another worker's at once."""
     file = tmp_path / "go"
     job = until_there(here, file)
-    with Worker(url=database_url) as worker:
+    with Worker("--grace-s", "3600", url=database_url) as worker:
         worker.said("job started")
         worker.ask_to_stop()
         worker.said("worker stopping")

@@ -105,6 +105,10 @@ class Execute:
             return True
         return False
 
+    def unstarted(self) -> list[UUID]:
+        """The jobs in hand that no slot has taken."""
+        return [job.id for job in self._jobs.items]
+
     def give_back(self) -> None:
         """From now on jobs that have not started become `Interrupted` without being run."""
         self._giving_back = True
@@ -121,7 +125,9 @@ class Execute:
             attempt.stop(Interrupted())
 
     def _start_slot(self, nursery: trio.Nursery) -> None:
-        if self._slot_on_its_way or self._slots >= self._config.concurrency or not self._may_begin:
+        # What is given back is not run, so it need not wait until a slot is free.
+        full = self._slots >= self._config.concurrency and not self._giving_back
+        if self._slot_on_its_way or full or not self._may_begin:
             return
         self._slot_on_its_way = True
         nursery.start_soon(self._slot, nursery)

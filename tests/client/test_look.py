@@ -7,7 +7,10 @@ import pytest
 
 from tests.client.harness import Held, do, happens, new_job, on_both, working
 from trioworker import Client, TagCounts, UnknownJob, UsageError, new_id, open_client
+from trioworker.events import Event, StatementRun
 from trioworker.model.state import STATES, State
+from trioworker.store.postgres.database import Lane, open_database
+from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 
 
 async def ids(client: Client, **filters: Any) -> list[UUID]:  # noqa: ANN401 - those of jobs()
@@ -240,3 +243,21 @@ async def test_the_clock_is_the_one_of_the_database(database_url: str) -> None:
         first, second = await client.now(), await client.now()
     assert first < second
     assert first.tzinfo is not None
+
+
+@on_both
+async def test_a_job_that_moves_on_while_it_is_looked_for_is_left_out(database_url: str) -> None:
+    """Who asks for what is ready is shown nothing that has ended meanwhile."""
+    async with open_client(database_url) as client:
+        stays, goes = await client.enqueue("greet"), await client.enqueue("greet")
+
+    def move(event: Event) -> None:
+        if isinstance(event, StatementRun) and event.name == "list_jobs":
+            assert event.rows == 2
+            do(database_url, "delete from trioworker.ready where id = %s", goes)
+
+    async with open_database(database_url, (Lane(CLIENT),), emit=move) as database:
+        ready = await PostgresJobs(database).newest(
+            state="ready", tag=None, path=None, limit=10, before=None
+        )
+    assert [job.id for job in ready] == [stays]

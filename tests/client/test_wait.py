@@ -131,8 +131,10 @@ async def test_only_those_who_wait_cost_a_notification(database_url: str) -> Non
 
 
 @on_both
-async def test_what_others_notify_is_no_news(database_url: str) -> None:
-    """Neither noise nor a job that has not ended yet ends a wait."""
+async def test_what_others_notify_is_no_news(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither noise nor a job that has not ended yet ends a wait, and nobody complains of it."""
     async with open_client(database_url) as client:
         job = await client.enqueue("greet")
         async with while_waiting(database_url, client, job):
@@ -140,6 +142,7 @@ async def test_what_others_notify_is_no_news(database_url: str) -> None:
                 tell(database_url, noise)
             assert not (await client.job(job)).ended
             end(database_url, job, notify=True)
+    assert caplog.records == []
 
 
 @on_both

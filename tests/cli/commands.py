@@ -18,12 +18,14 @@ from typing import Any, Final, Protocol, Self
 
 import pytest
 
+from trioworker.cli.guard import DEBUG
 from trioworker.cli.main import main
 from trioworker.settings import TABLE
 
 APP: Final = "tests.cli.shop:app"
 ROOT: Final = Path(__file__).parents[2]
 COMMAND: Final = (sys.executable, "-m", "trioworker")
+OURS: Final = frozenset({DEBUG, *(setting.variable for setting in TABLE.values())})
 PATIENCE_S: Final = 60.0
 
 
@@ -59,8 +61,8 @@ def run_here(*arguments: str, url: str, stdin: str | bytes = b"", **variables: s
     text = stdin.encode() if isinstance(stdin, str) else stdin
     output, complaints = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        for setting in TABLE.values():
-            patch.delenv(setting.variable, raising=False)
+        for name in OURS:
+            patch.delenv(name, raising=False)
         for name, value in ({"DATABASE_URL": url} | variables).items():
             patch.setenv(name, value)
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
@@ -75,8 +77,7 @@ def run_here(*arguments: str, url: str, stdin: str | bytes = b"", **variables: s
 
 def environment(url: str | None, variables: Mapping[str, str]) -> Mapping[str, str]:
     """The environment of a process that is to use the database at `url`."""
-    ours = {setting.variable for setting in TABLE.values()}
-    clean = {name: value for name, value in os.environ.items() if name not in ours}
+    clean = {name: value for name, value in os.environ.items() if name not in OURS}
     clean |= {"PYTHONUNBUFFERED": ""}  # as it is for those who never heard of it
     return clean | ({} if url is None else {"DATABASE_URL": url}) | dict(variables)
 
@@ -125,9 +126,9 @@ class Worker:
             (line for line in self._lines() if line["event"] == event), None
         ) or pytest.fail(f"the worker ended without {event!r}")
 
-    def ask_to_stop(self) -> None:
-        """What a supervisor of processes does first."""
-        self._process.send_signal(signal.SIGTERM)
+    def ask_to_stop(self, by: signal.Signals = signal.SIGTERM) -> None:
+        """What a supervisor of processes does first; SIGINT is what Ctrl-C sends."""
+        self._process.send_signal(by)
 
     def ended(self) -> tuple[int, str]:
         """Wait until it has ended: its status, and what it said last."""

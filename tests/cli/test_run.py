@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import signal
 import struct
 import subprocess
 import termios
@@ -77,6 +78,15 @@ def test_a_terminal_gets_a_bar(here: Run, database_url: str) -> None:
     assert states(here) == {"success": 30}
 
 
+def test_the_log_is_as_asked(here: Run) -> None:
+    """--log-format says for whom the lines are, wherever they go."""
+    words = here("run", "--drain", "--log-format", "console").well().complaints.splitlines()
+    assert ["worker started" in words[0], "progress" in words[-1]] == [True, True]
+    assert [line for line in words if line.startswith("{")] == []
+    lines = here("run", "--drain", "--log-format", "json").well().complaints.splitlines()
+    assert [json.loads(line)["event"] for line in lines][-1] == "progress"
+
+
 def test_a_table_on_a_terminal_keeps_ids_whole(here: Run, database_url: str) -> None:
     """Each job is a line with an id to copy; what came of it is cut, and nothing else."""
     job = here("enqueue", "greet", json.dumps({"name": "x" * 90})).well().output.strip()
@@ -114,14 +124,14 @@ def test_sigterm_lets_running_jobs_finish(here: Run, database_url: str, tmp_path
 
 
 def test_a_second_signal_stops_at_once(here: Run, database_url: str, tmp_path: Path) -> None:
-    """It exits with 130 while a job runs, and the job is another worker's at once."""
+    """A second Ctrl-C exits with 130 while a job runs, and the job is another worker's at once."""
     file = tmp_path / "go"
     job = until_there(here, file)
     with Worker("--grace-s", "3600", url=database_url) as worker:
         worker.said("job started")
-        worker.ask_to_stop()
+        worker.ask_to_stop(signal.SIGINT)
         worker.said("worker stopping")
-        worker.ask_to_stop()
+        worker.ask_to_stop(signal.SIGINT)
         status, _ = worker.ended()
 
     assert status == 130

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from random import Random
 from typing import Final, cast
 from uuid import UUID
@@ -12,7 +14,7 @@ import trio
 from sim.bodies import IMMEDIATE, TIMEOUTS_S
 from sim.database.server import EPOCH
 from sim.happenings import CancelAnswered, CancelAsked, Enqueued
-from sim.plan import Plan
+from sim.plan import Plan, when_and_what
 from trioworker.errors import StoreError
 from trioworker.events import Event
 from trioworker.model.job import JobOptions, Kind, NewJob
@@ -28,7 +30,10 @@ BATCHES: Final = (1, 1, 3, 10)
 
 
 class Clients:
-    """Enqueues the workload of a plan; `promised` are the jobs that were acknowledged."""
+    """Enqueues the workload of a plan; `promised` are the jobs that were acknowledged.
+
+    `began` is set when there are any.
+    """
 
     def __init__(
         self,
@@ -47,19 +52,26 @@ class Clients:
         self._rng = rng
         self._happened = happened
         self.promised: dict[UUID, None] = {}
+        self.began = trio.Event()
 
     async def run(self) -> None:
         """Enqueue everything as the plan says, and cancel some of it."""
-        named = [self._job_of(path) for path in self._plan.jobs]
-        jobs = named or [self._job() for _ in range(self._plan.sizes.jobs)]
+        named = [(at_s, self._job_of(path)) for at_s, path in map(when_and_what, self._plan.jobs)]
+        jobs = [job for _, job in named] or [self._job() for _ in range(self._plan.sizes.jobs)]
         victims = self._rng.sample(jobs, min(self._plan.cancels, len(jobs)))
         if named:
-            await self._enqueue(named)
+            await self._enqueue_in_time(named)
         else:
             await self._enqueue_bit_by_bit(jobs)
         for victim in victims:
             await trio.sleep(self._rng.uniform(0.0, 1.0))
             await self._cancel([victim.id])
+
+    async def _enqueue_in_time(self, jobs: Sequence[tuple[float, NewJob]]) -> None:
+        began_s = trio.current_time()
+        for at_s, together in groupby(sorted(jobs, key=itemgetter(0)), itemgetter(0)):
+            await trio.sleep_until(began_s + at_s)
+            await self._enqueue([job for _, job in together])
 
     async def _enqueue_bit_by_bit(self, jobs: list[NewJob]) -> None:
         pause_s = self._plan.enqueue_s / len(jobs)
@@ -81,6 +93,7 @@ class Clients:
         ids = [job.id for job in batch]
         self.promised.update(dict.fromkeys(ids))
         self._happened(NAME, Enqueued(jobs=ids))
+        self.began.set()
 
     async def _cancel(self, ids: Sequence[UUID]) -> None:
         """Once: whoever gets no answer to a cancellation may leave it at that."""

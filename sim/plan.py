@@ -17,6 +17,7 @@ import msgspec
 
 from sim.database.faults import Kind
 from sim.streams import Streams
+from trioworker.errors import UsageError
 from trioworker.model.batching import BatchPolicy, Fallback, Mode
 
 KILL: Final = "worker killed"
@@ -82,10 +83,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     faults, by name, that do not happen although they would; `exactly` and `script` are faults of an
     exchange and of the world that do happen although nobody drew them; `lasting` says for how many
     seconds those of an exchange delay it, by name. `bodies` are the sorts of jobs, with weights;
-    `jobs` names the bodies of all jobs one by one instead, which are then alike in all else and
-    enqueued by one statement at the very start. `chaos_s` is how long faults may happen; after that
-    everything must end within `drain_s`. `one_stays_dead` leaves the first worker dead for good
-    once it is killed.
+    `jobs` names the bodies of all jobs one by one instead, "slow" at the very start or "slow@0.2"
+    so many seconds later; they are alike in all else, and one statement enqueues those of a moment.
+    `chaos_s` is how long faults may happen; after that everything must end within `drain_s`.
+    `one_stays_dead` leaves the first worker dead for good once it is killed.
     """
 
     seed: int
@@ -102,6 +103,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: float = 120.0
     cancels: int = 0
     one_stays_dead: bool = False
+
+
+def when_and_what(job: str) -> tuple[float, str]:
+    """The second and the body that an entry of `Plan.jobs` names. Raises `UsageError`."""
+    body, at, seconds = job.partition("@")
+    try:
+        at_s = float(seconds) if at else 0.0
+    except ValueError:
+        at_s = -1.0
+    if body not in BODIES or not at_s >= 0:
+        raise UsageError(f"'{job}' is no job; write it as 'slow' or 'slow@0.2'")
+    return at_s, body
 
 
 def draw_plan(seed: int) -> Plan:

@@ -32,6 +32,8 @@ from tests.cli.commands import (
 from tests.database_fixtures import private_server
 from tests.worker.harness import until
 
+BATCHES = ("--mode", "agent-batch", "--start-within-s", "3600")
+
 blocking = trio.to_thread.run_sync
 
 
@@ -108,7 +110,7 @@ def test_sigterm_lets_running_jobs_finish(here: Run, database_url: str, tmp_path
     given_back = until_there(here, file)
     with (
         psycopg.connect(database_url, autocommit=True) as watcher,
-        Worker("--mode", "agent-batch", "--concurrency", "1", url=database_url) as worker,
+        Worker(*BATCHES, "--concurrency", "1", url=database_url) as worker,
     ):
         assert [worker.said("job started")["job"] for _ in range(2)] == [quick, running]
         worker.ask_to_stop()

@@ -44,7 +44,7 @@ class WorkerStopping(Event, frozen=True, kw_only=True):
 
 
 class WorkerStopped(Event, frozen=True, kw_only=True):
-    """A worker ended. `unsaved` are the jobs whose outcomes could not be stored in time."""
+    """A worker ended. `unsaved` are the jobs in its hands of which nothing could be stored."""
 
     worker: UUID
     unsaved: Sequence[UUID]

@@ -16,6 +16,7 @@ import trio
 from tests.database_fixtures import private_server
 from tests.worker.harness import CountingRunner, Rig, open_rig, until
 from tests.worker.line_cutter import line_cutter
+from trioworker.errors import ConnectionLost
 from trioworker.events import (
     BatchAdopted,
     JobEnded,
@@ -26,7 +27,9 @@ from trioworker.events import (
 )
 from trioworker.model.job import Job
 from trioworker.model.outcome import Outcome, Succeeded
-from trioworker.worker.supervisor import Stop
+from trioworker.store.postgres.store import PostgresStore
+from trioworker.store.protocol import WorkerInfo
+from trioworker.worker.supervisor import Report, Stop
 
 LEASE_S = 2.0
 
@@ -154,6 +157,72 @@ async def test_what_runs_past_the_grace_is_interrupted(rig: Rig) -> None:
         stop.ask()
     assert rig.counts() == {"ready": 5, "waiting": 0, "claimed": 0, "completed": 0}
     assert rig.query("select distinct attempt from trioworker.ready") == [(1,)]
+
+
+async def test_what_cannot_be_given_back_in_time_is_named(rig: Rig) -> None:
+    """A stop whose commits are blocked reports every job in its hands, also those never begun."""
+
+    async def body(_job: Job) -> Outcome:
+        if rig.said(JobEnded):
+            await trio.sleep_forever()
+        return Succeeded(b'"done"')
+
+    await rig.enqueue(9)
+    stop = Stop()
+    reports: list[Report] = []
+
+    async def run() -> None:
+        settings = {"concurrency": 1, "commit": 1, "grace_s": 0.1, "flush_s": 0.5}
+        reports.append(await rig.work(stop=stop, runner=CountingRunner(body), **settings))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await until(
+            lambda: rig.counts() == {"ready": 0, "waiting": 0, "claimed": 8, "completed": 1}
+        )
+        with psycopg.connect(rig.url) as locker:
+            held = locker.execute("select unnest(ids) from trioworker.claim").fetchall()
+            locker.execute("select 1 from trioworker.claim for update")
+            stop.ask()
+            await until(lambda: reports)
+    assert sorted(reports[0].unsaved) == sorted(row[0] for row in held)
+
+
+async def test_a_stop_does_not_wait_for_a_sweep(rig: Rig) -> None:
+    """The first sweep of a worker that meets a locked table is cut off like everything else."""
+    stop = Stop()
+    with psycopg.connect(rig.url) as locker:
+        locker.execute("lock table trioworker.cancel_request in exclusive mode")
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lambda: rig.work(stop=stop, grace_s=0.1, flush_s=0.1))
+                await until(lambda: rig.statements("reap"))
+                stop.ask()
+
+
+async def test_a_stop_does_not_wait_for_a_store_that_is_away(rig: Rig) -> None:
+    """A worker that has lost its lease, and cannot register again, still stops when asked."""
+
+    class OnceStore(PostgresStore):
+        tries = 0
+
+        async def register(self, worker: WorkerInfo) -> None:
+            self.tries += 1
+            if self.tries > 1:
+                raise ConnectionLost("away")
+            await super().register(worker)
+
+    store = OnceStore(rig.database, now_s=trio.current_time)
+    stop = Stop()
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: rig.work(stop=stop, store=store, heartbeat_s=0.1))
+            await until(lambda: rig.statements("heartbeat"))
+            # In a thread: a heartbeat under way holds the row until this loop goes on.
+            await trio.to_thread.run_sync(rig.do, "update trioworker.worker set lost_at = now()")
+            await until(lambda: store.tries > 2)
+            stop.ask()
+    assert len(rig.said(LeaseTaken)) == 1
 
 
 async def test_a_second_signal_stops_at_once(rig: Rig) -> None:

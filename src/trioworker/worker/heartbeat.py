@@ -51,7 +51,6 @@ class HeartbeatTask:
 
     async def run(self) -> None:
         """Beat until cancelled. Raises `LeaseLost` when the lease was taken away."""
-        self._renewed_s = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._guard)
             while True:
@@ -59,6 +58,10 @@ class HeartbeatTask:
                 delay_s = self._config.heartbeat_s if renewed else min(RETRY_S, self._fence_s / 10)
                 with trio.move_on_after(delay_s):
                     await self.wake.wait()
+
+    def lease_began(self, sent_s: float) -> None:
+        """The worker is registered, by a statement that was sent at `sent_s`."""
+        self._renewed_s = sent_s
 
     @property
     def counters(self) -> Counters:

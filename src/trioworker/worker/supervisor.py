@@ -55,7 +55,7 @@ class Stop:
 
 
 class Report(msgspec.Struct, frozen=True):
-    """How a worker ended. `unsaved` are the jobs whose outcomes could not be stored."""
+    """How a worker ended. `unsaved` are the jobs in its hands of which nothing could be stored."""
 
     unsaved: Sequence[UUID]
     forced: bool
@@ -115,7 +115,8 @@ class _Life:
 
     async def run(self, *, patient: bool) -> Report:
         """Live; `patient` waits for a store that cannot be reached at first."""
-        await self._register(patient=patient)
+        if not await self._register(patient=patient):
+            return Report(unsaved=[], forced=self._stop.forced.is_set())
         self._emit(
             WorkerStarted(worker=self._worker, mode=self._config.mode, tags=self._config.tags)
         )
@@ -124,8 +125,6 @@ class _Life:
             nursery.start_soon(self._maintenance.run)
             nursery.start_soon(self._listen)
             nursery.start_soon(self._stop_when_asked)
-            # What dead workers left behind belongs to the queue that a drain empties.
-            await self._maintenance.sweep()
             await self._run_pipeline()
             await self._retire()
             nursery.cancel_scope.cancel()
@@ -133,12 +132,34 @@ class _Life:
 
     async def _run_pipeline(self) -> None:
         with self._pipeline:
+            # What dead workers left behind belongs to the queue that a drain empties.
+            await self._maintenance.sweep()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._pull.run)
                 nursery.start_soon(self._execute.run)
                 nursery.start_soon(self._commit.run)
 
-    async def _register(self, *, patient: bool) -> None:
+    async def _register(self, *, patient: bool) -> bool:
+        """Make this worker known; False when it was asked to stop before that was done."""
+        registered = False
+        failure: StoreError | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cancel_when_asked, nursery.cancel_scope)
+            try:
+                await self._register_at_last(patient=patient)
+                registered = True
+            except StoreError as error:
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return registered
+
+    async def _cancel_when_asked(self, scope: trio.CancelScope) -> None:
+        await self._stop.asked.wait()
+        scope.cancel()
+
+    async def _register_at_last(self, *, patient: bool) -> None:
         info = WorkerInfo(
             id=self._worker,
             name=self._config.name,
@@ -151,6 +172,7 @@ class _Life:
         tries = 0
         while True:
             tries += 1
+            sent_s = trio.current_time()
             try:
                 await self._store.register(info)
             except StoreError:
@@ -158,6 +180,7 @@ class _Life:
                     raise
                 await trio.sleep(backoff_s(tries, self._ports.rng))
             else:
+                self._heartbeat.lease_began(sent_s)
                 return
 
     async def _stop_when_asked(self) -> None:
@@ -209,6 +232,6 @@ class _Life:
             self._heartbeat.wake.set()
 
     def _report(self) -> Report:
-        unsaved = self._commit.unsaved()
+        unsaved = self._commit.unsaved() + self._execute.unstarted()
         self._emit(WorkerStopped(worker=self._worker, unsaved=unsaved))
         return Report(unsaved=unsaved, forced=self._stop.forced.is_set())

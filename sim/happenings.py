@@ -84,7 +84,7 @@ class CancelAsked(Event, frozen=True, kw_only=True):
 
 
 class CancelAnswered(Event, frozen=True, kw_only=True):
-    """A client was told that some jobs `ended` at once, and that the workers of others were `asked`."""
+    """A client was told that jobs have `ended`, and that the workers of others were `asked`."""
 
     ended: Sequence[UUID]
     asked: Sequence[UUID]
@@ -94,6 +94,12 @@ class FaultFired(Event, frozen=True, kw_only=True):
     """A fault of the plan struck. `fault` names it, so that a plan can leave it out."""
 
     fault: str
+
+
+class ConnectFailed(Event, frozen=True, kw_only=True):
+    """A process tried to connect to the server, in vain."""
+
+    message: str
 
 
 class WorkerBorn(Event, frozen=True, kw_only=True):

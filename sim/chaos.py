@@ -106,7 +106,7 @@ class Chaos:
         if kind is None:
             index = int(which / SLOT)
             kind = self._kinds[index]
-            if which - index * SLOT >= self._rates[index] or not _fits(kind, place):
+            if which - index * SLOT >= self._rates[index] or not fits(kind, place):
                 return None
         return self._struck(kind, f"{kind.value}@{where}#{ordinal}", how_long)
 
@@ -181,7 +181,7 @@ def _by_place(faults: Sequence[str]) -> Mapping[tuple[str, int], Kind]:
     return found
 
 
-def _fits(kind: Kind, place: str) -> bool:
+def fits(kind: Kind, place: str) -> bool:
     if kind in ONLY_AT:
         return place in ONLY_AT[kind]
     return kind not in NOT_AT.get(place, ())

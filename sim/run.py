@@ -1,12 +1,10 @@
 """One run from one plan: the world, the oracles that watch it, and what they found."""
 
-import gc
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from sim.determinism import LeftBehind, Stuck, simulate
-from sim.oracles import Finding, Oracle, all_oracles
+from sim.oracles import ORACLES, Finding, Oracle, Panel
 from sim.plan import Plan
 from sim.trace import Trace
 from sim.world import World
@@ -24,23 +22,25 @@ class Result(NamedTuple):
     virtual_s: float
 
 
-def run(plan: Plan, *, oracles: Callable[[World], Sequence[Oracle]] = all_oracles) -> Result:
-    """Run `plan` to its end; the same plan gives the same result."""
-    _set_modules_aside()
-    trace = Trace()
+def run(
+    plan: Plan, *, oracles: Sequence[type[Oracle]] = ORACLES, trace: Trace | None = None
+) -> Result:
+    """Run `plan` to its end; the same plan gives the same result.
+
+    Whoever hands in a `trace` has it also of a run that raises, as far as it came.
+    """
+    trace = Trace() if trace is None else trace
     found: list[Finding] = []
     worlds: list[World] = []
+    panel = Panel(plan, oracles)
+    panel.report_to(found.append)
+    trace.listeners.append(panel.see)
 
     async def main() -> None:
         world = World(plan, trace)
         worlds.append(world)
-        watching = oracles(world)
-        for oracle in watching:
-            oracle.report_to(found.append)
-            trace.listeners.append(oracle.see)
         await world.run()
-        for oracle in watching:
-            oracle.at_the_end()
+        panel.at_the_end()
 
     try:
         simulate(
@@ -54,10 +54,3 @@ def run(plan: Plan, *, oracles: Callable[[World], Sequence[Oracle]] = all_oracle
         found.append(Finding("hygiene", str(error), trace.happenings[-1].at_s))
     virtual_s = trace.happenings[-1].at_s if trace.happenings else 0.0
     return Result(plan, trace, found, virtual_s)
-
-
-@cache
-def _set_modules_aside() -> None:
-    """Once in a process: what stays for ever need not be searched for garbage before each run."""
-    gc.collect()
-    gc.freeze()

@@ -1,18 +1,35 @@
 """The oracles: one class per invariant."""
 
-from collections.abc import Sequence
+from typing import Final
 
-from sim.oracles.base import Finding, Oracle
-from sim.oracles.liveness import Live
-from sim.oracles.places import NothingLost
-from sim.world import World
+from sim.oracles.base import Finding, Oracle, Panel
+from sim.oracles.batches import BatchesGated, Bounded, InOrder, Modest
+from sim.oracles.calm import NoDeadlock, NoStorm, Quiet
+from sim.oracles.cancels import CancelHeard
+from sim.oracles.fallback import Fallback, RefusedAlone
+from sim.oracles.fence import Fenced, Leases, OneAtATime, SelfFence
+from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
+from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced, ToldRight
+from sim.oracles.places import Durable, NotEarly, NothingLost, Settled, Transitions
+from sim.oracles.stopping import (
+    ExitsAsPromised,
+    GivesBackAtOnce,
+    NothingHeld,
+    NothingUnexpected,
+    StartsNothingMore,
+    StopsInTime,
+)
 
-ORACLES = (NothingLost, Live)
+ORACLES: Final[tuple[type[Oracle], ...]] = (
+    NothingLost, Transitions, Settled, Durable, NotEarly,
+    Produced, OncePerClaim, AllOrNothing, ToldRight,
+    Fenced, Leases, SelfFence, OneAtATime,
+    Fallback, RefusedAlone,
+    BatchesGated, InOrder, Bounded, Modest,
+    NothingHeld, StopsInTime, StartsNothingMore, GivesBackAtOnce,
+    ExitsAsPromised, NothingUnexpected,
+    Live, NobodyIdles, ReapedInTime, GoesOn,
+    Quiet, NoDeadlock, NoStorm, CancelHeard,
+)  # fmt: skip
 
-
-def all_oracles(world: World) -> Sequence[Oracle]:
-    """One of each, for one run."""
-    return [oracle(world.plan) for oracle in ORACLES]
-
-
-__all__ = ["Finding", "Oracle", "all_oracles"]
+__all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

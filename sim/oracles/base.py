@@ -4,10 +4,11 @@ Rule of these files: one class per property, fed by happenings, as small as the 
 knows what the invariant allows, and why, and reports each breach once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 from sim.happenings import Happening
+from sim.oracles.facts import Facts
 from sim.plan import Plan
 from trioworker.events import Event
 
@@ -26,38 +27,57 @@ class Finding(NamedTuple):
 
 
 class Oracle:
-    """Base of all. `invariant` is the number in the list of invariants, 0 for hygiene."""
+    """Base of all. `invariant` is the number in the list of invariants, 0 for hygiene.
+
+    `facts` is shared with the others and already knows of the happening at hand.
+    """
 
     name: ClassVar[str]
     invariant: ClassVar[int] = 0
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, facts: Facts) -> None:
         self.plan: Final = plan
-        self.now_s = 0.0
-        self._handlers = self.handlers()
-        self._report: Callable[[Finding], None] = _nobody
+        self.facts: Final = facts
+        self.report: Callable[[Finding], None] = _nobody
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """Which events it looks at, and with what: called with the happening and its event."""
         raise NotImplementedError
 
-    def see(self, happening: Happening) -> None:
-        """Look at one happening."""
-        self.now_s = happening.at_s
-        handler = self._handlers.get(type(happening.event))
-        if handler is not None:
-            handler(happening, happening.event)
-
     def at_the_end(self) -> None:
         """The world is over: say what is missing."""
 
-    def report_to(self, report: Callable[[Finding], None]) -> None:
-        """Where findings go."""
-        self._report = report
-
     def find(self, message: str) -> None:
         """Report a breach."""
-        self._report(Finding(self.name, message, self.now_s))
+        self.report(Finding(self.name, message, self.facts.now_s))
+
+
+class Panel:
+    """Oracles that watch one run together; each event goes to those who look at its kind."""
+
+    def __init__(self, plan: Plan, kinds: Sequence[type[Oracle]]) -> None:
+        self.facts: Final = Facts()
+        self.oracles: Final = [kind(plan, self.facts) for kind in kinds]
+        self._handlers: dict[type[Event], list[Handler]] = {}
+        for oracle in self.oracles:
+            for kind, handler in oracle.handlers().items():
+                self._handlers.setdefault(kind, []).append(handler)
+
+    def see(self, happening: Happening) -> None:
+        """Look at one happening."""
+        self.facts.see(happening)
+        for handler in self._handlers.get(type(happening.event), ()):
+            handler(happening, happening.event)
+
+    def at_the_end(self) -> None:
+        """The world is over."""
+        for oracle in self.oracles:
+            oracle.at_the_end()
+
+    def report_to(self, report: Callable[[Finding], None]) -> None:
+        """Where findings go."""
+        for oracle in self.oracles:
+            oracle.report = report
 
 
 def _nobody(finding: Finding) -> None:

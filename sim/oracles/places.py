@@ -1,24 +1,30 @@
-"""Invariant 1: no job is lost."""
+"""Where a job stands: in one place, by the ways that the table of transitions knows."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 from uuid import UUID
 
 from sim.database.rows import ClaimRow, CompletedRow, ReadyRow, Row, WaitingRow
 from sim.happenings import CommitLost, Committed, Enqueued, Happening, RowChange
 from sim.oracles.base import Handler, Oracle
+from sim.oracles.facts import Facts, Leaving, Move, Stand
 from sim.plan import Plan
 from trioworker.events import Event
+from trioworker.model.transitions import TRANSITIONS, Place
 
 
 class NothingLost(Oracle):
-    """After every commit each job stands in exactly one place; one that was promised, for ever."""
+    """Invariant 1: after every commit each job stands in exactly one place.
+
+    Allowed: an enqueue that a client was never told of may come to nothing, but not half.
+    """
 
     name = "nothing lost"
     invariant = 1
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
         self._places: dict[UUID, Counter[str]] = {}
         self._promised: set[UUID] = set()
 
@@ -56,8 +62,132 @@ class NothingLost(Oracle):
         total = places.total()
         if total > 1:
             self.find(f"job {job} stands in {dict(places)}")
-        elif total == 0 and job in self._promised:
+        elif total == 0 and (job in self._promised or job in self.facts.jobs):
             self.find(f"job {job} stands nowhere")
+
+
+class Transitions(Oracle):
+    """Invariants 1 and 4: a job moves only as the table says, and its counters with it.
+
+    An enqueue begins at attempt 1. A pull and a completion keep both counters. A way back to ready
+    keeps the attempt (snoozed, interrupted) or adds one (retried). A reaping adds one to each, is
+    done to the claims of the dead alone, and gives up exactly at the limit.
+    """
+
+    name = "transitions"
+    invariant = 1
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {Committed: self._committed}
+
+    def _committed(self, *_: object) -> None:
+        wrong = {move.job: self._wrong(move) for move in self.facts.moves}
+        wrong.update((leaving.job, self._wrong_reaping(leaving)) for leaving in self.facts.reapings)
+        for job, old, new in self.facts.moves:
+            if wrong[job] is not None:
+                self.find(f"job {job} went from {_named(old)} to {_named(new)}: {wrong[job]}")
+
+    def _wrong(self, move: Move) -> str | None:
+        """What is wrong with a move that is no reaping."""
+        old, new = move.old, move.new
+        if new is None:
+            return "no job disappears"
+        if old is None:
+            fresh = new.place in _FIRST and (new.attempt, new.reaped) == (1, 0)
+            return None if fresh else "an enqueue begins with the first attempt"
+        if move.places not in _WAYS:
+            return "there is no such way"
+        if new.reaped != old.reaped:
+            return "only a reaping counts as one"
+        charged = new.attempt - old.attempt
+        if charged != 0 and not (charged == 1 and move.places == (Place.CLAIMED, Place.READY)):
+            return "only another try is another attempt"
+        return None
+
+    def _wrong_reaping(self, leaving: Leaving) -> str | None:
+        _job, worker, old, new = leaving
+        limit = self.plan.sizes.reaped_max
+        if not self.facts.is_dead(worker):
+            return "its worker lives"
+        if (old.reaped >= limit) != (new.place is Place.COMPLETED):
+            return f"a job is given up after {limit} lost workers, not otherwise"
+        if new.place is Place.READY and new.attempt != old.attempt + 1:
+            return "a reaped job begins another attempt"
+        return None
+
+
+class Settled(Oracle):
+    """Invariant 2: a job is completed once, and what is stored of it never changes.
+
+    Above all, what was cancelled never becomes done. Nothing is allowed here.
+    """
+
+    name = "settled"
+    invariant = 2
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {Committed: self._committed}
+
+    def _committed(self, _happening: Happening, event: Committed) -> None:
+        for change in event.changes:
+            if isinstance(change.old, CompletedRow):
+                became = "gone" if change.new is None else f"now {_status(change.new)}"
+                self.find(f"job {change.old.id} was {change.old.status} and is {became}")
+
+
+class Durable(Oracle):
+    """Invariants 1 and 2: a crash of the server may undo pulls, and nothing else.
+
+    A pull that is undone leaves its jobs ready, which costs at most another execution. Whatever
+    else is acknowledged has waited for the disk: results, enqueues, leases.
+    """
+
+    name = "durable"
+    invariant = 2
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {CommitLost: self._lost}
+
+    def _lost(self, _happening: Happening, event: CommitLost) -> None:
+        for change in event.changes:
+            took = change.table == Place.READY and change.new is None
+            claimed = change.table == Place.CLAIMED and change.old is None
+            if not (took or claimed):
+                self.find(f"the crash undid a change of {change.table}: {change.new or change.old}")
+
+
+class NotEarly(Oracle):
+    """Invariant 9: no job is claimed before it is due by the server's clock.
+
+    That clock may be set in the meantime; a pull reads it once, when it begins.
+    """
+
+    name = "not early"
+    invariant = 9
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {Committed: self._committed}
+
+    def _committed(self, *_: object) -> None:
+        for job, old, new in self.facts.moves:
+            if old is None or new is None or not isinstance(new.row, ClaimRow):
+                continue
+            if isinstance(old.row, ReadyRow) and old.row.scheduled_for > new.row.claimed_at:
+                early = old.row.scheduled_for - new.row.claimed_at
+                self.find(f"job {job} was claimed {early} before it was due")
+
+
+def _ways() -> Iterator[tuple[Place, Place]]:
+    for (origin, _cause), target in TRANSITIONS.items():
+        yield origin, target
+
+
+_WAYS: Final = frozenset(_ways())
+_FIRST: Final = (Place.READY, Place.WAITING)
 
 
 def _jobs_of(row: Row | None) -> Iterator[UUID]:
@@ -65,3 +195,15 @@ def _jobs_of(row: Row | None) -> Iterator[UUID]:
         yield row.id
     elif isinstance(row, ClaimRow):
         yield from row.ids
+
+
+def _named(stand: Stand | None) -> str:
+    if stand is None:
+        return "nowhere"
+    place, row, attempt, reaped, _worker = stand
+    status = f" as {_status(row)}" if place is Place.COMPLETED else ""
+    return f"{place}{status} (attempt {attempt}, reaped {reaped})"
+
+
+def _status(row: Row) -> str:
+    return row.status if isinstance(row, CompletedRow) else type(row).__name__

@@ -1,0 +1,219 @@
+"""Batches: only where they are allowed, in order, bounded, and no larger than can be started."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from sim.database.rows import ClaimRow, CompletedRow, LogRow, ReadyRow
+from sim.happenings import CancelAsked, Committed, Happening
+from sim.oracles.base import Handler, Oracle
+from sim.oracles.facts import Facts, Leaving
+from sim.plan import Plan
+from trioworker.events import (
+    BatchAdopted,
+    BatchPulled,
+    BatchStored,
+    Event,
+    JobEnded,
+    JobStarted,
+    OutcomeAbandoned,
+    StatementRun,
+)
+from trioworker.model.batching import BatchPolicy
+from trioworker.model.planner import FLOOR_AGE_MAX_S
+
+LATE_S: Final = 1e-6
+"""Less than any latency: for comparing two times that were computed in different ways."""
+
+
+class BatchesGated(Oracle):
+    """Invariant 8: no statement claims or stores more jobs than the mode and the policy allow.
+
+    One outside agent-batch; in it the sizes that were asked for. Under the simple policy what is
+    no plain success is stored alone. Adopting a claim returns as many as the claim has.
+    """
+
+    name = "batches gated"
+    invariant = 8
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {StatementRun: self._ran, Committed: self._committed}
+
+    def _ran(self, happening: Happening, event: StatementRun) -> None:
+        sizes = self.plan.sizes
+        cap = {"pull": sizes.pull, "commit": sizes.commit}.get(event.name)
+        if cap is not None and event.jobs > (cap if sizes.mode.batches else 1):
+            self.find(f"{happening.actor} ran {event.name} for {event.jobs} jobs in {sizes.mode}")
+
+    def _committed(self, happening: Happening, event: Committed) -> None:
+        sizes = self.plan.sizes
+        for change in event.changes:
+            if isinstance(change.new, ClaimRow) and change.old is None:
+                cap = sizes.pull if sizes.mode.batches else 1
+                if len(change.new.ids) > cap:
+                    self.find(f"{happening.actor} claimed {len(change.new.ids)} jobs at once")
+        stored = self.facts.outcomes
+        if len(stored) > (sizes.commit if sizes.mode.batches else 1):
+            self.find(f"{happening.actor} stored {len(stored)} jobs at once")
+        if len(stored) > 1 and sizes.policy is BatchPolicy.SIMPLE:
+            logged = {row.id for change in event.changes if isinstance(row := change.new, LogRow)}
+            for leaving in stored:
+                if leaving.job in logged or not self._is_simple(leaving):
+                    self.find(f"job {leaving.job} is not simple and was stored with others")
+
+    def _is_simple(self, leaving: Leaving) -> bool:
+        row = leaving.new.row
+        awaited = self.facts.jobs[leaving.job].awaited
+        return isinstance(row, CompletedRow) and row.status == "success" and not awaited
+
+
+class _Passed(NamedTuple):
+    """A job that a pull passed over although its claim has a worse one of the same tag."""
+
+    job: UUID
+    free_since_s: float
+
+
+class InOrder(Oracle):
+    """Invariant 9: of the due jobs of a tag, none is claimed before a better one.
+
+    Better is: a higher priority, then due earlier, then the smaller id. Allowed: a floor hides a
+    job that came (or came back) within `FLOOR_AGE_MAX_S` before the pull was sent, or since; a
+    client that cancels a job may have its row locked; a pull whose reply was lost tells nobody
+    when it was sent, and is not judged.
+    """
+
+    name = "in order"
+    invariant = 9
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._passed: dict[UUID, Sequence[_Passed]] = {}
+        self._cancelled: set[UUID] = set()
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {
+            Committed: self._committed,
+            BatchPulled: self._pulled,
+            CancelAsked: self._cancel_asked,
+        }
+
+    def _cancel_asked(self, _happening: Happening, event: CancelAsked) -> None:
+        self._cancelled.update(event.jobs)
+
+    def _committed(self, _happening: Happening, event: Committed) -> None:
+        for change in event.changes:
+            if isinstance(change.new, ClaimRow) and change.old is None:
+                self._passed[change.new.id] = self._passed_over(change.new)
+
+    def _passed_over(self, claim: ClaimRow) -> Sequence[_Passed]:
+        worst: dict[str, tuple[int, datetime, UUID]] = {}
+        for _job, old, _new in self.facts.moves:
+            if old is not None and isinstance(old.row, ReadyRow):
+                tag = old.row.tag
+                worst[tag] = max(worst.get(tag, _place(old.row)), _place(old.row))
+        return [
+            _Passed(row.id, self.facts.ready_since_s[row.id])
+            for row in self.facts.ready.values()
+            if row.tag in worst
+            and row.scheduled_for <= claim.claimed_at
+            and _place(row) < worst[row.tag]
+            and row.id not in self._cancelled
+        ]
+
+    def _pulled(self, _happening: Happening, event: BatchPulled) -> None:
+        sent_s = self.facts.now_s - event.seconds
+        for job, free_since_s in self._passed.pop(event.claim, ()):
+            if free_since_s < sent_s - FLOOR_AGE_MAX_S - LATE_S:
+                self.find(f"job {job} was passed over by claim {event.claim}")
+
+
+class Bounded(Oracle):
+    """Invariant 10: a worker holds no more jobs than its stages have room for.
+
+    A pull waits for execute, which runs up to `concurrency`, beside the outcomes that gather for
+    the next commit and those in the one under way: pull + concurrency + 2 commits. Judged when a
+    pull comes in, for no other stage takes jobs from outside. Allowed: adopted jobs come on top;
+    nobody knew of them when they were claimed.
+    """
+
+    name = "bounded"
+    invariant = 10
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._in_hand: Counter[UUID] = Counter()
+        self._adopted: Counter[UUID] = Counter()
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {
+            BatchPulled: self._pulled,
+            BatchAdopted: self._adopts,
+            BatchStored: self._stored,
+            OutcomeAbandoned: self._abandoned,
+        }
+
+    def _pulled(self, _happening: Happening, event: BatchPulled) -> None:
+        sizes = self.plan.sizes
+        self._in_hand[event.worker] += len(event.jobs)
+        room = sizes.pull + sizes.concurrency + 2 * sizes.commit + self._adopted[event.worker]
+        if self._in_hand[event.worker] > room:
+            self.find(
+                f"worker {event.worker} holds {self._in_hand[event.worker]} jobs, over {room}"
+            )
+
+    def _adopts(self, _happening: Happening, event: BatchAdopted) -> None:
+        self._in_hand[event.worker] += len(event.jobs)
+        self._adopted[event.worker] += len(event.jobs)
+
+    def _stored(self, _happening: Happening, event: BatchStored) -> None:
+        self._in_hand[event.worker] -= len(event.jobs)
+
+    def _abandoned(self, _happening: Happening, event: OutcomeAbandoned) -> None:
+        self._in_hand[event.worker] -= 1
+
+
+class Modest(Oracle):
+    """A worker asks for no more than it can start: slow jobs are left for others.
+
+    Before its first job has ended it knows no pace, and asks for one per slot. Afterwards the
+    fastest job that it has seen bounds what it may expect of `start_within_s`.
+    """
+
+    name = "modest"
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._began: dict[tuple[UUID, UUID, int], float] = {}
+        self._fastest_s: dict[UUID, float] = {}
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {JobStarted: self._started, JobEnded: self._ended, BatchPulled: self._pulled}
+
+    def _started(self, _happening: Happening, event: JobStarted) -> None:
+        self._began[event.worker, event.job, event.attempt] = self.facts.now_s
+
+    def _ended(self, _happening: Happening, event: JobEnded) -> None:
+        now_s = self.facts.now_s
+        took_s = now_s - self._began.pop((event.worker, event.job, event.attempt), now_s)
+        self._fastest_s[event.worker] = min(took_s, self._fastest_s.get(event.worker, took_s))
+
+    def _pulled(self, _happening: Happening, event: BatchPulled) -> None:
+        sizes = self.plan.sizes
+        most: float = sizes.concurrency
+        fastest_s = self._fastest_s.get(event.worker)
+        if fastest_s is not None:
+            most += sizes.concurrency * sizes.start_within_s / max(fastest_s, LATE_S)
+        if event.asked > most:
+            self.find(f"worker {event.worker} asked for {event.asked} jobs, over {most:g}")
+
+
+def _place(row: ReadyRow) -> tuple[int, datetime, UUID]:
+    """The order within a tag: the smaller the better."""
+    return -row.priority, row.scheduled_for, row.id

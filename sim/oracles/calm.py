@@ -1,0 +1,151 @@
+"""What goes wrong only where something is wrong, and stays bounded even there."""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Final
+
+from sim.happenings import Committed, ConnectFailed, Happening
+from sim.oracles.base import Handler, Oracle
+from sim.oracles.facts import Facts
+from sim.plan import Plan
+from trioworker.events import (
+    BatchAdopted,
+    BatchPulled,
+    BatchStored,
+    CommitFailed,
+    Event,
+    HeartbeatFailed,
+    JobsReaped,
+    LeaseDoubtful,
+    LeaseTaken,
+    MaintenanceFailed,
+    PullFailed,
+    StatementRun,
+)
+from trioworker.model.failures import Failure
+from trioworker.store.postgres.store import READY_CHANNEL
+
+DEADLOCK: Final = "deadlock detected"
+"""What PostgreSQL, and the model of it, says of one; a planned fault has other words."""
+WINDOW_S: Final = 2.0
+STATEMENTS_MAX: Final = 150
+STATEMENTS_PER_JOB: Final = 2
+STATEMENTS_PER_HINT: Final = 3
+
+
+class Quiet(Oracle):
+    """As long as no fault has fired nothing fails, no lease is in doubt and no outcome is lost.
+
+    Allowed: a refused outcome, which is the job's doing; and after a graceful stop, what it could
+    not flush in its time is taken back by others.
+    """
+
+    name = "quiet"
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {
+            PullFailed: self._failed,
+            HeartbeatFailed: self._failed,
+            MaintenanceFailed: self._failed,
+            LeaseDoubtful: self._failed,
+            LeaseTaken: self._failed,
+            BatchAdopted: self._failed,
+            CommitFailed: self._commit_failed,
+            JobsReaped: self._taken_back,
+            BatchStored: self._stored,
+        }
+
+    def _failed(self, happening: Happening, event: Event) -> None:
+        if not self.facts.troubles:
+            self.find(f"{happening.actor} met {type(event).__name__} in a world without faults")
+
+    def _commit_failed(self, happening: Happening, event: CommitFailed) -> None:
+        if event.failure != Failure.REFUSED:
+            self._failed(happening, event)
+
+    def _taken_back(self, happening: Happening, event: JobsReaped) -> None:
+        if not self.facts.stops:
+            self._failed(happening, event)
+
+    def _stored(self, happening: Happening, event: BatchStored) -> None:
+        if event.lost and not self.facts.stops and not self.facts.troubles:
+            self.find(
+                f"{happening.actor} lost {len(event.lost)} outcomes in a world without faults"
+            )
+
+
+class NoDeadlock(Oracle):
+    """Our own transactions never wait for each other in a circle: they lock in one order."""
+
+    name = "no deadlock"
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return dict.fromkeys(
+            (PullFailed, CommitFailed, HeartbeatFailed, MaintenanceFailed), self._failed
+        )
+
+    def _failed(
+        self,
+        happening: Happening,
+        event: PullFailed | CommitFailed | HeartbeatFailed | MaintenanceFailed,
+    ) -> None:
+        if DEADLOCK in event.message:
+            self.find(f"{happening.actor} ran into a deadlock")
+
+
+class NoStorm(Oracle):
+    """A worker asks the server for no more than its work needs, least of all when it fails.
+
+    In any two seconds: what it would ask when idle, with room for back-offs that begin again,
+    and a few statements for each job that it takes or stores and for each hint that wakes it. A
+    loop that forgets to pause asks ten times as much.
+    """
+
+    name = "no storm"
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._asked: dict[str, deque[float]] = {}
+        self._earned: dict[str, deque[tuple[float, int]]] = {}
+        self._hints: deque[tuple[float, int]] = deque()
+        self._told: set[str] = set()
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        asked = (StatementRun, ConnectFailed, CommitFailed, PullFailed, HeartbeatFailed)
+        moved = (BatchPulled, BatchAdopted, BatchStored)
+        return {
+            **dict.fromkeys((*asked, MaintenanceFailed), self._ask),
+            **dict.fromkeys(moved, self._earn),
+            Committed: self._committed,
+        }
+
+    def _committed(self, _happening: Happening, event: Committed) -> None:
+        hints = sum(channel == READY_CHANNEL for channel, _ in event.notified)
+        if hints:
+            self._hints.append((self.facts.now_s, STATEMENTS_PER_HINT * hints))
+
+    def _earn(self, happening: Happening, event: BatchPulled | BatchAdopted | BatchStored) -> None:
+        jobs = STATEMENTS_PER_JOB * len(event.jobs)
+        self._earned.setdefault(happening.actor, deque()).append((self.facts.now_s, jobs))
+
+    def _ask(self, happening: Happening, _event: object) -> None:
+        actor, now_s = happening.actor, self.facts.now_s
+        asked = self._asked.setdefault(actor, deque())
+        asked.append(now_s)
+        while asked[0] < now_s - WINDOW_S:
+            asked.popleft()
+        if len(asked) > STATEMENTS_MAX and actor not in self._told:
+            earned = self._earned.get(actor, deque())
+            if len(asked) > STATEMENTS_MAX + _sum(earned, now_s) + _sum(self._hints, now_s):
+                self._told.add(actor)
+                self.find(f"{actor} asked the server {len(asked)} times in {WINDOW_S:g} s")
+
+
+def _sum(entries: deque[tuple[float, int]], now_s: float) -> int:
+    """What was noted in the window that ends now; older entries go."""
+    while entries and entries[0][0] < now_s - WINDOW_S:
+        entries.popleft()
+    return sum(count for _, count in entries)

@@ -1,0 +1,106 @@
+"""A request to cancel reaches its job: at once before it runs, within a heartbeat while it does."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from sim.database.rows import CancelRow, WorkerRow
+from sim.happenings import (
+    BodyEnded,
+    BodyStarted,
+    CancelAnswered,
+    CancelAsked,
+    Committed,
+    Happening,
+)
+from sim.oracles.base import Handler, Oracle
+from sim.oracles.facts import Facts
+from sim.oracles.fence import STUBBORN, WAKING_S, is_renewal
+from sim.plan import Plan
+from trioworker.events import CancelReceived, Event, HeartbeatFailed
+from trioworker.model.transitions import Place
+
+BEATS: Final = 3
+"""The first heartbeat that is seen may have looked before the request came; the second has looked
+after it; at the third the answer to the second has been read."""
+
+
+class CancelHeard(Oracle):
+    """What a client cancels has ended when it is answered, or its worker stops it soon.
+
+    Soon is: by the second heartbeat that the server has seen, unless one failed for the worker.
+    A body that is stopped ends at once. Allowed: a stubborn one goes on for a while.
+    """
+
+    name = "cancel heard"
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._asked: list[UUID] = []
+        self._requests: set[UUID] = set()
+        self._running: dict[UUID, dict[UUID, str]] = {}
+        self._beats: Counter[tuple[UUID, UUID]] = Counter()
+        self._received_s: dict[tuple[UUID, UUID], float] = {}
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {
+            CancelAsked: self._ask,
+            CancelAnswered: self._answered,
+            BodyStarted: self._starts,
+            BodyEnded: self._ended,
+            Committed: self._committed,
+            HeartbeatFailed: self._failed,
+            CancelReceived: self._received,
+        }
+
+    def _ask(self, _happening: Happening, event: CancelAsked) -> None:
+        self._asked = list(event.jobs)
+
+    def _answered(self, *_: object) -> None:
+        for job in self._asked:
+            stand = self.facts.stands.get(job)
+            over = stand is not None and stand.place is Place.COMPLETED
+            if not over and job not in self._requests:
+                self.find(f"the request to cancel job {job} was answered and has left no trace")
+
+    def _starts(self, _happening: Happening, event: BodyStarted) -> None:
+        self._running.setdefault(event.worker, {})[event.job] = event.path
+        self._received_s.pop((event.worker, event.job), None)
+        self._beats.pop((event.worker, event.job), None)
+
+    def _ended(self, _happening: Happening, event: BodyEnded) -> None:
+        path = self._running.get(event.worker, {}).pop(event.job, None)
+        received_s = self._received_s.get((event.worker, event.job))
+        if received_s is None or path == STUBBORN:
+            return
+        process = self.facts.process_of(event.worker)
+        late_s = self.facts.now_s - max(received_s, process.resumed_s if process else received_s)
+        if late_s > WAKING_S:
+            self.find(f"job {event.job} ran on for {late_s:.3f} s after it was cancelled")
+
+    def _committed(self, _happening: Happening, event: Committed) -> None:
+        for change in event.changes:
+            old, new = change.old, change.new
+            if isinstance(new, CancelRow):
+                self._requests.add(new.id)
+            elif isinstance(old, CancelRow):
+                self._requests.discard(old.id)
+            elif isinstance(new, WorkerRow) and is_renewal(old, new):
+                self._beat(new.id)
+
+    def _beat(self, worker: UUID) -> None:
+        for job in self._running.get(worker, ()):
+            key = (worker, job)
+            if job in self._requests and key not in self._received_s:
+                self._beats[key] += 1
+                if self._beats[key] == BEATS:
+                    self.find(f"job {job} runs on after {BEATS} heartbeats that should cancel it")
+
+    def _failed(self, _happening: Happening, event: HeartbeatFailed) -> None:
+        for job in self._running.get(event.worker, ()):
+            self._beats.pop((event.worker, job), None)
+
+    def _received(self, _happening: Happening, event: CancelReceived) -> None:
+        self._received_s[event.worker, event.job] = self.facts.now_s

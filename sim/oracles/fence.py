@@ -1,0 +1,200 @@
+"""Leases: who may store, who may run, and that the two workers of one job never overlap."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from sim.database.rows import ClaimRow, Row, WorkerRow
+from sim.happenings import (
+    BodyEnded,
+    BodyStarted,
+    CommitLost,
+    Committed,
+    Happening,
+    WorkerCrashed,
+    WorkerExited,
+    WorkerKilled,
+)
+from sim.oracles.base import Handler, Oracle
+from sim.oracles.facts import LONG_AGO_S, Facts
+from sim.plan import Plan
+from trioworker.events import Event
+from trioworker.model.transitions import Place
+
+STUBBORN: Final = "stubborn"
+"""The body that a cancellation cannot stop."""
+WAKING_S: Final = 0.05
+"""What a process that was paused may still do before it has looked at its clock."""
+
+
+def is_renewal(old: Row | None, new: Row | None) -> bool:
+    """Whether a change of a row is a registration or a heartbeat."""
+    before = old.last_heartbeat if isinstance(old, WorkerRow) else None
+    return isinstance(new, WorkerRow) and new.last_heartbeat != before
+
+
+class Fenced(Oracle):
+    """Invariant 4: what a worker stores comes out of a claim of its own, at that very attempt.
+
+    A claim that was taken away is gone, so no outcome fits it. Allowed: a worker whose lease was
+    taken stores out of a claim that nobody has taken back yet. Nobody else can have these jobs,
+    and the other way would be to run them again.
+    """
+
+    name = "fenced"
+    invariant = 4
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {Committed: self._committed}
+
+    def _committed(self, happening: Happening, _event: object) -> None:
+        facts = self.facts
+        for job, worker, _old, new in facts.outcomes:
+            if facts.actors.get(worker) != happening.actor:
+                self.find(f"{happening.actor} stored job {job} out of another's claim")
+            elif new.place is Place.COMPLETED and new.worker != worker:
+                self.find(f"job {job} was stored by {new.worker} out of {worker}'s claim")
+        out_of_claims = {leaving.job for leaving in (*facts.outcomes, *facts.reapings)}
+        for move in facts.moves:
+            stored = move.new is not None and move.new.place is Place.COMPLETED and move.new.worker
+            if stored and move.job not in out_of_claims:
+                self.find(f"worker {stored} stored job {move.job}, which was in no claim")
+
+
+class Leases(Oracle):
+    """Invariant 4: a lease is taken from the silent alone, and never comes back.
+
+    By the server's clock, which may have been set; a lease that was cut short by that is the
+    price of one clock for all.
+    """
+
+    name = "leases"
+    invariant = 4
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {Committed: self._committed}
+
+    def _committed(self, _happening: Happening, event: Committed) -> None:
+        for change in event.changes:
+            if isinstance(change.old, WorkerRow) and isinstance(change.new, WorkerRow):
+                self._worker(change.old, change.new)
+            elif isinstance(change.new, ClaimRow) and change.old is None:
+                row = self.facts.workers.get(change.new.worker)
+                if row is None or row.lost_at is not None:
+                    self.find(f"worker {change.new.worker} claimed jobs without a lease")
+
+    def _worker(self, old: WorkerRow, new: WorkerRow) -> None:
+        if old.lost_at is not None:
+            if new.lost_at != old.lost_at:
+                self.find(f"worker {new.id} was lost and is not any more")
+            if new.last_heartbeat != old.last_heartbeat:
+                self.find(f"worker {new.id} renewed a lease that was taken away")
+        elif new.lost_at is not None:
+            silent = new.lost_at - old.last_heartbeat
+            if silent <= timedelta(seconds=old.lease_s):
+                self.find(f"worker {new.id} lost its lease after {silent} of silence")
+
+
+class SelfFence(Oracle):
+    """Invariant 4: a body runs only while its worker's lease cannot have ended.
+
+    The lease ends `lease_s` after the server saw the last heartbeat. Allowed: a body that cannot
+    be stopped; a process that was stopped by a signal, which does nothing about it until it goes
+    on. The server's clock is not asked: a process can fence itself by its own clock alone.
+    """
+
+    name = "self-fence"
+    invariant = 4
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._renewed_s: dict[UUID, float] = {}
+        self._paths: dict[UUID, str] = {}
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {Committed: self._committed, BodyStarted: self._starts, BodyEnded: self._ended}
+
+    def _committed(self, _happening: Happening, event: Committed) -> None:
+        for change in event.changes:
+            if isinstance(change.new, WorkerRow) and is_renewal(change.old, change.new):
+                self._renewed_s[change.new.id] = self.facts.now_s
+
+    def _starts(self, _happening: Happening, event: BodyStarted) -> None:
+        self._paths[event.job] = event.path
+        self._check(event.worker, event.job, "began")
+
+    def _ended(self, _happening: Happening, event: BodyEnded) -> None:
+        if self._paths.get(event.job) != STUBBORN:
+            self._check(event.worker, event.job, "still ran")
+
+    def _check(self, worker: UUID, job: UUID, what: str) -> None:
+        process = self.facts.process_of(worker)
+        resumed_s = LONG_AGO_S if process is None else process.resumed_s
+        lease_ends_s = self._renewed_s.get(worker, LONG_AGO_S) + self.plan.sizes.lease_s
+        late_s = self.facts.now_s - max(lease_ends_s, resumed_s + WAKING_S)
+        if late_s > 0:
+            self.find(f"job {job} {what} {late_s:.3f} s after its worker's lease")
+
+
+class OneAtATime(Oracle):
+    """Invariant 4: no job runs in two workers at the same time.
+
+    Allowed: the other one cannot be stopped (a stubborn body) or was itself stopped by a signal;
+    a crash of the server has forgotten its claim; the server's clock was set, so that its lease
+    ended too early.
+    """
+
+    name = "one at a time"
+    invariant = 4
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._running: dict[UUID, dict[UUID, str]] = {}
+        self._forgotten: set[tuple[UUID, UUID]] = set()
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {
+            BodyStarted: self._starts,
+            BodyEnded: self._ended,
+            CommitLost: self._lost,
+            WorkerKilled: self._over,
+            WorkerExited: self._over,
+            WorkerCrashed: self._over,
+        }
+
+    def _starts(self, _happening: Happening, event: BodyStarted) -> None:
+        running = self._running.setdefault(event.job, {})
+        for worker, path in running.items():
+            if worker != event.worker and path != STUBBORN and not self._excused(worker, event.job):
+                self.find(f"job {event.job} runs in {worker} and in {event.worker}")
+        running[event.worker] = event.path
+
+    def _excused(self, worker: UUID, job: UUID) -> bool:
+        process = self.facts.process_of(worker)
+        now_s, lease_s = self.facts.now_s, self.plan.sizes.lease_s
+        return (
+            process is None
+            or process.paused
+            or now_s <= process.resumed_s + WAKING_S
+            or (worker, job) in self._forgotten
+            or any(now_s <= at_s + lease_s for at_s, _ in self.facts.jumps)
+        )
+
+    def _ended(self, _happening: Happening, event: BodyEnded) -> None:
+        self._running.get(event.job, {}).pop(event.worker, None)
+
+    def _lost(self, *_: object) -> None:
+        for job, old, _new in self.facts.moves:
+            if old is not None and old.worker is not None:
+                self._forgotten.add((old.worker, job))
+
+    def _over(self, happening: Happening, _event: object) -> None:
+        for running in self._running.values():
+            for worker in list(running):
+                if self.facts.actors.get(worker) == happening.actor:
+                    del running[worker]

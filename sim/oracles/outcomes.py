@@ -1,0 +1,299 @@
+"""Outcomes: each stored one was produced by an execution, with all its effects, and told right."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from sim.bodies import IMMEDIATE
+from sim.database.rows import ClaimRow, CompletedRow, LogRow
+from sim.happenings import BodyEnded, CancelAsked, Committed, Happening
+from sim.oracles.base import Handler, Oracle
+from sim.oracles.facts import Attempt, Facts, Leaving
+from sim.plan import Plan
+from trioworker.events import (
+    BatchAdopted,
+    BatchPulled,
+    BatchStored,
+    CancelReceived,
+    Event,
+    JobEnded,
+    JobStarted,
+    OutcomeAbandoned,
+    OutcomeRefused,
+)
+from trioworker.model.outcome import (
+    Cancelled,
+    Failed,
+    Interrupted,
+    Outcome,
+    Retried,
+    Snoozed,
+    Succeeded,
+)
+from trioworker.model.transitions import Place
+
+DONE_CHANNEL: Final = "trioworker_done"
+REFUSALS_BEFORE_BARE: Final = 2
+"""From the second refusal on nothing but the failure itself is stored."""
+
+
+class Produced(Oracle):
+    """Invariant 2: what is stored is what an execution of that very attempt produced.
+
+    Also of what goes back to ready. Stored without an execution are: a cancellation that a client
+    asked for; a reaped job's failure (see `Transitions`); a refused outcome's failure, which the
+    worker must have announced; and what never began goes back because its worker stops.
+    """
+
+    name = "produced"
+    invariant = 2
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._outcomes: dict[Attempt, list[Outcome | None]] = {}
+        self._ended: dict[Attempt, list[str]] = {}
+        self._refused: set[tuple[UUID, UUID]] = set()
+        self._cancel_asked: set[UUID] = set()
+        self._cancel_heard: set[tuple[UUID, UUID]] = set()
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {
+            BodyEnded: self._body_ended,
+            JobEnded: self._job_ended,
+            OutcomeRefused: self._was_refused,
+            CancelAsked: self._asked,
+            CancelReceived: self._heard,
+            Committed: self._committed,
+        }
+
+    def _body_ended(self, _happening: Happening, event: BodyEnded) -> None:
+        key = (event.worker, event.job, event.attempt)
+        self._outcomes.setdefault(key, []).append(event.outcome)
+
+    def _job_ended(self, _happening: Happening, event: JobEnded) -> None:
+        key = (event.worker, event.job, event.attempt)
+        self._ended.setdefault(key, []).append(event.outcome)
+
+    def _was_refused(self, _happening: Happening, event: OutcomeRefused) -> None:
+        self._refused.add((event.worker, event.job))
+
+    def _asked(self, _happening: Happening, event: CancelAsked) -> None:
+        self._cancel_asked.update(event.jobs)
+
+    def _heard(self, _happening: Happening, event: CancelReceived) -> None:
+        self._cancel_heard.add((event.worker, event.job))
+
+    def _committed(self, *_: object) -> None:
+        for job, old, new in self.facts.moves:
+            if old is None or new is None or not isinstance(new.row, CompletedRow):
+                continue
+            if new.worker is None and not self._was_cancelled(job, new.row):
+                self.find(f"job {job} ended as {new.row.status} without anybody's doing")
+        for leaving in self.facts.outcomes:
+            job, _worker, old, new = leaving
+            if isinstance(new.row, CompletedRow):
+                if not self._made(leaving.attempt, new.row):
+                    self.find(f"job {job} has a stored {new.row.status} that nothing produced")
+            elif not self._goes_back(leaving.attempt, charged=new.attempt > old.attempt):
+                self.find(f"job {job} went back to ready, which no execution asked for")
+
+    def _was_cancelled(self, job: UUID, row: CompletedRow) -> bool:
+        return row.status == "canceled" and job in self._cancel_asked
+
+    def _made(self, key: Attempt, row: CompletedRow) -> bool:
+        outcomes = self._outcomes.get(key, ())
+        match row.status:
+            case "success":
+                return self._succeeded(key, row, outcomes)
+            case "failure":
+                return self._failed(key, row, outcomes)
+            case "canceled":
+                heard = key[:2] in self._cancel_heard
+                return heard or any(isinstance(each, Cancelled) for each in outcomes)
+        return False
+
+    def _succeeded(
+        self, key: Attempt, row: CompletedRow, outcomes: Sequence[Outcome | None]
+    ) -> bool:
+        stored = json.loads(row.result or "null")
+        job = self.facts.jobs[row.id]
+        if job.kind in IMMEDIATE:
+            expected = json.loads(job.args) if job.kind == "identity" else None
+            return "Succeeded" in self._ended.get(key, ()) and stored == expected
+        return any(
+            json.loads(each.result) == stored for each in outcomes if isinstance(each, Succeeded)
+        )
+
+    def _failed(self, key: Attempt, row: CompletedRow, outcomes: Sequence[Outcome | None]) -> bool:
+        error = json.loads(row.error or "{}")
+        if error["name"] == "OutcomeRefused":
+            return key[:2] in self._refused
+        if error["name"] == "Timeout":
+            return None in outcomes
+        told = (error["name"], error["message"])
+        return any(
+            (each.error.name, each.error.message) == told
+            for each in outcomes
+            if isinstance(each, Failed)
+        )
+
+    def _goes_back(self, key: Attempt, *, charged: bool) -> bool:
+        outcomes = self._outcomes.get(key, ())
+        if charged:
+            return any(isinstance(each, Retried) for each in outcomes)
+        snoozed = any(isinstance(each, Snoozed) for each in outcomes)
+        return snoozed or Interrupted.__name__ in self._ended.get(key, ())
+
+
+class OncePerClaim(Oracle):
+    """Invariants 3 and 7: one claim, one execution; a failed commit never causes another.
+
+    A job is run at most as often under an attempt as this worker claimed it at that attempt. So
+    whatever becomes of a commit, its jobs are not run again before the tables say so; and how
+    they come to say so is for `Transitions` and `Produced`.
+    """
+
+    name = "once per claim"
+    invariant = 7
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._right: Counter[Attempt] = Counter()
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {Committed: self._committed, JobStarted: self._started}
+
+    def _committed(self, *_: object) -> None:
+        for job, _old, new in self.facts.moves:
+            if new is not None and new.place is Place.CLAIMED and new.worker is not None:
+                self._right[new.worker, job, new.attempt] += 1
+
+    def _started(self, _happening: Happening, event: JobStarted) -> None:
+        key = (event.worker, event.job, event.attempt)
+        self._right[key] -= 1
+        if self._right[key] < 0:
+            self.find(f"job {event.job} was run again without having been claimed again")
+
+
+class AllOrNothing(Oracle):
+    """Invariant 6: an outcome and its effects are stored together or not at all.
+
+    Its log in the same transaction, and never without it; a notification for whom it awaits it.
+    Allowed: no log beside a failure that was stored bare because even its log was refused; no
+    notification from a reaper, since who waits looks for himself, too.
+    """
+
+    name = "all or nothing"
+    invariant = 6
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._logs: dict[Attempt, list[str]] = {}
+        self._refusals: Counter[tuple[UUID, UUID]] = Counter()
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {
+            BodyEnded: self._ended,
+            OutcomeRefused: self._refused,
+            Committed: self._committed,
+        }
+
+    def _ended(self, _happening: Happening, event: BodyEnded) -> None:
+        key = (event.worker, event.job, event.attempt)
+        self._logs.setdefault(key, []).append(event.log)
+
+    def _refused(self, _happening: Happening, event: OutcomeRefused) -> None:
+        self._refusals[event.worker, event.job] += 1
+
+    def _committed(self, _happening: Happening, event: Committed) -> None:
+        logs = {row.id: row for change in event.changes if isinstance(row := change.new, LogRow)}
+        told = {payload for channel, payload in event.notified if channel == DONE_CHANNEL}
+        for leaving in self.facts.outcomes:
+            self._log(leaving, logs.pop(leaving.job, None))
+            if leaving.new.place is Place.COMPLETED and str(leaving.job) not in told:
+                job = self.facts.jobs.get(leaving.job)
+                if job is not None and job.awaited:
+                    self.find(f"job {job.id} was stored and nobody who waits for it was told")
+        for job_id in logs:
+            self.find(f"job {job_id} has a log in a commit that is not about the job")
+
+    def _log(self, leaving: Leaving, log: LogRow | None) -> None:
+        job, worker, old, _new = leaving
+        written = self._logs.get(leaving.attempt, [])
+        if log is not None:
+            if log.text not in written or log.attempt != old.attempt:
+                self.find(f"job {job} has a log that attempt {old.attempt} did not write")
+            return
+        bare = self._refusals[worker, job] >= REFUSALS_BEFORE_BARE
+        if written and all(written) and not bare:
+            self.find(f"job {job} was stored without what it wrote")
+
+
+class ToldRight(Oracle):
+    """What a worker says of its batches is what the tables say.
+
+    What was pulled is what the claim has. What is reported stored was stored by this worker, and
+    what is reported lost was not. Allowed: an outcome that went back to ready in a commit whose
+    reply was lost is reported lost, for it leaves no trace by which a retry could know.
+    """
+
+    name = "told right"
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._stored: Counter[tuple[UUID, UUID]] = Counter()
+        self._completed: set[tuple[UUID, UUID]] = set()
+        self._in_hand: Counter[tuple[UUID, UUID]] = Counter()
+        self._claimed: dict[UUID, Sequence[UUID]] = {}
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {
+            Committed: self._committed,
+            BatchPulled: self._pulled,
+            BatchAdopted: self._adopted,
+            BatchStored: self._told_stored,
+            OutcomeAbandoned: self._abandoned,
+        }
+
+    def _committed(self, _happening: Happening, event: Committed) -> None:
+        for change in event.changes:
+            if isinstance(change.new, ClaimRow) and change.old is None:
+                self._claimed[change.new.id] = change.new.ids
+        for job, worker, _old, new in self.facts.outcomes:
+            self._stored[worker, job] += 1
+            if new.place is Place.COMPLETED:
+                self._completed.add((worker, job))
+
+    def _pulled(self, _happening: Happening, event: BatchPulled) -> None:
+        if sorted(event.jobs) != sorted(self._claimed.get(event.claim, ())):
+            self.find(f"a pull was reported with other jobs than claim {event.claim} has")
+        self._in_hand.update((event.worker, job) for job in event.jobs)
+
+    def _adopted(self, _happening: Happening, event: BatchAdopted) -> None:
+        self._in_hand.update((event.worker, job) for job in event.jobs)
+
+    def _told_stored(self, _happening: Happening, event: BatchStored) -> None:
+        lost = Counter(event.lost)
+        for job in event.jobs:
+            key = (event.worker, job)
+            self._in_hand[key] -= 1
+            if lost[job]:
+                self._told_lost(key)
+                continue
+            self._stored[key] -= 1
+            if self._stored[key] < 0:
+                self.find(f"job {job} was reported stored and was not")
+
+    def _told_lost(self, key: tuple[UUID, UUID]) -> None:
+        """The same job may be in hand twice, after a crash of the server: then wait for both."""
+        if not self._in_hand[key] and self._stored[key] and key in self._completed:
+            self.find(f"job {key[1]} was reported lost and was stored")
+
+    def _abandoned(self, _happening: Happening, event: OutcomeAbandoned) -> None:
+        self._in_hand[event.worker, event.job] -= 1

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
@@ -54,6 +54,7 @@ class Scene:
         self.store = PostgresStore(database, now_s=trio.current_time)
         self.jobs = PostgresJobs(database)
         self._events = events
+        self._past_the_store: psycopg.Connection[tuple[Any, ...]] | None = None
 
     async def enqueue(
         self,
@@ -124,13 +125,11 @@ class Scene:
 
     def query(self, text: str, *arguments: object) -> list[tuple[Any, ...]]:
         """Ask the database directly, past the code under test."""
-        with psycopg.connect(self.url) as connection:
-            return connection.execute(self._sql(text), arguments).fetchall()
+        return self._ask(text, arguments).fetchall()
 
     def do(self, text: str, *arguments: object) -> None:
         """Change something in the database directly."""
-        with psycopg.connect(self.url) as connection:
-            connection.execute(self._sql(text), arguments)
+        self._ask(text, arguments)
 
     @contextmanager
     def under_way(
@@ -178,8 +177,17 @@ class Scene:
         )[0]
         return {place: int(n) for place, n in zip(PLACES, row, strict=True) if n}
 
-    def _sql(self, text: str) -> sql.SQL:
-        return sql.SQL(cast("Any", in_schema(text, self.schema)))
+    def _ask(self, text: str, arguments: Sequence[object]) -> psycopg.Cursor[tuple[Any, ...]]:
+        """On a connection that is kept, unless a restart of the server has cut it."""
+        statement = sql.SQL(cast("Any", in_schema(text, self.schema)))
+        if self._past_the_store is None or self._past_the_store.closed:
+            self._past_the_store = psycopg.connect(self.url, autocommit=True)
+        return self._past_the_store.execute(statement, arguments)
+
+    def close(self) -> None:
+        """Close the way past the store."""
+        if self._past_the_store is not None:
+            self._past_the_store.close()
 
     def statements(self) -> list[StatementRun]:
         """The statements that ran so far, in order."""
@@ -191,7 +199,8 @@ async def open_scene(url: str, *, schema: str = DEFAULT_SCHEMA) -> AsyncIterator
     """A scene on the migrated database at `url`."""
     events: list[Event] = []
     async with open_database(url, LANES, emit=events.append, schema=schema) as database:
-        yield Scene(url, database, events, schema)
+        with closing(Scene(url, database, events, schema)) as scene:
+            yield scene
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -60,7 +60,6 @@ async def until_gone(scene: Scene) -> None:
     await until(lambda: not scene.query(f"select {OURS}"))
 
 
-@on_every_version
 async def test_a_line_that_broke_while_it_was_idle(scene: Scene) -> None:
     """Whoever uses it next learns that it broke; the one after has a new one."""
     await works(scene)
@@ -85,7 +84,6 @@ async def test_a_line_that_breaks_during_a_statement(scene: Scene) -> None:
     await works(scene)
 
 
-@on_every_version
 async def test_a_line_that_breaks_between_two_statements(scene: Scene) -> None:
     """The next statement finds out, however the driver words it."""
 
@@ -98,7 +96,6 @@ async def test_a_line_that_breaks_between_two_statements(scene: Scene) -> None:
     await works(scene)
 
 
-@on_every_version
 async def test_a_line_that_broke_before_the_commit(scene: Scene) -> None:
     """COMMIT on a dead session: an error of the driver's without a code, and a lost line."""
 
@@ -120,7 +117,6 @@ async def test_a_line_that_breaks_in_the_commit(scene: Scene) -> None:
     await works(scene)
 
 
-@on_every_version
 async def test_a_server_that_ends_an_idle_transaction(scene: Scene) -> None:
     """Whoever was silent in a transaction for too long has lost its line and its transaction."""
 
@@ -208,34 +204,30 @@ async def test_a_server_that_is_gone_holds_up_no_cancellation(scene: Scene) -> N
             await left.wait()
 
 
-async def test_leaving_says_goodbye(scene_url: str) -> None:
+async def test_leaving_says_goodbye(scene: Scene) -> None:
     """What was opened is closed: the server has no process for us any more."""
-    async with open_scene(scene_url) as scene:
-        await works(scene)
+    async with open_scene(scene.url) as another:
+        await works(another)
         assert len(scene.query(f"select {OURS}")) == 1
     await until_gone(scene)
 
 
-async def test_leaving_in_a_hurry_says_goodbye_as_well(scene_url: str) -> None:
+async def test_leaving_in_a_hurry_says_goodbye_as_well(scene: Scene) -> None:
     """Cancelled in the middle of a statement, the whole database is let go of in good order."""
+
+    async def use() -> None:
+        async with open_scene(scene.url) as another:
+            await another.database.transact(COMMIT, lambda tx: tx.script("select pg_sleep(60)"))
+
     async with trio.open_nursery() as nursery:
-        opened: list[Scene] = []
-
-        async def use() -> None:
-            async with open_scene(scene_url) as scene:
-                opened.append(scene)
-                await scene.database.transact(COMMIT, lambda tx: tx.script("select pg_sleep(60)"))
-
         nursery.start_soon(use)
-        await until(lambda: opened)
-        await until_active(opened[0])
+        await until_active(scene)
         nursery.cancel_scope.cancel()
-    await until_gone(opened[0])
+    await until_gone(scene)
 
 
-async def test_leaving_waits_for_no_server_that_is_gone(scene_url: str) -> None:
+async def test_leaving_waits_for_no_server_that_is_gone(scene: Scene) -> None:
     """A goodbye that nobody answers takes a second at most, and no error comes of it."""
-    async with open_scene(scene_url) as scene:
-        await works(scene)
-        with scene.frozen(COMMIT), trio.fail_after(20):
-            await scene.database.close()
+    await works(scene)
+    with scene.frozen(COMMIT), trio.fail_after(20):
+        await scene.database.close()

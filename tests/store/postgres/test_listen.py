@@ -90,7 +90,6 @@ async def test_all_who_listen_hear_everything(scene: Scene) -> None:
         assert (await one.hears(), await two.hears()) == (Hint(tag="a"), Hint(tag="a"))
 
 
-@on_every_version
 async def test_a_quiet_line_is_kept_alive(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked for a sign of life again and again, and goes on to hear."""
     monkeypatch.setattr(database_module, "LISTEN_PING_S", 0.01)
@@ -113,7 +112,6 @@ async def sign_of_life(scene: Scene) -> object:
     return asked()[0][0]
 
 
-@on_every_version
 async def test_the_end_of_the_line_is_told(scene: Scene) -> None:
     """When its process in the server ends, a quiet listener learns it at once."""
     async with listener(scene.store) as ear:

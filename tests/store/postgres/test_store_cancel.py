@@ -135,7 +135,6 @@ async def test_a_cancel_that_meets_the_commit_changes_nothing(scene: Scene) -> N
     assert scene.query("select count(*) from trioworker.cancel_request") == [(0,)]
 
 
-@on_every_version
 async def test_requests_are_kept_as_long_as_they_may_be_needed(scene: Scene) -> None:
     """A sweep deletes the requests of ended jobs and no other; the first reason stays."""
     ids = await scene.enqueue(2)

@@ -127,7 +127,6 @@ async def test_outcomes_of_a_claim_that_is_gone_are_not_stored(scene: Scene) -> 
     assert scene.places() == {"claimed": 2}
 
 
-@on_every_version
 async def test_another_workers_claim_is_out_of_reach(scene: Scene) -> None:
     """Who does not hold the claim stores nothing of it, and changes nothing."""
     await scene.enqueue(3)
@@ -213,7 +212,6 @@ async def test_what_went_back_to_ready_is_not_found_as_stored(scene: Scene) -> N
     assert scene.query("select attempt from trioworker.ready") == [(2,)]
 
 
-@on_every_version
 async def test_logs_are_stored_with_the_outcome_only(scene: Scene) -> None:
     """A log is stored if and only if its outcome is; each attempt keeps its own."""
     first, second = await scene.enqueue(2)
@@ -228,7 +226,6 @@ async def test_logs_are_stored_with_the_outcome_only(scene: Scene) -> None:
     assert logs == [(first, 1, "one\n"), (first, 2, "two\n")]
 
 
-@on_every_version
 async def test_those_who_wait_are_told_once_it_is_stored(scene: Scene) -> None:
     """A NOTIFY goes out for awaited jobs whose outcome is stored, and for no other."""
     (awaited,) = await scene.enqueue(awaited=True)

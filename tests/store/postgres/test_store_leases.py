@@ -278,7 +278,6 @@ async def test_adopting_brings_what_is_left_of_a_claim(scene: Scene) -> None:
     assert ids_of(await scene.store.adopt(worker, set())) == ids_of([first, third])
 
 
-@on_every_version
 async def test_what_is_given_back_is_as_it_was(scene: Scene) -> None:
     """Interrupted jobs are ready at once for anybody, and no attempt is charged."""
     ids = await scene.enqueue(3)

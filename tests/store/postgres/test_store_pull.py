@@ -18,7 +18,6 @@ def floor_at(job: Job) -> FloorColumns:
     return FloorColumns([job.tag], [job.priority], [job.scheduled_for], [job.id])
 
 
-@on_every_version
 async def test_order_is_priority_then_due_time_then_id(scene: Scene) -> None:
     """Of one tag, nothing that is claimed has lower priority or is due later than what is left."""
     late, same = await scene.enqueue(due_s=-10), await scene.enqueue(3, due_s=-20)

@@ -1,12 +1,15 @@
 """What the tests of the store share."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from functools import partial
 
 import pytest
 
 from tests.database_fixtures import NEWEST, PostgresServer, fresh_database
 from tests.store.postgres.backlog import Depth, queues
 from tests.store.postgres.plans import worker_settings
+from tests.store.postgres.reuse import Databases
 from tests.store.postgres.scene import Scene, open_scene
 
 
@@ -25,15 +28,29 @@ def bare_url(
         yield url
 
 
-@pytest.fixture
-def scene_url(
-    postgres_version: int,
+@pytest.fixture(scope="session")
+def databases_of(
     postgres_server_of: Callable[[int], PostgresServer],
     migrated_template_of: Callable[[int], str],
-) -> Iterator[str]:
-    """The address of a fresh database with our schema in it."""
-    server, template = postgres_server_of(postgres_version), migrated_template_of(postgres_version)
-    with fresh_database(server, template) as url:
+) -> Iterator[Callable[[int], Databases]]:
+    """`databases_of(16)`: databases with our schema on that version's server, to be lent."""
+    made: dict[int, Databases] = {}
+    with ExitStack() as stack:
+
+        def of_version(version: int) -> Databases:
+            if version not in made:
+                server, template = postgres_server_of(version), migrated_template_of(version)
+                databases = Databases(partial(fresh_database, server, template))
+                made[version] = stack.enter_context(closing(databases))
+            return made[version]
+
+        yield of_version
+
+
+@pytest.fixture
+def scene_url(postgres_version: int, databases_of: Callable[[int], Databases]) -> Iterator[str]:
+    """The address of a database of this test's own with our schema in it and no rows."""
+    with databases_of(postgres_version).lend() as url:
         yield url
 
 

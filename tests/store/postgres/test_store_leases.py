@@ -184,7 +184,12 @@ async def test_a_reaper_waits_for_nobody(scene: Scene) -> None:
 
 
 async def test_many_that_fell_silent_are_found_in_turn(scene: Scene) -> None:
-    """One sweep takes the leases of a hundred workers at most, and of all in the end."""
+    """One sweep takes the leases of a hundred workers at most, and of all in the end.
+
+    Also with a plan made when there were none, which once looked for a hundred again and again.
+    """
+    scene.do("vacuum analyze trioworker.worker")
+    await reap(scene)
     scene.do(
         "insert into trioworker.worker (id, name, host, pid, mode, tags, lease_s, last_heartbeat)"
         " select gen_random_uuid(), 'w', 'h', 1, 'worker', '{}', 0.01, now() - interval '1 hour'"

@@ -68,11 +68,12 @@ class BatchAdopted(Event, frozen=True, kw_only=True):
 
 
 class PullFailed(Event, frozen=True, kw_only=True):
-    """A pull failed; the next try comes after a pause."""
+    """A pull failed; the next try comes after a pause. An `ambiguous` one may have claimed jobs."""
 
     worker: UUID
     failure: str
     message: str
+    ambiguous: bool = False
 
 
 class JobStarted(Event, frozen=True, kw_only=True):
@@ -104,7 +105,10 @@ class BatchStored(Event, frozen=True, kw_only=True):
 
 
 class CommitFailed(Event, frozen=True, kw_only=True):
-    """A commit of `jobs` failed, and `step` is what comes next."""
+    """A commit of `jobs` failed, and `step` is what comes next.
+
+    An `ambiguous` one may have stored them all the same.
+    """
 
     worker: UUID
     jobs: Sequence[UUID]
@@ -113,6 +117,7 @@ class CommitFailed(Event, frozen=True, kw_only=True):
     failure: str
     step: str
     message: str
+    ambiguous: bool = False
 
 
 class OutcomeRefused(Event, frozen=True, kw_only=True):

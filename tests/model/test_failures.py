@@ -10,6 +10,7 @@ from trioworker import errors
 from trioworker.model.failures import (
     BACKOFF_LAST_S,
     LINE_BREAKS_MAX,
+    UNKNOWN_TRIES_MAX,
     Failure,
     Step,
     backoff_s,
@@ -29,14 +30,15 @@ ONCE_MORE_THEN_DIVIDE = {
 @pytest.mark.parametrize("failure", list(Failure))
 def test_a_batch_is_tried_once_more_at_most(failure: Failure) -> None:
     """A transient failure earns the batch one more try; after that, and for others, divide."""
-    assert next_step(failure, size=2, tries=1) == ONCE_MORE_THEN_DIVIDE.get(failure, Step.DIVIDE)
-    assert next_step(failure, size=2, tries=2) is Step.DIVIDE
+    first = next_step(failure, size=2, tries=1, alike=1)
+    assert first == ONCE_MORE_THEN_DIVIDE.get(failure, Step.DIVIDE)
+    assert next_step(failure, size=2, tries=2, alike=1) is Step.DIVIDE
 
 
 @given(st.sampled_from(list(Failure)), st.integers(1, 1000), st.integers(1, 1000))
 def test_nothing_is_ever_divided_below_one(failure: Failure, size: int, tries: int) -> None:
     """Only batches are divided, only single outcomes are refused."""
-    step = next_step(failure, size=size, tries=tries)
+    step = next_step(failure, size=size, tries=tries, alike=tries)
     assert (step is Step.DIVIDE) <= (size > 1)
     assert (step is Step.REFUSE) <= (size == 1)
 
@@ -44,7 +46,17 @@ def test_nothing_is_ever_divided_below_one(failure: Failure, size: int, tries: i
 @given(st.sampled_from(sorted(ONCE_MORE_THEN_DIVIDE)), st.integers(1, LINE_BREAKS_MAX - 1))
 def test_what_may_pass_is_never_made_a_failure(failure: Failure, tries: int) -> None:
     """A single outcome outlasts outages, contention, timeouts and a full disk."""
-    assert next_step(failure, size=1, tries=tries) is not Step.REFUSE
+    assert next_step(failure, size=1, tries=tries, alike=tries) is not Step.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("failure", "at_last"),
+    [(Failure.UNKNOWN, UNKNOWN_TRIES_MAX), (Failure.CONNECTION, LINE_BREAKS_MAX)],
+)
+def test_failures_of_another_kind_do_not_count(failure: Failure, at_last: int) -> None:
+    """After a thousand timeouts it still takes as many failures alike to refuse an outcome."""
+    assert next_step(failure, size=1, tries=1000, alike=at_last - 1) is not Step.REFUSE
+    assert next_step(failure, size=1, tries=1000, alike=at_last) is Step.REFUSE
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,8 @@ async def test_reply_lost_just_after_commit(
         runner = CountingRunner(body)
         await rig.work(runner=runner, mode=mode, pull=20, commit=20)
         assert cutter.cuts == 1
-        assert [failure.failure for failure in rig.said(CommitFailed)] == ["connection lost"]
+        (failure,) = rig.said(CommitFailed)
+        assert (failure.failure, failure.ambiguous) == ("connection lost", True)
         assert rig.statuses() == {"success": 100}
         assert runner.executions == dict.fromkeys(ids, 1)
         assert all(event.lost == [] for event in rig.said(BatchStored))
@@ -163,8 +164,32 @@ async def test_deadlocked_commit_is_tried_again(rig: Rig) -> None:
     await rig.enqueue(50)
     await rig.work()
     (failure,) = rig.said(CommitFailed)
-    assert (failure.failure, failure.step) == ("contention", "again")
+    assert (failure.failure, failure.step, failure.ambiguous) == ("contention", "again", False)
     assert rig.statuses() == {"success": 50}
+
+
+async def test_bad_weather_is_never_taken_for_a_bad_result(rig: Rig) -> None:
+    """Two deadlocks and one error that nobody knows are no three errors that nobody knows."""
+    rig.do(
+        """
+        create sequence tries;
+        create function fail_thrice() returns trigger language plpgsql as $$
+        begin
+            case nextval('tries')
+                when 1, 2 then raise exception 'deadlock' using errcode = '40P01';
+                when 3 then raise exception 'who knows' using errcode = 'XX000';
+                else return new;
+            end case;
+        end $$;
+        create trigger fail before insert on trioworker.job_completed
+            for each row execute function fail_thrice()
+        """
+    )
+    await rig.enqueue(1)
+    await rig.work(mode=Mode.WORKER)
+    failures = [failure.failure for failure in rig.said(CommitFailed)]
+    assert failures == ["contention", "contention", "unknown"]
+    assert rig.statuses() == {"success": 1}
 
 
 async def test_what_is_said_of_a_commit_names_its_jobs(rig: Rig) -> None:

@@ -172,8 +172,11 @@ async def test_what_cannot_be_given_back_in_time_is_named(rig: Rig) -> None:
     reports: list[Report] = []
 
     async def run() -> None:
-        settings = {"concurrency": 1, "commit": 1, "grace_s": 0.1, "flush_s": 0.5}
-        reports.append(await rig.work(stop=stop, runner=CountingRunner(body), **settings))
+        runner = CountingRunner(body)
+        report = await rig.work(
+            stop=stop, runner=runner, concurrency=1, commit=1, grace_s=0.1, flush_s=0.5
+        )
+        reports.append(report)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)

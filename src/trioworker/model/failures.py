@@ -77,14 +77,15 @@ def classify(error: StoreError) -> Failure:
     return _CLASSES.get(type(error), Failure.UNKNOWN)
 
 
-def next_step(failure: Failure, *, size: int, tries: int) -> Step:
+def next_step(failure: Failure, *, size: int, tries: int, alike: int) -> Step:
     """The step after `failure` of a commit of `size` outcomes that was tried `tries` times.
 
-    `tries` counts this failure and starts again at 1 for every group of a divided batch.
+    `alike` of these failed in this way: bad weather of another kind is no fault of the outcome's.
+    Both count this failure and start again at 1 for every group of a divided batch.
     """
     assert size >= 1
-    assert tries >= 1
-    return _step_for_batch(failure, tries) if size > 1 else _step_for_one(failure, tries)
+    assert 1 <= alike <= tries
+    return _step_for_batch(failure, tries) if size > 1 else _step_for_one(failure, alike)
 
 
 def _step_for_batch(failure: Failure, tries: int) -> Step:
@@ -93,12 +94,12 @@ def _step_for_batch(failure: Failure, tries: int) -> Step:
     return Step.AGAIN_WHEN_BACK if failure in _OUTAGES else Step.AGAIN
 
 
-def _step_for_one(failure: Failure, tries: int) -> Step:
+def _step_for_one(failure: Failure, alike: int) -> Step:
     if failure is Failure.REFUSED:
         return Step.REFUSE
-    if failure is Failure.UNKNOWN and tries >= UNKNOWN_TRIES_MAX:
+    if failure is Failure.UNKNOWN and alike >= UNKNOWN_TRIES_MAX:
         return Step.REFUSE
-    if failure is Failure.CONNECTION and tries >= LINE_BREAKS_MAX:
+    if failure is Failure.CONNECTION and alike >= LINE_BREAKS_MAX:
         return Step.REFUSE
     return Step.AGAIN_WHEN_BACK if failure in _OUTAGES else Step.AGAIN
 

@@ -6,7 +6,7 @@ this task's hands, through any outage, until they are stored, refused by the dat
 found to belong to another worker.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
@@ -36,18 +36,24 @@ REFUSALS_MAX: Final = 2
 class _Group(msgspec.Struct):
     """Outcomes that share a transaction, and what happened to them so far.
 
-    `again` stays True from the first failure that may have stored them unseen.
+    `again` stays True from the first failure that may have stored them unseen. `failures` are
+    those of the outcomes as they are now.
     """
 
     batch: Sequence[Executed]
     again: bool = False
-    tries: int = 0
+    failures: Counter[Failure] = msgspec.field(default_factory=Counter)
     refusals: int = 0
 
     @property
     def jobs(self) -> list[UUID]:
         """Whose outcomes these are, in order."""
         return [executed.job.id for executed in self.batch]
+
+    @property
+    def tries(self) -> int:
+        """How often they were tried in vain."""
+        return self.failures.total()
 
 
 class Commit:
@@ -116,10 +122,12 @@ class Commit:
         )
 
     async def _after_failure(self, group: _Group, error: StoreError) -> None:
-        group.tries += 1
-        group.again = group.again or error.ambiguous
         failure = classify(error)
-        step = next_step(failure, size=len(group.batch), tries=group.tries)
+        group.failures[failure] += 1
+        group.again = group.again or error.ambiguous
+        step = next_step(
+            failure, size=len(group.batch), tries=group.tries, alike=group.failures[failure]
+        )
         self._emit(
             CommitFailed(
                 worker=self._worker,
@@ -129,6 +137,7 @@ class Commit:
                 failure=failure,
                 step=step,
                 message=str(error),
+                ambiguous=error.ambiguous,
             )
         )
         match step:
@@ -158,12 +167,13 @@ class Commit:
         job, message = executed.job.id, str(error)
         if group.refusals == REFUSALS_MAX:
             self.abandoned.append(job)
-            self._settle(group)
+            self._pending.popleft()
+            self._holdings.abandon(executed.job)
             self._emit(OutcomeAbandoned(worker=self._worker, job=job, message=message))
             return
         group.batch = [refused(executed, message, bare=group.refusals > 0)]
         group.refusals += 1
-        group.tries = 0
+        group.failures.clear()
         self._emit(OutcomeRefused(worker=self._worker, job=job, message=message))
 
     def _settle(self, group: _Group) -> None:

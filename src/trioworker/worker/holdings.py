@@ -17,6 +17,7 @@ class Holdings:
 
     def __init__(self) -> None:
         self._jobs_left: dict[UUID, int] = {}
+        self._abandoned: set[UUID] = set()
         self._jobs = 0
         self.emptied = Signal()
 
@@ -25,8 +26,8 @@ class Holdings:
 
     @property
     def claims(self) -> AbstractSet[UUID]:
-        """The ids of the claims of which at least one job is in hand."""
-        return self._jobs_left.keys()
+        """The ids of the claims of which at least one job is in hand, or was given up."""
+        return self._jobs_left.keys() | self._abandoned
 
     def take(self, jobs: Iterable[Job]) -> None:
         """Note jobs that came in."""
@@ -46,6 +47,11 @@ class Holdings:
             self._jobs -= size
         if not self._jobs:
             self.emptied.set()
+
+    def abandon(self, job: Job) -> None:
+        """Note a job that stays claimed: to adopt it would be to run it again, and again."""
+        self._abandoned.add(job.claim)
+        self.release((job,))
 
 
 def _runs(jobs: Iterable[Job]) -> Iterator[tuple[UUID, int]]:

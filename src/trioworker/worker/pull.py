@@ -148,7 +148,14 @@ class Pull:
             self._failures += 1
             self._reply_lost = self._reply_lost or error.ambiguous
             failure = classify(error)
-            self._emit(PullFailed(worker=self._worker, failure=failure, message=str(error)))
+            self._emit(
+                PullFailed(
+                    worker=self._worker,
+                    failure=failure,
+                    message=str(error),
+                    ambiguous=error.ambiguous,
+                )
+            )
             return None
 
     async def _pull(self, size: int) -> Sequence[Job]:

@@ -31,6 +31,8 @@ from trioworker.runners.joblog import JobLog
 from trioworker.runners.protocol import Runner
 
 IMMEDIATE: Final = frozenset({"noop", "identity"})
+DEADLY: Final = "deadly"
+"""A job that kills the process that runs it."""
 HUGE_CHARS: Final = 20_000
 TRIES: Final = 2
 """How often a body that asks for another try or another time does so."""
@@ -49,18 +51,26 @@ class Said(msgspec.Struct, frozen=True):
 class SimRunner:
     """Runs the bodies in one worker life, and says when each begins and ends.
 
-    `executions` counts all executions of a job in the whole world.
+    `executions` counts all executions of a job in the whole world; `kill` ends the process, as
+    long as jobs can do that.
     """
 
     run_now: None = None
 
     def __init__(
-        self, life: Callable[[], UUID], emit: Emit, rng: Random, executions: Counter[UUID]
+        self,
+        life: Callable[[], UUID],
+        emit: Emit,
+        rng: Random,
+        executions: Counter[UUID],
+        *,
+        kill: Callable[[], None],
     ) -> None:
         self._life = life
         self._emit = emit
         self._rng = rng
         self._executions = executions
+        self._kill = kill
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -75,6 +85,9 @@ class SimRunner:
         self._emit(BodyStarted(worker=worker, job=job.id, attempt=job.attempt, path=job.path))
         outcome: Outcome | None = None
         try:
+            if job.path == DEADLY:
+                self._kill()
+                await trio.lowlevel.checkpoint()
             outcome = await BODIES[job.path](job, log, said, self._rng)
         finally:
             self._emit(
@@ -175,6 +188,7 @@ BODIES: Final[Mapping[str, Body]] = {
     "poison": _poison,
     "poison number": _poison_number,
     "cancel itself": _cancel_itself,
+    DEADLY: _ok,
 }
 TIMEOUTS_S: Final = {"hang": 0.5, "stubborn": 5.0}
 """Bodies whose jobs have a timeout."""

@@ -16,10 +16,11 @@ import trio
 
 from sim.database.faults import Fault, Kind
 from sim.database.wire import BEGIN, COMMIT, ROLLBACK
-from sim.plan import EXCHANGE_FAULTS, Plan
+from sim.plan import CRASH, EXCHANGE_FAULTS, KILL, OUTAGE, PAUSE, RESTART, STANDBY, STOP, Plan
 from sim.streams import Streams, draws
 from trioworker.errors import UsageError
 
+SERVER: Final = "server"
 CONNECT: Final = "connect"
 ONLY_AT: Final = {
     Kind.CONNECT_REFUSED: {CONNECT},
@@ -47,12 +48,23 @@ DELAYS_S: Final = {
     Kind.STALLED_AFTER: STALL_S,
 }
 """Between which bounds the delay of a fault is drawn."""
+AIMS: Final = {
+    KILL: "commit", PAUSE: "commit", STOP: "pull",
+    CRASH: "pull", STANDBY: "pull", RESTART: "commit", OUTAGE: "commit",
+}  # fmt: skip
+"""At which of its target's queries, or of anybody's where that is the server, a fault is worst."""
+AIMED: Final = 0.5
+"""How many of the drawn strikes wait for such a query to be sent. At any other moment most meet
+nothing that they could harm."""
+AIM_S: Final = 0.003
+"""How long after that they strike, at most: around its arrival and its reply."""
 
 
 class Strike(NamedTuple):
     """A fault of the world: full name, when, chance for its details.
 
     `after` is the exchange from which `at_s` counts, `for_s` how long it lasts, where that is said.
+    `aim` is the query whose next sending is waited for, once it is time.
     """
 
     fault: str
@@ -60,6 +72,7 @@ class Strike(NamedTuple):
     rng: Random
     after: str | None = None
     for_s: float | None = None
+    aim: str | None = None
 
     def lasts(self, drawn_s: float) -> float:
         """How long it lasts: as the script says, else as drawn."""
@@ -83,13 +96,14 @@ class Chaos:
         self._rates = [plan.faults.get(kind.value, 0.0) for kind in Kind]
         self._kinds = list(Kind)
         self._awaited = {s.after: trio.Event() for s in plan.script if s.after is not None}
+        self._aims: dict[str, trio.Event] = {}
         self.began_s = 0.0
         self.healed = False
 
     def heal(self) -> None:
         """From now on the world is perfect."""
         self.healed = True
-        for event in self._awaited.values():
+        for event in (*self._awaited.values(), *self._aims.values()):
             event.set()
 
     def at(self, actor: str, place: str) -> Fault | None:
@@ -101,6 +115,10 @@ class Chaos:
             return None
         if self._awaited and (exchange := f"{where}#{ordinal}") in self._awaited:
             self._awaited[exchange].set()
+        if self._aims:
+            for aim in (where, place):
+                if aim in self._aims:
+                    self._aims.pop(aim).set()
         which, how_long, *_ = draws(self._plan.seed, where, ordinal)
         kind = self._exactly.get((where, ordinal)) if self._exactly else None
         if kind is None:
@@ -137,6 +155,9 @@ class Chaos:
             from_s = trio.current_time()
         if not self.healed:
             await trio.sleep_until(from_s + strike.at_s)
+        if strike.aim is not None and not self.healed:
+            await self._aims.setdefault(strike.aim, trio.Event()).wait()
+            await trio.sleep(strike.rng.uniform(0.0, AIM_S))
         return not self.healed
 
     def strike(self, strike: Strike) -> None:
@@ -147,11 +168,14 @@ class Chaos:
         mean = self._plan.faults.get(fault, 0.0)
         at_s = 0.0
         for ordinal in range(STRIKES_MAX if mean > 0 else 0):
-            pause, _, *_ = draws(self._plan.seed, f"{fault}/{target}", ordinal)
+            pause, aimed, *_ = draws(self._plan.seed, f"{fault}/{target}", ordinal)
             at_s += -log(1 - pause) * self._plan.chaos_s / mean
             name = f"{fault}@{target}#{ordinal}"
             if at_s < self._plan.chaos_s and name not in self._without:
-                yield self._strike(name, at_s)
+                aim = AIMS.get(fault) if aimed < AIMED else None
+                if aim is not None and target != SERVER:
+                    aim = f"{target}/{aim}"
+                yield self._strike(name, at_s)._replace(aim=aim)
 
     def _scripted(self, prefix: str) -> Iterator[Strike]:
         for scripted in self._plan.script:

@@ -34,8 +34,10 @@ FAULT_CLASSES: Final = (*EXCHANGE_FAULTS, *WORLD_FAULTS)
 
 BODIES: Final = (
     "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "huge", "poison",
-    "poison number", "cancel itself", "noop", "identity",
+    "poison number", "cancel itself", "noop", "identity", "deadly",
 )  # fmt: skip
+RARE: Final = {"deadly": 0.05}
+"""Bodies of which one in a run is plenty: a worker that is always dying does nothing else."""
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +155,7 @@ def _sizes(rng: Random) -> Sizes:
         grace_s=rng.choice((0.0, 1.0, 5.0)),
         flush_s=rng.choice((0.5, 5.0)),
         command_timeout_s=rng.choice((1.0, 5.0)),
-        reaped_max=rng.choice((1, 3, 3)),
+        reaped_max=rng.choice((1, 1, 3)),
     )
 
 
@@ -174,7 +176,7 @@ def _faults(rng: Random) -> dict[str, float]:
 
 def _bodies(rng: Random) -> dict[str, float]:
     share = rng.choice((0.2, 0.5, 1.0))
-    weights = {name: rng.choice((0.3, 1.0, 3.0)) for name in BODIES}
+    weights = {name: rng.choice((0.3, 1.0, 3.0)) * RARE.get(name, 1.0) for name in BODIES}
     return {
         name: weight for name, weight in weights.items() if name == "ok" or rng.random() < share
     }

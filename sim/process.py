@@ -80,6 +80,8 @@ class WorkerProcess:
         self._stop = Stop()
         self._process = Process(self.name)
         self._database: ProcessDatabase | None = None
+        self.immortal = False
+        """Whether jobs that would kill their worker do so no more."""
 
     @property
     def alive(self) -> bool:
@@ -153,7 +155,9 @@ class WorkerProcess:
             await self._work_on(self._database)
 
     async def _work_on(self, database: Database) -> None:
-        runner = SimRunner(self._who, self._say, self._rng, self._executions)
+        runner = SimRunner(
+            self._who, self._say, self._rng, self._executions, kill=self._killed_by_a_job
+        )
         try:
             report = await work(
                 store=PostgresStore(database, now_s=trio.current_time),
@@ -170,6 +174,10 @@ class WorkerProcess:
         else:
             status = ExitStatus.UNSAVED if report.unsaved else ExitStatus.OK
             self._say(WorkerExited(status=status, unsaved=report.unsaved))
+
+    def _killed_by_a_job(self) -> None:
+        if not self.immortal:
+            self.kill()
 
     def _say(self, event: Event) -> None:
         """Pass on what the process says; the dead say nothing."""

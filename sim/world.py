@@ -14,7 +14,7 @@ from uuid import UUID
 
 import trio
 
-from sim.chaos import Chaos
+from sim.chaos import SERVER, Chaos
 from sim.clients import NAME, Clients
 from sim.database.client import SimDatabase
 from sim.database.rows import CompletedRow
@@ -43,7 +43,6 @@ from trioworker.store.postgres.jobs import CLIENT
 from trioworker.store.postgres.store import WORKER_LANES
 from trioworker.worker.channel import Signal
 
-SERVER: Final = "server"
 CLOSE_S: Final = 60.0
 EPOCH_MS: Final = 1_767_225_600_000
 """2026-01-01 in milliseconds: where simulated ids begin."""
@@ -163,6 +162,7 @@ class World:
     def _heal(self) -> None:
         self.chaos.heal()
         for worker in self.workers:
+            worker.immortal = True
             worker.resume()
         self._up(Health.UP)
         self.happened("chaos", Healed())

@@ -125,7 +125,7 @@ class Facts:
         self.actors: dict[UUID, str] = {}
         """Whose id a worker id is."""
         self.troubles = 0
-        """How many faults have fired, other than graceful stops."""
+        """How many faults have fired, other than graceful stops, and processes have died."""
         self.troubled_s = LONG_AGO_S
         """When the last trouble began or ended."""
         self.stops = 0
@@ -225,9 +225,12 @@ class Facts:
         process.life = event.worker
         process.started_s = self.now_s
 
-    def _over(self, happening: Happening, _event: object) -> None:
+    def _over(self, happening: Happening, event: Event) -> None:
         process = self.processes[happening.actor]
         process.alive = process.paused = False
+        if not isinstance(event, WorkerExited):
+            self.troubles += 1
+            self._trouble()
 
     def _paused(self, happening: Happening, _event: object) -> None:
         process = self.processes[happening.actor]

@@ -31,7 +31,8 @@ WHOLE_AGAIN_MAX: Final = 1
 """How often a batch may be tried again before it is divided."""
 UNKNOWN_TRIES_MIN: Final = 3
 LINE_BREAKS_MIN: Final = 20
-"""How often a single job must have failed before it is refused without the server saying so."""
+"""How often a single job must have failed in this way before it is refused without the server
+saying so."""
 
 
 class _Left(msgspec.Struct):
@@ -39,7 +40,7 @@ class _Left(msgspec.Struct):
 
     groups: deque[Group] = msgspec.field(default_factory=deque)
     put_off: list[Group] = msgspec.field(default_factory=list)
-    failures: Counter[Group] = msgspec.field(default_factory=Counter)
+    failures: dict[Group, Counter[str]] = msgspec.field(default_factory=dict)
 
 
 class Fallback(Oracle):
@@ -71,7 +72,7 @@ class Fallback(Oracle):
         group = tuple(event.jobs)
         left = self._left.setdefault(event.worker, _Left())
         self._take_turn(left, group)
-        left.failures[group] += 1
+        left.failures.setdefault(group, Counter())[event.failure] += 1
         if len(group) > 1:
             self._failed_batch(left, group, event)
         else:
@@ -88,17 +89,18 @@ class Fallback(Oracle):
             self.find(f"{len(group)} jobs met '{event.step}' together")
         elif event.failure in FINAL:
             self.find(f"{len(group)} jobs are tried again as a whole after '{event.failure}'")
-        elif left.failures[group] > WHOLE_AGAIN_MAX:
+        elif left.failures[group].total() > WHOLE_AGAIN_MAX:
             self.find(f"{len(group)} jobs are tried as a whole for the third time")
 
     def _failed_job(self, left: _Left, group: Group, event: CommitFailed) -> None:
-        breaks_the_line = event.failure == Failure.CONNECTION and left.failures[group] > 1
+        failures = left.failures[group]
+        breaks_the_line = event.failure == Failure.CONNECTION and failures.total() > 1
         if event.step == Step.DIVIDE:
             self.find(f"job {group[0]} cannot be divided")
         elif event.step != Step.REFUSE and event.failure == Failure.REFUSED:
             self.find(f"job {group[0]} is tried again although it was refused")
         elif event.step == Step.REFUSE:
-            self._refuse(left.failures[group], group[0], event.failure)
+            self._refuse(failures[event.failure], group[0], event.failure)
             del left.failures[group]
         if breaks_the_line and event.step == Step.AGAIN_WHEN_BACK:
             left.put_off.append(group)

@@ -239,7 +239,8 @@ class ToldRight(Oracle):
 
     What was pulled is what the claim has. What is reported stored was stored by this worker, and
     what is reported lost was not. Allowed: an outcome that went back to ready in a commit whose
-    reply was lost is reported lost, for it leaves no trace by which a retry could know.
+    reply was lost is reported lost, for it leaves no trace by which a retry could know. A job that
+    is twice in a batch, after a crash of the server, is stored once and reported twice.
     """
 
     name = "told right"
@@ -279,11 +280,11 @@ class ToldRight(Oracle):
         self._in_hand.update((event.worker, job) for job in event.jobs)
 
     def _told_stored(self, _happening: Happening, event: BatchStored) -> None:
-        lost = Counter(event.lost)
-        for job in event.jobs:
+        lost = set(event.lost)
+        for job, times in Counter(event.jobs).items():
             key = (event.worker, job)
-            self._in_hand[key] -= 1
-            if lost[job]:
+            self._in_hand[key] -= times
+            if job in lost:
                 self._told_lost(key)
                 continue
             self._stored[key] -= 1

@@ -1,0 +1,130 @@
+"""The commits of a real server, read back after they happened: as the simulated one tells of them.
+
+Triggers of the test's own write down each change of a row, within the transaction that makes it
+(`audit.sql`). The server says when each transaction was committed (`track_commit_timestamp`), in
+an order that fits: of two transactions that touch the same row the later one waited for the first.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import psycopg
+import trio
+from psycopg.sql import SQL, Identifier
+
+from sim.database.rows import (
+    CancelRow,
+    ClaimRow,
+    CompletedRow,
+    JobRow,
+    LogRow,
+    MigrationRow,
+    ReadyRow,
+    Row,
+    WaitingRow,
+    WorkerRow,
+)
+from sim.happenings import RowChange
+from trioworker.store.postgres.statements import DEFAULT_SCHEMA
+
+HERE: Final = Path(__file__).parent
+INSTALL: Final = (HERE / "audit.sql").read_bytes()
+CHANGES: Final = (HERE / "changes.sql").read_bytes()
+CLOCK: Final = b"select clock_timestamp()"
+RECORD: Final = Identifier("sim", "change")
+LOOKS_AT_THE_CLOCK: Final = 20
+
+ROWS: Final[Mapping[str, type[Row]]] = {
+    "job": JobRow,
+    "ready": ReadyRow,
+    "waiting": WaitingRow,
+    "claim": ClaimRow,
+    "job_completed": CompletedRow,
+    "job_log": LogRow,
+    "worker": WorkerRow,
+    "cancel_request": CancelRow,
+    "migration": MigrationRow,
+}
+
+
+class Audited(NamedTuple):
+    """A transaction that was committed `at`, by the server's clock.
+
+    `key` tells it from all others, those that a crash undid as well.
+    """
+
+    key: tuple[int, datetime]
+    at: datetime
+    actor: str
+    changes: Sequence[RowChange]
+
+    @property
+    def number(self) -> int:
+        """The server's own number for it."""
+        return self.key[0]
+
+
+def install(url: str) -> None:
+    """Watch every table of our schema, which must be there."""
+    with psycopg.connect(url) as connection:
+        connection.execute(INSTALL)
+
+
+def clear(url: str) -> None:
+    """Leave nothing in the tables, nor in the record of their changes."""
+    tables = [Identifier(DEFAULT_SCHEMA, table) for table in ROWS if table != "migration"]
+    with psycopg.connect(url) as connection:
+        connection.execute(SQL("truncate {}").format(SQL(", ").join([*tables, RECORD])))
+
+
+def read(url: str) -> Sequence[Audited]:
+    """Everything that is committed, in the order of the commits."""
+    with psycopg.connect(url) as connection:
+        return list(_transactions(connection.execute(CHANGES).fetchall()))
+
+
+def _transactions(
+    rows: Sequence[tuple[int, datetime, str, datetime, str, str, str]],
+) -> Iterator[Audited]:
+    for (number, started, actor, at), changes in groupby(rows, lambda row: row[:4]):
+        yield Audited(
+            (number, started),
+            at,
+            actor,
+            [
+                RowChange(table=table, old=_row(table, before), new=_row(table, after))
+                for *_, table, before, after in changes
+            ],
+        )
+
+
+def _row(table: str, text: str | None) -> Row | None:
+    return None if text is None else msgspec.json.decode(text, type=ROWS[table])
+
+
+class Clock(NamedTuple):
+    """How the server's clock compares to Trio's."""
+
+    ahead_s: float
+
+    @classmethod
+    def look(cls, url: str) -> "Clock":
+        """Read both, some times over; the quickest answer is the most exact one."""
+        looks: list[tuple[float, float]] = []
+        with psycopg.connect(url, autocommit=True) as connection:
+            for _ in range(LOOKS_AT_THE_CLOCK):
+                asked_s = trio.current_time()
+                row = connection.execute(CLOCK).fetchone()
+                answered_s = trio.current_time()
+                assert row is not None
+                middle_s = (asked_s + answered_s) / 2
+                looks.append((answered_s - asked_s, row[0].timestamp() - middle_s))
+        return cls(min(looks)[1])
+
+    def in_trio_s(self, at: datetime) -> float:
+        """A moment by the server's clock as Trio's."""
+        return at.timestamp() - self.ahead_s

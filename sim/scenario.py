@@ -24,7 +24,10 @@ from typing import Final
 import msgspec
 import tomli_w
 
+from sim.counters import count
+from sim.happenings import FaultFired
 from sim.plan import Plan
+from sim.run import Result
 from trioworker.errors import UsageError
 
 VERSION: Final = 1
@@ -62,6 +65,22 @@ def load(path: Path) -> Scenario:
 def save(scenario: Scenario, path: Path) -> None:
     """Write a scenario file, without what has its default anyway."""
     path.write_text(tomli_w.dumps(_without_defaults(scenario)), "utf-8")
+
+
+def shortcomings(scenario: Scenario, result: Result) -> list[str]:
+    """What keeps a run from being the scenario's story: what it broke, and what it passed by."""
+    struck = {
+        happening.event.fault
+        for happening in result.trace
+        if isinstance(happening.event, FaultFired)
+    }
+    plan, seen = scenario.plan, count(result.trace)
+    named = (*plan.exactly, *(scripted.fault for scripted in plan.script))
+    return [
+        *map(str, result.findings),
+        *(f"{fault} does not strike" for fault in named if fault not in struck),
+        *(f"not seen: {state}" for state in scenario.must_see if not seen[state]),
+    ]
 
 
 def all_scenarios() -> Iterator[Path]:

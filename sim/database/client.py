@@ -5,17 +5,23 @@ Rule of this file: lanes, transactions and what becomes of a connection after a 
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NoReturn, TypeVar
+from contextlib import suppress
+from typing import Final, NoReturn, TypeVar
 
 import trio
 
-from sim.database.wire import Connection, Wire, lost, timed_out
+from sim.database.wire import Connection, Wire, timed_out
+from sim.happenings import ConnectFailed
 from trioworker.errors import ConnectionLost, ServerUnavailable, StoreError
 from trioworker.events import Emit, StatementRun
 from trioworker.store.postgres.database import LISTEN_PING_S, Lane, Row, Transaction
+from trioworker.store.postgres.statements import load_statements
 
 T = TypeVar("T")
 
+_STATEMENTS: Final = load_statements()
+INBOX: Final = 1_000
+"""Notifications on their way to one who listens; too many at once are lost, as hints may be."""
 KNOWN_IN_TIME: Final = 0.5
 """How often a client learns that its idle line is dead before it uses it again."""
 
@@ -83,17 +89,21 @@ class SimDatabase:
     async def listen(self, channels: Sequence[str], heard: Callable[[str, str], None]) -> NoReturn:
         """See `Database.listen`."""
         connection = await self._connect(durable=True)
-        inbox, outlet = trio.open_memory_channel[tuple[str, str]](1_000)
+        inbox, outlet = trio.open_memory_channel[tuple[str, str]](INBOX)
+        connection.session.listen(
+            channels,
+            lambda *news: self._wire.later(self._actor, lambda: _pass_on(inbox, news)),
+            lambda: self._wire.later(self._actor, inbox.close),
+        )
         try:
-            connection.session.listen(channels, lambda *news: self._pass_on(inbox, news))
             heard("", "")
             while True:
                 with trio.move_on_after(LISTEN_PING_S) as silence:
                     heard(*await outlet.receive())
                 if silence.cancelled_caught:
                     await self._in_time(lambda: connection.run("ping", ()))
-                if not connection.session.alive:
-                    raise ConnectionLost("the connection that listens was lost")
+        except trio.EndOfChannel:
+            raise ConnectionLost("the connection that listens was lost") from None
         finally:
             self._close(connection)
 
@@ -139,9 +149,14 @@ class SimDatabase:
         return await self._connect(durable=lane.lane.durable)
 
     async def _connect(self, *, durable: bool) -> Connection:
+        await self._must_live()
+        try:
+            connection = await self._wire.connect(self._actor, durable=durable)
+        except StoreError as error:
+            self._emit(ConnectFailed(message=str(error)))
+            raise
         if self._dead:
-            await trio.sleep_forever()
-        connection = await self._wire.connect(self._actor, durable=durable)
+            connection.abandon()
         self._connections[connection] = None
         return connection
 
@@ -156,23 +171,15 @@ class SimDatabase:
 
     async def _in_time(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The answer. Raises `StatementTimeout` when it takes too long."""
-        if self._dead:
-            await trio.sleep_forever()
+        await self._must_live()
         with trio.move_on_after(self._timeout_s):
             return await ask()
         raise timed_out()
 
-    def _pass_on(self, inbox: trio.MemorySendChannel[Any], news: tuple[str, ...]) -> None:
-        """A notification on its way; too many at once are lost, as hints may be."""
-
-        async def travel() -> None:
-            await trio.sleep(self._wire.faults.latency_s(self._actor))
-            try:
-                inbox.send_nowait(news)
-            except (trio.WouldBlock, trio.BrokenResourceError):
-                return
-
-        self._wire.start(travel)
+    async def _must_live(self) -> None:
+        """A killed process does not come further than this."""
+        if self._dead:
+            await trio.sleep_forever()
 
 
 class _OpenLane:
@@ -195,15 +202,18 @@ class _Transaction:
     async def run(self, name: str, *arguments: object, jobs: int = 0) -> Sequence[Row]:
         database = self._database
         connection = self._connection
-        rows: Sequence[Row] | None = await database._in_time(  # noqa: SLF001 - the far side of the same class
+        rows: Sequence[Row] = await database._in_time(  # noqa: SLF001 - the far side of the same class
             lambda: connection.run(name, arguments)
         )
-        if rows is None:
-            raise lost()
         database._emit(  # noqa: SLF001 - as above
             StatementRun(name=name, lane=self._lane, jobs=jobs, rows=len(rows))
         )
-        return rows
+        return rows if _STATEMENTS[name].rows != "none" else ()
 
     async def script(self, sql: str) -> None:
         raise NotImplementedError(f"the model has no parser for {sql[:40]!r}")
+
+
+def _pass_on(inbox: trio.MemorySendChannel[tuple[str, str]], news: tuple[str, str]) -> None:
+    with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+        inbox.send_nowait(news)

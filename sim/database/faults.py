@@ -48,7 +48,7 @@ class Faults(Protocol):
     """Decides about every exchange."""
 
     def at(self, actor: str, place: str) -> Fault | None:
-        """The fault of the next exchange of `actor` at `place`, a query's name or "connect" and such."""
+        """The fault of the next exchange of `actor` at `place`: a query, "connect", "begin"."""
         ...
 
     def luck(self, actor: str, place: str) -> float:

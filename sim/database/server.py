@@ -19,7 +19,7 @@ import trio
 from sim.database.models import Rows, all_models
 from sim.database.statement import Statement
 from sim.database.tables import Tables
-from sim.database.transaction import Change, State, Transaction
+from sim.database.transaction import Change, Line, State, Transaction
 
 if TYPE_CHECKING:
     from sim.database.session import Session
@@ -63,7 +63,7 @@ class SimServer:
         self._skew_s = 0.0
         self._numbers = 0
         self._order = 0
-        self._advisory: dict[str, Transaction] = {}
+        self._advisory: dict[str, Line] = {}
         self._unwritten: list[tuple[float, Transaction]] = []
         self._dead: list[Change] = []
         self.started_at = self.clock() - timedelta(days=1)
@@ -86,12 +86,10 @@ class SimServer:
         self._numbers += 1
         return Transaction(self._numbers, self.clock(), actor=actor, durable=durable)
 
-    async def execute(
-        self, transaction: Transaction, name: str, arguments: tuple[object, ...]
-    ) -> Rows:
-        """Run one named query. Raises `StoreError`; the transaction must then be rolled back."""
+    def statement(self, transaction: Transaction) -> Statement:
+        """A new statement of a transaction, with a snapshot of now."""
         transaction.command += 1
-        statement = Statement(
+        return Statement(
             transaction,
             self.tables,
             order=self._order,
@@ -101,6 +99,9 @@ class SimServer:
             advisory=self._advisory,
             rng=self._rng,
         )
+
+    async def execute(self, statement: Statement, name: str, arguments: tuple[object, ...]) -> Rows:
+        """Run a named query as this statement. Raises `StoreError`."""
         return await self._models[name](statement, *arguments)
 
     def commit(self, transaction: Transaction) -> None:
@@ -137,8 +138,10 @@ class SimServer:
         if any(session.waits for session in self.sessions):
             return
         for change in self._dead:
-            assert change.before is not None
-            change.table.remove(change.before)
+            version = change.before
+            # A crash may have brought it back to life since.
+            if version is not None and version.deleted_by is not None:
+                change.table.remove(version)
         self._dead.clear()
 
     # ---- crashes ------------------------------------------------------------------------------

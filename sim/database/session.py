@@ -1,15 +1,19 @@
 """The server's end of a connection: one transaction at a time, and what a lost line does to it."""
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 import trio
 
 from sim.database.models import Rows
+from sim.database.parameters import read
 from sim.database.server import Health, SimServer
+from sim.database.statement import Statement
 from sim.database.transaction import Transaction
 from sim.database.values import refusal
 from trioworker.errors import StoreError
+
+T = TypeVar("T")
 
 WRITES: Final = frozenset(
     {
@@ -26,14 +30,16 @@ class Session:
 
     def __init__(self, server: SimServer, *, actor: str, durable: bool) -> None:
         self._server = server
-        self._actor = actor
+        self.actor = actor
         self._durable = durable
         self._transaction: Transaction | None = None
         self._failed = False
         self._work: trio.CancelScope | None = None
         self._heard: Callable[[str, str], None] | None = None
+        self._lost: Callable[[], None] = lambda: None
         self._channels: Sequence[str] = ()
         self.alive = True
+        self.was_cut_short = False
         server.sessions[self] = None
 
     @property
@@ -42,22 +48,33 @@ class Session:
         return self._work is not None
 
     @property
+    def waits_for(self) -> Sequence[Transaction]:
+        """Those who keep its statement from going on."""
+        return () if self._transaction is None else self._transaction.waits_for
+
+    @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
         return self._transaction is not None
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the open transaction takes nothing any more but its end."""
+        return self._failed and self._transaction is not None
+
     def begin(self) -> None:
         """BEGIN."""
         assert self._transaction is None
-        self._transaction = self._server.begin(self._actor, durable=self._durable)
+        self._transaction = self._server.begin(self.actor, durable=self._durable)
         self._failed = False
 
-    def commit(self) -> None:
-        """COMMIT; of a transaction that failed it is a rollback."""
+    def commit(self) -> bool:
+        """COMMIT; of a transaction that failed it is a rollback. Whether it was committed."""
         transaction, self._transaction = self._transaction, None
         assert transaction is not None
         if not self._failed:
             self._server.commit(transaction)
+        return not self._failed
 
     def rollback(self) -> None:
         """ROLLBACK, if there is anything to roll back."""
@@ -66,23 +83,32 @@ class Session:
             self._server.rollback(transaction)
 
     async def run(self, name: str, arguments: tuple[object, ...]) -> Rows | None:
-        """One statement, in the open transaction or in one of its own.
+        """A named query, in the open transaction or in one of its own.
 
         None when the session ended while it waited. Raises `StoreError`.
         """
-        if self._failed and self._transaction is not None:
-            raise refusal("25P02", "current transaction is aborted")
-        if self._server.health is Health.STANDBY and name in WRITES:
+        if self._server.health is Health.STANDBY and name in WRITES and not self.has_failed:
             self.fail()
             raise refusal("25006", f"cannot execute {name} in a read-only transaction")
+
+        async def work(statement: Statement) -> Rows:
+            read(name, arguments)
+            return await self._server.execute(statement, name, arguments)
+
+        return await self.carry_out(work)
+
+    async def carry_out(self, work: Callable[[Statement], Awaitable[T]]) -> T | None:
+        """Whatever `work` does, as one statement; else like `run`."""
+        if self.has_failed:
+            raise refusal("25P02", "current transaction is aborted")
         own = self._transaction is None
         if own:
             self.begin()
         assert self._transaction is not None
         try:
-            with trio.CancelScope() as work:
-                self._work = work
-                rows = await self._server.execute(self._transaction, name, arguments)
+            with trio.CancelScope() as scope:
+                self._work = scope
+                result = await work(self._server.statement(self._transaction))
         except StoreError:
             self.fail()
             if own:
@@ -90,12 +116,12 @@ class Session:
             raise
         finally:
             self._work = None
-        if work.cancelled_caught:
+        if scope.cancelled_caught:
             self.rollback()
             return None
         if own:
             self.commit()
-        return rows
+        return result
 
     def fail(self) -> None:
         """A statement of the open transaction failed: nothing of it remains."""
@@ -105,17 +131,27 @@ class Session:
 
     def end(self) -> None:
         """The backend is gone: what it had not committed never was."""
+        if not self.alive:
+            return
         self.alive = False
+        self.was_cut_short = self.in_transaction
         self._server.sessions.pop(self, None)
         if self._work is not None:
             self._work.cancel()
         else:
             self.rollback()
+        self._lost()
 
-    def listen(self, channels: Sequence[str], heard: Callable[[str, str], None]) -> None:
-        """LISTEN: from now on commits are heard of."""
+    def listen(
+        self,
+        channels: Sequence[str],
+        heard: Callable[[str, str], None],
+        lost: Callable[[], None] = lambda: None,
+    ) -> None:
+        """LISTEN: from now on commits are heard of, and in the end that the session is over."""
         self._channels = channels
         self._heard = heard
+        self._lost = lost
 
     def notified(self, channel: str, payload: str) -> None:
         """Somebody has committed a notification."""

@@ -10,15 +10,19 @@ from datetime import datetime
 from random import Random
 from typing import Final, TypeVar
 
+import trio
+
 from sim.database.rows import Row
 from sim.database.table import Table, Version
 from sim.database.tables import Tables
-from sim.database.transaction import Change, Snapshot, State, Transaction
+from sim.database.transaction import Change, Line, Snapshot, State, Transaction
 from sim.database.values import refusal
 
 R = TypeVar("R", bound=Row)
 T = TypeVar("T")
 Still = Callable[[R], bool]
+
+RACE_ROUNDS: Final = 4
 
 
 class Statement:
@@ -37,7 +41,7 @@ class Statement:
         started_at: datetime,
         standby: bool,
         clock: Callable[[], datetime],
-        advisory: dict[str, Transaction],
+        advisory: dict[str, Line],
         rng: Random,
     ) -> None:
         self.tables: Final = tables
@@ -129,20 +133,17 @@ class Statement:
                 return True
             if (busy := self._in_other_hands(rival)) is not None:
                 await self._transaction.wait_until_ended(busy)
+                await self._race()
             elif do_nothing:
                 return False
             elif on_conflict is None:
                 raise refusal("23505", f'duplicate key in "{table.name}"')
-            else:
-                return await self._upsert(table, rival, on_conflict)
+            elif await self._upsert(table, rival, on_conflict):
+                return True
 
     async def advisory_lock(self, name: str) -> None:
         """`pg_advisory_xact_lock`: ours until the transaction ends."""
-        while (holder := self._advisory.get(name)) is not None and _is_active(holder):
-            if holder is self._transaction:
-                return
-            await self._transaction.wait_until_ended(holder)
-        self._advisory[name] = self._transaction
+        await self._advisory.setdefault(name, Line()).queue(self._transaction)
 
     def notify(self, channel: str, payload: str) -> None:
         """`pg_notify`: sent at commit, the same one only once."""
@@ -150,7 +151,11 @@ class Statement:
 
     def shuffled(self, rows: Sequence[T]) -> list[T]:
         """Rows whose order the statement leaves open, in one that nobody may rely on."""
-        return self._rng.sample(rows, len(rows))
+        return self._rng.sample(rows, len(rows)) if len(rows) > 1 else list(rows)
+
+    def any(self, rows: Sequence[T]) -> T | None:
+        """`LIMIT 1` without an order: one of the rows, if there is one."""
+        return next(iter(self.shuffled(rows)), None)
 
     # ---- versions -----------------------------------------------------------------------------
 
@@ -164,24 +169,51 @@ class Statement:
         mine = self._transaction
         changed = False
         while True:
-            ended_by = version.deleted_by
-            if ended_by is mine:
+            if version.deleted_by is mine:
                 return None  # another part of this statement was here first
-            holder = ended_by if _is_active(ended_by) else version.locked_by
-            if holder is not None and holder is not mine and _is_active(holder):
-                if skip_locked:
-                    return None
-                await mine.wait_until_ended(holder)
-            elif ended_by is not None:
-                if version.newer is None:
-                    return None
-                version, changed = version.newer, True
-            elif changed and still is not None and not still(version.row):
+            if not await self._is_free(version, skip_locked=skip_locked, in_line=not changed):
                 return None
-            else:
+            if version.deleted_by is None:
+                if changed and still is not None and not still(version.row):
+                    return None
                 version.locked_by = mine
                 mine.locked.append(version)
                 return version
+            if version.newer is None:
+                return None
+            version, changed = version.newer, True
+            await self._race()
+
+    async def _is_free(self, version: Version[R], *, skip_locked: bool, in_line: bool) -> bool:
+        """Wait until nobody else holds a version; False when he is not waited for."""
+        mine = self._transaction
+        line: Line | None = None
+        try:
+            while (holder := self._holder(version)) is not None:
+                if skip_locked:
+                    return False
+                # In a race some see that somebody is there before they would stand in line.
+                if line is None and (in_line or self._rng.random() < 0.5):  # noqa: PLR2004 - half
+                    line = version.line = version.line or Line()
+                    await line.queue(mine)
+                else:
+                    await mine.wait_until_ended(holder)
+            return True
+        finally:
+            if line is not None:
+                line.leave(mine)
+
+    async def _race(self) -> None:
+        """All who waited for the same set out at once, and anybody may be there first."""
+        for _ in range(self._rng.randrange(RACE_ROUNDS)):
+            await trio.lowlevel.checkpoint()
+
+    def _holder(self, version: Version[R]) -> Transaction | None:
+        """Somebody else who has changed or locked a version and has not ended."""
+        for who in (version.deleted_by, version.locked_by):
+            if _is_active(who) and who is not self._transaction:
+                return who
+        return None
 
     def _rival(self, table: Table[R], key: Hashable) -> Version[R] | None:
         """The version that keeps another with the same key out: live, or perhaps live soon."""
@@ -201,12 +233,12 @@ class Statement:
     async def _upsert(
         self, table: Table[R], rival: Version[R], on_conflict: Callable[[R], R]
     ) -> bool:
+        """`ON CONFLICT DO UPDATE`; False when the row in conflict was changed meanwhile."""
         if rival.created_by is self._transaction and rival.created_in == self._transaction.command:
             raise refusal("21000", "ON CONFLICT DO UPDATE cannot affect row a second time")
-        taken = await self._take(rival, None)
-        if taken is None:
-            raise refusal("40001", "could not serialize access: the row in conflict is gone")
-        self._change(table, taken, on_conflict)
+        if not await self._is_free(rival, skip_locked=False, in_line=True) or rival.deleted_by:
+            return False
+        self._change(table, rival, on_conflict)
         return True
 
     def _make(self, table: Table[R], row: R, before: Version[R] | None = None) -> Version[R]:

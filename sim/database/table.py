@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from sim.database.rows import Row
 
 if TYPE_CHECKING:
-    from sim.database.transaction import Transaction
+    from sim.database.transaction import Line, Transaction
 
 R = TypeVar("R", bound=Row)
 
@@ -18,7 +18,7 @@ R = TypeVar("R", bound=Row)
 class Version(Generic[R]):
     """One state of a row: who made it and in which of its commands, who ended it, who holds it.
 
-    `newer` is the state that an update put in its place.
+    `newer` is the state that an update put in its place, `line` where those stand who want it.
     """
 
     __slots__ = (
@@ -26,6 +26,7 @@ class Version(Generic[R]):
         "created_in",
         "deleted_by",
         "deleted_in",
+        "line",
         "locked_by",
         "newer",
         "row",
@@ -39,6 +40,7 @@ class Version(Generic[R]):
         self.deleted_in = 0
         self.locked_by: Transaction | None = None
         self.newer: Version[R] | None = None
+        self.line: Line | None = None
 
 
 class Table(Generic[R]):

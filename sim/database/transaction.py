@@ -9,11 +9,13 @@ Rules, as PostgreSQL's manual has them in chapter 13 ("Concurrency Control"):
   goes back, nothing happened.
 * A row lock lasts until its transaction ends. Our statements know one strength only (FOR UPDATE,
   UPDATE and DELETE exclude each other), and there are no foreign keys that would want another.
-* Two who wait for each other find out after `DEADLOCK_TIMEOUT_S`; the one whose wait is that old
-  first goes down.
+* Only one waits for the holder of a row lock; whoever comes later stands in line behind him (the
+  "tuple lock" of PostgreSQL's README.tuplock), and so waits for all who stand before him.
+* Who waits looks for a circle once, when his wait is `DEADLOCK_TIMEOUT_S` old, and goes down if he
+  is in one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final
@@ -66,18 +68,19 @@ class Transaction:
     """
 
     __slots__ = (
+        "_rivals",
         "actor",
         "changes",
         "command",
         "durable",
         "ended",
+        "lines",
         "locked",
         "notifications",
         "now",
         "number",
         "order",
         "state",
-        "waits_for",
     )
 
     def __init__(self, number: int, now: datetime, *, actor: str, durable: bool) -> None:
@@ -91,7 +94,8 @@ class Transaction:
         self.changes: list[Change] = []
         self.locked: list[Version[Any]] = []
         self.notifications: dict[tuple[str, str], None] = {}
-        self.waits_for: Transaction | None = None
+        self.lines: dict[Line, None] = {}
+        self._rivals = _nobody
         self.ended = trio.lowlevel.ParkingLot()
 
     def __repr__(self) -> str:
@@ -102,19 +106,30 @@ class Transaction:
         """Whether its changes count."""
         return self.state is State.COMMITTED
 
+    @property
+    def waits_for(self) -> Sequence["Transaction"]:
+        """Those who keep it from going on."""
+        return self._rivals()
+
     async def wait_until_ended(self, holder: "Transaction") -> None:
         """Wait for `holder` to end. Raises `Contention` (40P01) when he waits for us in turn."""
-        self.waits_for = holder
+        await self.wait(holder.ended, lambda: (holder,) if holder.state is State.ACTIVE else ())
+
+    async def wait(
+        self, news: trio.lowlevel.ParkingLot, rivals: Callable[[], Sequence["Transaction"]]
+    ) -> None:
+        """Wait at `news` until there are no `rivals`. Raises `Contention` (40P01) in a circle."""
+        self._rivals = rivals
         try:
             with trio.move_on_after(DEADLOCK_TIMEOUT_S):
-                while holder.state is State.ACTIVE:
-                    await holder.ended.park()
-            if holder.state is State.ACTIVE and self in _chain(holder):
+                while rivals():
+                    await news.park()
+            if self in _all_who_keep(self):
                 raise refusal("40P01", "deadlock detected")
-            while holder.state is State.ACTIVE:
-                await holder.ended.park()
+            while rivals():
+                await news.park()
         finally:
-            self.waits_for = None
+            self._rivals = _nobody
 
     def end(self, state: State) -> None:
         """Let go of everything, and wake who waited."""
@@ -123,7 +138,41 @@ class Transaction:
             if version.locked_by is self:
                 version.locked_by = None
         self.locked.clear()
+        for line in list(self.lines):
+            line.leave(self)
         self.ended.unpark_all()
+
+
+class Line:
+    """Those who want one thing, in the order in which they came: the first has it."""
+
+    __slots__ = ("_members", "_moved")
+
+    def __init__(self) -> None:
+        self._members: dict[Transaction, None] = {}
+        self._moved = trio.lowlevel.ParkingLot()
+
+    async def queue(self, who: Transaction) -> None:
+        """Stand in line until `who` is first, and stay there. Raises `Contention` (40P01)."""
+        if who in self._members:
+            return
+        self._members[who] = None
+        who.lines[self] = None
+        try:
+            await who.wait(self._moved, lambda: self._before(who))
+        except BaseException:
+            self.leave(who)
+            raise
+
+    def leave(self, who: Transaction) -> None:
+        """Make room, if it stands there."""
+        self._members.pop(who, None)
+        who.lines.pop(self, None)
+        self._moved.unpark_all()
+
+    def _before(self, who: Transaction) -> Sequence[Transaction]:
+        members = list(self._members)
+        return members[: members.index(who)]
 
 
 class Snapshot:
@@ -149,11 +198,17 @@ class Snapshot:
         return who.state is State.COMMITTED and who.order <= self.order
 
 
-def _chain(first: Transaction) -> Iterator[Transaction]:
-    """`first`, for whom it waits, for whom that one waits, and so on."""
-    seen: set[int] = set()
-    current: Transaction | None = first
-    while current is not None and current.number not in seen:
-        yield current
-        seen.add(current.number)
-        current = current.waits_for
+def _nobody() -> Sequence[Transaction]:
+    return ()
+
+
+def _all_who_keep(waiting: Transaction) -> Iterator[Transaction]:
+    """For whom it waits, for whom those wait, and so on, each once."""
+    found: dict[int, None] = {}
+    ahead = list(waiting.waits_for)
+    while ahead:
+        current = ahead.pop()
+        if current.number not in found:
+            found[current.number] = None
+            yield current
+            ahead += current.waits_for

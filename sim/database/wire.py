@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, TypeVar
 import trio
 
 from sim.database.faults import SQLSTATES, Fault, Faults, Kind
+from sim.database.parameters import encode
 from sim.database.server import Health, SimServer
 from sim.database.session import Session
 from sim.database.values import refusal
@@ -41,9 +42,18 @@ class Wire:
         self._nursery = nursery
         self._context: Context = copy_context()
 
-    def start(self, task: Callable[..., Awaitable[None]], *arguments: Any) -> None:  # noqa: ANN401
+    def start(self, task: Callable[..., Awaitable[None]], *arguments: Any) -> None:  # noqa: ANN401 - the task's
         """Run a task of the server's, which belongs to no worker whoever started it."""
         self._context.copy().run(self._nursery.start_soon, task, *arguments)
+
+    def later(self, actor: str, action: Callable[[], object]) -> None:
+        """Do it at the client's end when a message of now has arrived there."""
+
+        async def travel() -> None:
+            await trio.sleep(self.faults.latency_s(actor))
+            action()
+
+        self.start(travel)
 
     async def connect(self, actor: str, *, durable: bool) -> "Connection":
         """A new connection. Raises `ConnectionLost` or `ServerUnavailable`, never ambiguous."""
@@ -82,12 +92,13 @@ class Connection:
 
     async def run(self, name: str, arguments: tuple[object, ...]) -> Any:  # noqa: ANN401 - rows
         """A named query."""
+        encode(name, arguments)
         return await self._ask(name, lambda: self.session.run(name, arguments))
 
     def terminate(self) -> None:
         """Hang up. What is under way may be carried out all the same."""
         self.closed = True
-        exchange = self._exchange
+        exchange = self._under_way
         if exchange is None or exchange.arrived or exchange.luck >= CARRIED_OUT_ALL_THE_SAME:
             self.session.end()
         else:
@@ -96,13 +107,22 @@ class Connection:
     def abandon(self) -> None:
         """The process was killed: what it had sent arrives, and nobody hears the answer."""
         self.closed = True
-        if self._exchange is None:
+        exchange = self._under_way
+        if exchange is None:
             self.session.end()
         else:
-            self._exchange.orphaned = True
+            exchange.orphaned = True
+
+    @property
+    def _under_way(self) -> "_Exchange[Any] | None":
+        """The exchange whose answer has not come yet."""
+        exchange = self._exchange
+        return None if exchange is None or exchange.answered.is_set() else exchange
 
     async def _ask(self, place: str, work: Callable[[], Awaitable[T]]) -> T:
         """One exchange with the server. Raises `StoreError`."""
+        if self.closed:
+            raise lost(in_the_middle=False)
         faults = self._wire.faults
         give_up = self.session.fail if place not in BOUNDARIES else self.session.rollback
         self._exchange = exchange = _Exchange(
@@ -117,6 +137,8 @@ class Connection:
         )
         await exchange.answered.wait()
         self._exchange = None
+        if not self.session.alive:
+            self.closed = True
         return exchange.answer()
 
 
@@ -151,6 +173,7 @@ class _Exchange(Generic[T]):
     async def take_place(self, there_s: float, back_s: float) -> None:
         """The request travels, is carried out, and the reply travels back."""
         fault = self._fault
+        in_the_middle = self._session.alive or self._session.was_cut_short
         await trio.sleep(there_s + self._delay(Kind.SLOW) + self._delay(Kind.STALLED_BEFORE))
         self.arrived = True
         if fault is not None and fault.kind in (Kind.LOST_BEFORE, Kind.TERMINATED):
@@ -162,12 +185,12 @@ class _Exchange(Generic[T]):
             await self._carry_out()
         if fault is not None and fault.kind is Kind.LOST_AFTER:
             self._session.end()
+        if not self.orphaned and (back_s := back_s + self._delay(Kind.STALLED_AFTER)):
+            await trio.sleep(back_s)
         if self.orphaned:
             self._session.end()
-            return
-        await trio.sleep(back_s + self._delay(Kind.STALLED_AFTER))
         if not self._session.alive:
-            self._error = lost()
+            self._error = lost(in_the_middle=in_the_middle)
         self.answered.set()
 
     async def _carry_out(self) -> None:
@@ -180,9 +203,13 @@ class _Exchange(Generic[T]):
         return self._fault.delay_s if self._fault is not None and self._fault.kind is kind else 0.0
 
 
-def lost() -> ConnectionLost:
-    """What a client sees of a line that broke while it waited."""
-    return ConnectionLost("connection was closed in the middle of operation", ambiguous=True)
+def lost(*, in_the_middle: bool) -> ConnectionLost:
+    """What a client sees of a line that broke: with a code when it was in the middle of something.
+
+    The driver does not tell whether an idle line was dead before it was used again.
+    """
+    sqlstate = "08003" if in_the_middle else None
+    return ConnectionLost("connection was closed", sqlstate=sqlstate, ambiguous=True)
 
 
 def timed_out() -> StatementTimeout:
@@ -190,7 +217,7 @@ def timed_out() -> StatementTimeout:
     return StatementTimeout("the database did not answer in time", ambiguous=True)
 
 
-def _at_once(action: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+def _at_once(action: Callable[[], object]) -> Callable[[], Awaitable[None]]:
     async def work() -> None:
         action()
 

@@ -1,6 +1,7 @@
 """What clients ask: enqueue, cancel, where jobs stand."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,15 +9,18 @@ import msgspec
 
 from sim.database.models import Rows, Statement, models
 from sim.database.rows import CancelRow, CompletedRow, JobRow, ReadyRow, WaitingRow
+from sim.database.table import Table
 
 
 @models("enqueue")
 async def enqueue(s: Statement, *columns: Sequence[Any]) -> Rows:
     """Makes jobs ready; returns the ids that are new."""
     new = []
+    due_of: dict[UUID, list[datetime | None]] = {}
     for id_, kind, path, args, tag, priority, due, options, awaited, by in zip(
         *columns, strict=True
     ):
+        due_of.setdefault(id_, []).append(due)
         row = JobRow(
             id=id_,
             kind=kind,
@@ -30,11 +34,16 @@ async def enqueue(s: Statement, *columns: Sequence[Any]) -> Rows:
             created_by=by,
         )
         if await s.insert(s.tables.job, row, do_nothing=True):
-            new.append((row, due))
-    for job, due in new:
-        ready = ReadyRow(id=job.id, tag=job.tag, priority=job.priority, scheduled_for=due or s.now)
-        await s.insert(s.tables.ready, ready)
-    return s.shuffled([(job.id,) for job, _ in new])
+            new.append(row)
+    # An id that comes twice is joined with both of its due times.
+    for job in new:
+        for due in due_of[job.id]:
+            await s.insert(s.tables.ready, _ready(job, due or s.now))
+    return s.shuffled([(job.id,) for job in new])
+
+
+def _ready(job: JobRow, due: datetime) -> ReadyRow:
+    return ReadyRow(id=job.id, tag=job.tag, priority=job.priority, scheduled_for=due)
 
 
 @models("notify_ready")
@@ -42,23 +51,31 @@ async def notify_ready(s: Statement, tags: Sequence[str]) -> Rows:
     """Hints to idle workers."""
     for tag in tags:
         s.notify("trioworker_ready", tag)
-    return [("",)] * len(tags)
+    return [(None,)] * len(tags)
 
 
 @models("cancel_unstarted")
 async def cancel_unstarted(s: Statement, ids: Sequence[UUID], reason: str) -> Rows:
     """Ends the jobs that no worker holds."""
-    unstarted: list[ReadyRow | WaitingRow] = []
-    # The locks of both tables come first, then the deletions: as the parts of the statement do.
-    for id_ in sorted(set(ids)):
-        await s.lock(s.tables.ready, id_)
-    for id_ in sorted(set(ids)):
-        await s.lock(s.tables.waiting, id_)
-    for id_ in sorted(set(ids)):
-        gone = (await s.delete(s.tables.ready, id_), await s.delete(s.tables.waiting, id_))
-        unstarted += (row for row in gone if row is not None)
     error = msgspec.json.encode({"name": "Cancelled", "message": reason}).decode()
-    for row in unstarted:
+    ended = await _end_unstarted(s, s.tables.ready, ids, error)
+    # The rows in waiting are locked only when all of ready have been dealt with.
+    ended += await _end_unstarted(s, s.tables.waiting, ids, error)
+    jobs = [s.find(s.tables.job, id_) for id_ in sorted(ended)]
+    return [(job.id, job.awaited) for job in jobs if job is not None]
+
+
+async def _end_unstarted(
+    s: Statement,
+    table: Table[Any],
+    ids: Sequence[UUID],
+    error: str,
+) -> list[UUID]:
+    """Move the jobs that stand in a table to job_completed."""
+    locked = [id_ for id_ in sorted(set(ids)) if await s.lock(table, id_) is not None]
+    for id_ in s.shuffled(locked):
+        row: ReadyRow | WaitingRow | None = await s.delete(table, id_)
+        assert row is not None, "it is locked"
         completed = CompletedRow(
             id=row.id,
             status="canceled",
@@ -72,8 +89,7 @@ async def cancel_unstarted(s: Statement, ids: Sequence[UUID], reason: str) -> Ro
             duration_ms=None,
         )
         await s.insert(s.tables.job_completed, completed)
-    jobs = [s.find(s.tables.job, id_) for id_ in sorted(row.id for row in unstarted)]
-    return [(job.id, job.awaited) for job in jobs if job is not None]
+    return locked
 
 
 @models("request_cancel")
@@ -83,10 +99,11 @@ async def request_cancel(s: Statement, ids: Sequence[UUID], reason: str) -> Rows
     for id_ in sorted(set(ids)):
         if s.find(s.tables.job, id_) is None or s.find(s.tables.job_completed, id_) is not None:
             continue
-        holder = next((c.worker for c in s.rows(s.tables.claim) if id_ in c.ids), None)
+        holders = [claim.worker for claim in s.rows(s.tables.claim) if id_ in claim.ids]
+        holder = s.any(holders)
         row = CancelRow(id=id_, reason=reason, requested_at=s.now)
         await s.insert(s.tables.cancel_request, row, do_nothing=True)
         if holder is not None:
             s.notify("trioworker_cancel", str(holder))
-        asked.append((id_, None if holder is None else ""))
+        asked.append((id_, None))
     return asked

@@ -1,7 +1,7 @@
 """commit and what may share its transaction: find_stored, store_logs, notify_done."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import repeat, zip_longest
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ import msgspec
 
 from sim.database.models import Rows, Statement, models
 from sim.database.rows import ClaimRow, CompletedRow, LogRow, ReadyRow
+from sim.database.values import later, not_null
 
 
 class Outcome(NamedTuple):
@@ -42,20 +43,23 @@ async def commit(
     outcomes = [Outcome(*row) for row in zip_longest(*columns)]
     all_succeeded = not columns[2]
     held = await _held(s, worker, claims)
-    members = {
-        (id_, attempt): Member(claim.id, reaped)
-        for claim in held
-        for id_, attempt, reaped in zip(claim.ids, claim.attempts, claim.reaped, strict=True)
-    }
-    matched = [(o, members[o.id, o.attempt]) for o in outcomes if (o.id, o.attempt) in members]
-    for outcome, member in s.shuffled(matched):
+    members: dict[tuple[UUID, int], list[Member]] = {}
+    for claim in held:
+        for id_, attempt, reaped in zip(claim.ids, claim.attempts, claim.reaped, strict=True):
+            members.setdefault((id_, attempt), []).append(Member(claim.id, reaped))
+    matched = s.shuffled(
+        [(o, member) for o in outcomes for member in members.get((o.id, o.attempt), ())]
+    )
+    # The parts that nothing reads are carried out from the last to the first.
+    await _shrink(s, held, {(o.id, o.attempt) for o, _ in matched})
+    for outcome, member in matched:
+        if outcome.delay_s is not None:
+            await _return(s, outcome, member)
+    for outcome, member in matched:
         if outcome.delay_s is None:
             status = "success" if all_succeeded else outcome.status
             row = _completed(outcome, member, worker, status, s.now)
             await s.insert(s.tables.job_completed, row, do_nothing=True)
-        else:
-            await _return(s, outcome, member)
-    await _shrink(s, held, {(o.id, o.attempt) for o, _ in matched})
     stored = {outcome.id for outcome, _ in matched}
     return s.shuffled([(o.id,) for o in outcomes if o.id not in stored])
 
@@ -77,13 +81,13 @@ def _completed(
 ) -> CompletedRow:
     return CompletedRow(
         id=outcome.id,
-        status=status or "",
+        status=not_null(status, "status"),
         result=outcome.result,
         error=outcome.error,
         worker=worker,
         attempt=outcome.attempt,
         reaped=member.reaped,
-        started_at=now - timedelta(seconds=outcome.age_s),
+        started_at=later(now, -outcome.age_s),
         completed_at=now,
         duration_ms=outcome.duration_ms,
     )
@@ -100,8 +104,8 @@ async def _return(s: Statement, outcome: Outcome, member: Member) -> None:
             id=outcome.id,
             tag=job.tag,
             priority=job.priority,
-            scheduled_for=s.now + timedelta(seconds=outcome.delay_s),
-            attempt=outcome.attempt + bool(outcome.charged),
+            scheduled_for=later(s.now, outcome.delay_s),
+            attempt=outcome.attempt + not_null(outcome.charged, "attempt"),
             reaped=member.reaped,
         ),
     )
@@ -153,4 +157,4 @@ async def notify_done(s: Statement, ids: Sequence[UUID]) -> Rows:
     """Tells those who wait for the jobs."""
     for id_ in ids:
         s.notify("trioworker_done", str(id_))
-    return [("",)] * len(ids)
+    return [(None,)] * len(ids)

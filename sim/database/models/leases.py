@@ -51,11 +51,18 @@ async def retire_worker(s: Statement, worker: UUID) -> Rows:
 @models("heartbeat")
 async def heartbeat(s: Statement, worker: UUID, done: int, failed: int, running: int) -> Rows:
     """Renews the lease, unless it was taken away."""
+    # The clock is read before the row is waited for, and again when another version is found.
+    moment = s.clock()
+
+    def still(newer: WorkerRow) -> bool:
+        nonlocal moment
+        moment = s.clock()
+        return newer.lost_at is None
 
     def renewed(row: WorkerRow) -> WorkerRow:
         return msgspec.structs.replace(
             row,
-            last_heartbeat=s.clock(),
+            last_heartbeat=moment,
             jobs_done=done,
             jobs_failed=failed,
             jobs_running=running,
@@ -64,9 +71,7 @@ async def heartbeat(s: Statement, worker: UUID, done: int, failed: int, running:
     row = s.find(s.tables.worker, worker)
     if row is None or row.lost_at is not None:
         return []
-    updated = await s.update(
-        s.tables.worker, worker, renewed, still=lambda newer: newer.lost_at is None
-    )
+    updated = await s.update(s.tables.worker, worker, renewed, still=still)
     return [] if updated is None else [(worker,)]
 
 
@@ -116,21 +121,24 @@ async def reap(s: Statement, limit: int, reaped_max: int) -> Rows:
             locked = await s.lock(s.tables.claim, claim.id, skip_locked=True)
             if locked is not None:
                 dead.append(locked)
-    found = []
+    members = s.shuffled(
+        [
+            (claim.worker, *job)
+            for claim in dead
+            for job in zip(claim.ids, claim.attempts, claim.reaped, strict=True)
+        ]
+    )
+    # The parts that nothing reads are carried out from the last to the first.
+    for worker, id_, attempt, lost in members:
+        if lost >= reaped_max:
+            row = _given_up(id_, worker, attempt, lost + 1, s.now)
+            await s.insert(s.tables.job_completed, row, do_nothing=True)
+    for _, id_, attempt, lost in members:
+        if lost < reaped_max:
+            await _make_ready(s, id_, attempt + 1, lost + 1)
     for claim in dead:
         await s.delete(s.tables.claim, claim.id)
-        for id_, attempt, lost in zip(claim.ids, claim.attempts, claim.reaped, strict=True):
-            hopeless = lost >= reaped_max
-            if hopeless:
-                await s.insert(
-                    s.tables.job_completed,
-                    _given_up(id_, claim.worker, attempt, lost + 1, s.now),
-                    do_nothing=True,
-                )
-            else:
-                await _make_ready(s, id_, attempt + 1, lost + 1)
-            found.append((id_, hopeless))
-    return s.shuffled(found)
+    return [(id_, lost >= reaped_max) for _, id_, _, lost in members]
 
 
 def _is_dead(worker: WorkerRow | None) -> bool:

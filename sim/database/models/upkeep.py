@@ -42,7 +42,7 @@ async def schema_version(s: Statement) -> Rows:
 async def lock_migrations(s: Statement) -> Rows:
     """The advisory lock that migrations are made under."""
     await s.advisory_lock(MIGRATIONS_LOCK)
-    return [("",)]
+    return [(None,)]
 
 
 @models("record_migration")
@@ -94,7 +94,7 @@ def _state(s: Statement, job: JobRow) -> tuple[Any, ...]:
     waiting = s.find(s.tables.waiting, job.id)
     claim = None
     if done is None and ready is None and waiting is None:
-        claim = next((c for c in s.rows(s.tables.claim) if job.id in c.ids), None)
+        claim = s.any([c for c in s.rows(s.tables.claim) if job.id in c.ids])
     attempt, reaped, worker = None, None, None
     if claim is not None:
         place = claim.ids.index(job.id)
@@ -133,31 +133,37 @@ async def list_jobs(
     """Ids of the newest jobs that fit."""
     found = [
         id_
-        for id_ in _standing(s, state)
-        if id_ < (before or LAST_ID)
-        and (job := s.find(s.tables.job, id_)) is not None
-        and tag in (None, job.tag)
-        and path in (None, job.path)
+        for id_, known_tag in _standing(s, state)
+        if id_ < (before or LAST_ID) and _fits(s.find(s.tables.job, id_), known_tag, tag, path)
     ]
     return [(id_,) for id_ in sorted(found, reverse=True)[:limit]]
 
 
-def _standing(s: Statement, state: str | None) -> Iterator[UUID]:
-    """The ids of the jobs in one state."""
+def _fits(job: JobRow | None, known_tag: str | None, tag: str | None, path: str | None) -> bool:
+    """Whether tag and path are the wanted ones; `known_tag` is what ready says without the job."""
+    if job is None:
+        return known_tag is not None and tag in (None, known_tag) and path is None
+    return tag in (None, job.tag) and path in (None, job.path)
+
+
+def _standing(s: Statement, state: str | None) -> Iterator[tuple[UUID, str | None]]:
+    """The ids of the jobs in one state, with their tag where it stands there."""
     match state:
         case None:
-            yield from (row.id for row in s.rows(s.tables.job))
+            yield from ((row.id, row.tag) for row in s.rows(s.tables.job))
         case "ready" | "scheduled":
             for row in s.rows(s.tables.ready):
                 if (row.scheduled_for > s.now) == (state == "scheduled"):
-                    yield row.id
+                    yield row.id, row.tag
         case "waiting":
-            yield from (row.id for row in s.rows(s.tables.waiting))
+            yield from ((row.id, None) for row in s.rows(s.tables.waiting))
         case "running":
             for claim in s.rows(s.tables.claim):
-                yield from claim.ids
+                yield from ((id_, None) for id_ in claim.ids)
         case _:
-            yield from (row.id for row in s.rows(s.tables.job_completed) if row.status == state)
+            for done in s.rows(s.tables.job_completed):
+                if done.status == state:
+                    yield done.id, None
 
 
 @models("count_jobs")

@@ -1,0 +1,101 @@
+"""What becomes of a statement's arguments before it runs: the driver encodes, the server reads.
+
+Rule of this file: both happen before the statement takes a snapshot or a lock. What the driver
+cannot encode never reaches the server, and the transaction lives on.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from sim.database.values import refusal
+
+_COMMIT: Final = (
+    "uuid uuid[] uuid[] integer[] text[] text[] text[] double precision[] integer[]"
+    " double precision[] boolean[]"
+)
+_ENQUEUE: Final = (
+    "uuid[] text[] text[] text[] text[] smallint[] timestamp with time zone[] text[] boolean[]"
+    " text[]"
+)
+_PULL: Final = "uuid uuid bigint text[] text[] smallint[] timestamp with time zone[] uuid[]"
+
+PARAMETERS: Final[Mapping[str, str]] = {
+    "adopt": "uuid uuid[]",
+    "cancel_unstarted": "uuid[] text",
+    "cancels_for_worker": "uuid",
+    "clock": "",
+    "commit": _COMMIT,
+    "count_jobs": "",
+    "ended_jobs": "uuid[]",
+    "enqueue": _ENQUEUE,
+    "find_stored": "uuid uuid[] integer[]",
+    "forget_workers": "bigint double precision",
+    "heartbeat": "uuid bigint bigint integer",
+    "job_logs": "uuid",
+    "job_states": "uuid[]",
+    "list_jobs": "text text text bigint uuid",
+    "list_workers": "bigint",
+    "lock_migrations": "",
+    "mark_lost": "bigint",
+    "next_due": "text[]",
+    "notify_done": "uuid[]",
+    "notify_ready": "text[]",
+    "ping": "",
+    "pull": _PULL,
+    "reap": "bigint smallint",
+    "record_migration": "integer text",
+    "register_worker": "uuid text text integer text text[] real",
+    "request_cancel": "uuid[] text",
+    "retire_worker": "uuid",
+    "schema_version": "",
+    "server_version": "",
+    "store_logs": "uuid[] integer[] text[]",
+    "sweep_cancels": "",
+}
+"""The types of each query's parameters, as the server infers them; a test compares the two."""
+
+_BOUNDS: Final = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
+
+
+def encode(name: str, arguments: Sequence[object]) -> None:
+    """The driver's part. Raises `Refused` (22000) for what a parameter's type cannot hold."""
+    for type_, value in _values(name, arguments):
+        if isinstance(value, str):
+            _encode_text(value)
+        elif isinstance(value, int) and not -_BOUNDS[type_] <= value < _BOUNDS[type_]:
+            raise refusal("22000", f"invalid input for query argument: {value} is no {type_}")
+
+
+def read(name: str, arguments: Sequence[object]) -> None:
+    """The server's part. Raises `Refused` (22021) for text with a NUL."""
+    for _, value in _values(name, arguments):
+        if isinstance(value, str) and "\x00" in value:
+            raise refusal("22021", 'invalid byte sequence for encoding "UTF8": 0x00')
+
+
+def _values(name: str, arguments: Sequence[object]) -> Iterator[tuple[str, object]]:
+    """The values that may not do, each with its type: all text and all integers."""
+    for type_, argument in zip(_TYPES[name], arguments, strict=True):
+        if type_ in ("text", *_BOUNDS):
+            yield type_, argument
+        elif (element := type_.removesuffix("[]")) in ("text", *_BOUNDS):
+            assert isinstance(argument, Sequence)
+            for value in argument:
+                yield element, value
+
+
+def _encode_text(value: str) -> None:
+    try:
+        value.isascii() or value.encode()
+    except UnicodeEncodeError as error:
+        raise refusal("22000", f"invalid input for query argument: {error}") from error
+
+
+def _split(types: str) -> Sequence[str]:
+    """The single types, their spaces taken out."""
+    for long in ("timestamp with time zone", "double precision"):
+        types = types.replace(long, long.replace(" ", "_"))
+    return types.split()
+
+
+_TYPES: Final = {name: _split(types) for name, types in PARAMETERS.items()}

@@ -1,0 +1,201 @@
+"""How the tables are when a history begins: drawn by Hypothesis, whatever it may look like.
+
+Rule of this file: broken scenes are wanted, too. A job in two places at once or in no table at all
+is what the constraints are there for, and the statements must meet it alike on both sides.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from hypothesis import strategies as st
+
+from sim.database.rows import (
+    CancelRow,
+    ClaimRow,
+    CompletedRow,
+    JobRow,
+    LogRow,
+    ReadyRow,
+    Row,
+    WaitingRow,
+    WorkerRow,
+)
+from sim.differential.history import BASE, CLAIMS, HOUR, JOBS, PRIORITIES, TAGS, WORKERS, Scene
+
+LONG_LEASE_S: Final = 1_000_000.0
+SERVER_LIVES_LESS_S: Final = 360_000.0
+"""A lease that a test's server has not lived for: whoever has it is spared by `mark_lost`."""
+SHORT_LEASE_S: Final = 0.000001
+"""Over before the next step."""
+
+_UNKNOWN: Final = ()
+_PLACES: Final = (
+    _UNKNOWN,
+    ("job", "ready"),
+    ("job", "claim"),
+    ("job", "future"),
+    ("job", "completed"),
+    ("job", "waiting"),
+    ("ready",),
+    ("claim",),
+    ("job", "ready", "claim"),
+    ("job", "ready", "completed"),
+    ("job", "ready", "waiting"),
+    ("job", "claim", "completed"),
+)
+_WEIGHTS: Final = (4, 8, 9, 2, 2, 2, 1, 1, 1, 1, 1, 1)
+
+
+class Place(NamedTuple):
+    """Where a job stands, and what is known of it."""
+
+    tables: Sequence[str] = _UNKNOWN
+    tag: str = TAGS[0]
+    priority: int = 0
+    hours: int = -1
+    attempt: int = 1
+    reaped: int = 0
+    claim: int = 0
+    awaited: bool = False
+    cancel: bool = False
+
+
+_places: Final = st.builds(
+    Place,
+    tables=st.sampled_from([p for p, n in zip(_PLACES, _WEIGHTS, strict=True) for _ in range(n)]),
+    tag=st.sampled_from(TAGS[:1] * 2 + TAGS[1:]),
+    priority=st.sampled_from(PRIORITIES),
+    hours=st.sampled_from((-1, -1, -2)),
+    attempt=st.sampled_from((1, 1, 1, 2, 2**31 - 1)),
+    reaped=st.sampled_from((0, 0, 0, 1, 3, 2**15 - 1)),
+    claim=st.sampled_from((0, 0, 1, 2)),
+    awaited=st.booleans(),
+    cancel=st.sampled_from((False, False, True)),
+)
+
+_WORKERS: Final[dict[str, dict[str, Any]]] = {
+    "alive": {},
+    "silent": {"lease_s": SHORT_LEASE_S},
+    "spared": {"lease_s": SERVER_LIVES_LESS_S, "last_heartbeat": BASE - 200 * HOUR},
+    "lost": {"lost_at": BASE - HOUR},
+    "long lost": {"lost_at": BASE - 100 * HOUR},
+    "stopped": {"stopped_at": BASE - HOUR},
+    "long gone": {"lost_at": BASE - 100 * HOUR, "stopped_at": BASE - 100 * HOUR},
+}
+_ABSENT: Final = "absent"
+_lives: Final = st.tuples(
+    st.sampled_from(("alive", "alive", "silent", "lost")),
+    st.sampled_from(("alive", "silent", "lost", "stopped", "spared")),
+    st.sampled_from(("lost", "stopped", "long lost", _ABSENT, "alive")),
+    st.sampled_from((_ABSENT, "long gone", "long lost", "silent")),
+)
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> Scene:
+    """Rows for the tables."""
+    places = draw(st.tuples(*[_places] * len(JOBS)))
+    scene: dict[str, list[Row]] = {}
+    for index, place in enumerate(places):
+        for table, row in _rows(index, place):
+            scene.setdefault(table, []).append(row)
+    scene["claim"] = list(_claims(places))
+    scene["worker"] = [
+        _worker(index, life) for index, life in enumerate(draw(_lives)) if life != _ABSENT
+    ]
+    return {table: rows for table, rows in scene.items() if rows}
+
+
+def _rows(index: int, place: Place) -> Iterator[tuple[str, Row]]:
+    """The rows of one job, but for the claim."""
+    id_ = JOBS[index]
+    if "job" in place.tables:
+        yield "job", _job(index, place)
+    if "ready" in place.tables or "future" in place.tables:
+        hours = 1 if "future" in place.tables else place.hours
+        yield (
+            "ready",
+            ReadyRow(
+                id=id_,
+                tag=place.tag,
+                priority=place.priority,
+                scheduled_for=BASE + hours * HOUR,
+                attempt=place.attempt,
+                reaped=place.reaped,
+            ),
+        )
+    if "waiting" in place.tables:
+        row = WaitingRow(id=id_, reason="flow", until=None, attempt=2, reaped=1, since=BASE - HOUR)
+        yield "waiting", row
+    if "completed" in place.tables:
+        yield "job_completed", _completed(index, place)
+        yield "job_log", LogRow(id=id_, attempt=1, chunk=1, text="more")
+        yield "job_log", LogRow(id=id_, attempt=1, chunk=0, text="some")
+    if place.cancel:
+        yield "cancel_request", CancelRow(id=id_, reason="enough", requested_at=BASE - HOUR)
+
+
+def _job(index: int, place: Place) -> JobRow:
+    return JobRow(
+        id=JOBS[index],
+        kind="noop",
+        path=f"path.{index % 2}",
+        args='{"n": 1.50}',
+        tag=place.tag,
+        priority=place.priority,
+        options='{"retry": 2}' if place.awaited else None,
+        awaited=place.awaited,
+        created_at=BASE - 2 * HOUR,
+        created_by="",
+    )
+
+
+def _completed(index: int, place: Place) -> CompletedRow:
+    return CompletedRow(
+        id=JOBS[index],
+        status="failure" if place.awaited else "success",
+        result='"done"',
+        error=None,
+        worker=WORKERS[place.claim],
+        attempt=place.attempt,
+        reaped=place.reaped,
+        started_at=BASE - 2 * HOUR,
+        completed_at=BASE - HOUR,
+        duration_ms=7,
+    )
+
+
+def _claims(places: Sequence[Place]) -> Iterator[ClaimRow]:
+    """One claim for each worker that holds something."""
+    for number, id_ in enumerate(CLAIMS):
+        held = [
+            (JOBS[index], place.attempt, place.reaped)
+            for index, place in enumerate(places)
+            if "claim" in place.tables and place.claim == number
+        ]
+        if held:
+            ids, attempts, reaped = zip(*held, strict=True)
+            yield ClaimRow(
+                id=id_,
+                worker=WORKERS[number],
+                ids=ids,
+                attempts=attempts,
+                reaped=reaped,
+                claimed_at=BASE - HOUR,
+            )
+
+
+def _worker(index: int, life: str) -> WorkerRow:
+    alive = WorkerRow(
+        id=WORKERS[index],
+        name=f"worker {index}",
+        host="host",
+        pid=index,
+        mode="worker",
+        tags=TAGS,
+        lease_s=LONG_LEASE_S,
+        started_at=BASE - 300 * HOUR,
+        last_heartbeat=BASE - HOUR,
+    )
+    return msgspec.structs.replace(alive, **_WORKERS[life])

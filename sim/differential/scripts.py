@@ -1,0 +1,218 @@
+"""Histories that once told the model from PostgreSQL, or that chance would bring about too seldom.
+
+Rule of this file: each has its reason in its name and goes through both sides in every run, before
+those that Hypothesis makes up.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from sim.database.rows import ClaimRow, JobRow, ReadyRow, Row, WaitingRow, WorkerRow
+from sim.differential.history import (
+    BASE,
+    BEGIN,
+    CLAIMS,
+    COMMIT,
+    HOUR,
+    JOBS,
+    KILL,
+    ROLLBACK,
+    TAGS,
+    WORKERS,
+    History,
+    Scene,
+    Step,
+    ending,
+)
+from sim.differential.scenes import LONG_LEASE_S
+
+J1, J2, J3, *_ = JOBS
+C1, C2, *_ = CLAIMS
+W1, W2, *_ = WORKERS
+RED: Final = TAGS[0]
+DONE: Final = '"done"'
+
+
+def _job(number: int) -> JobRow:
+    return JobRow(
+        id=JOBS[number - 1], kind="noop", path="path", args="{}", tag=RED, priority=0, options=None,
+        awaited=False, created_at=BASE - HOUR, created_by="",
+    )  # fmt: skip
+
+
+def _ready(number: int, **fields: object) -> ReadyRow:
+    row = ReadyRow(id=JOBS[number - 1], tag=RED, priority=0, scheduled_for=BASE - HOUR)
+    return msgspec.structs.replace(row, **fields)
+
+
+def _waiting(number: int) -> WaitingRow:
+    return WaitingRow(
+        id=JOBS[number - 1], reason="flow", until=None, attempt=1, reaped=0, since=BASE - HOUR
+    )
+
+
+def _worker(number: int, **fields: object) -> WorkerRow:
+    row = WorkerRow(
+        id=WORKERS[number - 1], name="w", host="h", pid=1, mode="worker", tags=(RED,),
+        lease_s=LONG_LEASE_S, started_at=BASE - HOUR, last_heartbeat=BASE - HOUR,
+    )  # fmt: skip
+    return msgspec.structs.replace(row, **fields)
+
+
+def _claim(number: int, *jobs: int, **fields: object) -> ClaimRow:
+    """A claim of the worker with the same number."""
+    row = ClaimRow(
+        id=CLAIMS[number - 1], worker=WORKERS[number - 1], ids=tuple(JOBS[n - 1] for n in jobs),
+        attempts=(1,) * len(jobs), reaped=(0,) * len(jobs), claimed_at=BASE - HOUR,
+    )  # fmt: skip
+    return msgspec.structs.replace(row, **fields)
+
+
+_TABLES: Final[Mapping[type[Row], str]] = {
+    JobRow: "job", ReadyRow: "ready", WaitingRow: "waiting", WorkerRow: "worker", ClaimRow: "claim",
+}  # fmt: skip
+
+
+def _scene(*rows: Row) -> Scene:
+    scene: dict[str, list[Row]] = {}
+    for row in rows:
+        scene.setdefault(_TABLES[type(row)], []).append(row)
+    return scene
+
+
+def _play(scene: Scene, *steps: Sequence[Any]) -> History:
+    """Each step is (session, what, *arguments)."""
+    own = [Step(session, what, tuple(arguments)) for session, what, *arguments in steps]
+    return History(scene=scene, steps=[*own, *ending()])
+
+
+def _commit(number: int, *jobs: int, result: str = DONE, **columns: object) -> Sequence[Any]:
+    """The statement that stores successes of a claim; `columns` replaces some of the others."""
+    many = len(jobs)
+    given: dict[str, object] = {
+        "statuses": [], "results": [result] * many, "errors": [], "ages": [0.0] * many,
+        "durations": [1] * many, "delays": [], "charged": [],
+    } | columns  # fmt: skip
+    named = [JOBS[n - 1] for n in jobs]
+    return ("commit", WORKERS[number - 1], [CLAIMS[number - 1]], named, [1] * many, *given.values())
+
+
+def _returns(number: int, job: int, **columns: object) -> Sequence[Any]:
+    """The statement that gives one job back at once."""
+    back: dict[str, object] = {
+        "statuses": [None],
+        "errors": [None],
+        "delays": [0.0],
+        "charged": [True],
+    } | columns
+    return _commit(number, job, result=DONE, **back)
+
+
+def _enqueue(*numbers: int, **columns: object) -> Sequence[Any]:
+    many = len(numbers)
+    given: dict[str, object] = {
+        "kinds": ["noop"] * many, "paths": ["path"] * many, "args": ["{}"] * many,
+        "tags": [RED] * many, "priorities": [0] * many, "due": [None] * many,
+        "options": [None] * many, "awaited": [False] * many, "by": [""] * many,
+    } | columns  # fmt: skip
+    return ("enqueue", [JOBS[n - 1] for n in numbers], *given.values())
+
+
+HEARTBEAT: Final = ("heartbeat", W1, 1, 1, 1)
+RETIRE: Final = ("retire_worker", W1)
+PULL: Final[Sequence[object]] = ("pull", C1, W1, 10, [RED], [], [], [], [])
+CANCEL: Final = ("cancel_unstarted", [J1, J2], "enough")
+_ALIVE: Final = _scene(_worker(1), _worker(2))
+_HELD: Final = _scene(_job(1), _job(2), _claim(1, 1), _claim(2, 2), _worker(1), _worker(2))
+_READY: Final = _scene(_job(1), _job(2), _ready(1), _ready(2), _worker(1))
+_BACK: Final = ((0, BEGIN), (0, *HEARTBEAT), (1, *HEARTBEAT), (2, *HEARTBEAT), (3, *HEARTBEAT))
+
+# fmt: off
+SCRIPTS: Final[Mapping[str, History]] = {
+    "a heartbeat reads the clock before it waits": _play(_ALIVE, *_BACK[:3], (0, ROLLBACK)),
+    "and again when it finds another row": _play(_ALIVE, *_BACK[:3], (0, COMMIT)),
+    "a line behind a row is kept when the first one goes back": _play(_ALIVE, *_BACK, (0, KILL)),
+    "a line is a race when the row was changed": _play(
+        _ALIVE, *_BACK[:2], (1, BEGIN), *_BACK[2:], (0, COMMIT), (0, *RETIRE), (1, COMMIT)
+    ),
+    "one in the middle of a line dies": _play(_ALIVE, *_BACK, (2, KILL), (1, KILL), (0, COMMIT)),
+    "advisory locks are handed on in order": _play(
+        {}, (0, BEGIN), (0, "lock_migrations"), (0, "lock_migrations"), (1, BEGIN),
+        (1, "lock_migrations"), (2, "lock_migrations"), (3, "lock_migrations"), (0, COMMIT),
+    ),
+    "a circle of two": _play(
+        _HELD, (0, BEGIN), (0, *_commit(1, 1)), (1, BEGIN), (1, *_commit(2, 2)),
+        (0, *_commit(2, 2)), (1, *_commit(1, 1)), (1, COMMIT),
+    ),
+    "a circle of three, through a line": _play(
+        _ALIVE, (0, BEGIN), (0, *HEARTBEAT), (1, BEGIN), (1, "retire_worker", W2), (2, BEGIN),
+        (2, "record_migration", 9, "x"), (1, *HEARTBEAT), (2, *HEARTBEAT),
+        (0, "record_migration", 9, "x"),
+    ),
+    "an id that is enqueued twice at once": _play({}, (0, *_enqueue(1, 1))),
+    "an enqueue waits for another, who goes back": _play(
+        {}, (0, BEGIN), (0, *_enqueue(1)), (1, *_enqueue(1)), (2, *_enqueue(1)), (0, ROLLBACK)
+    ),
+    "a job is ready although nobody asked for it": _play(
+        _scene(_ready(1), _worker(1)), (0, "list_jobs", "ready", None, None, 9, None), (0, *PULL),
+        (0, "list_jobs", "running", None, None, 9, None), (0, *_enqueue(1)), (0, *_commit(1, 1)),
+    ),
+    "no NUL in JSON": _play(_HELD, (0, *_commit(1, 1, result='"\\u0000"')), (0, *_commit(1, 1))),
+    "no such number": _play(_HELD, (0, *_commit(1, 1, result="1e999999"))),
+    "no status, no charge, no end of time": _play(
+        _HELD, (0, *_commit(1, 1, statuses=[None], errors=[None], delays=[None], charged=[None])),
+        (0, *_returns(1, 1, charged=[None])), (0, *_returns(1, 1, delays=[1e300])),
+        (0, *_commit(1, 1, ages=[float("nan")])),
+    ),
+    "no such status, priority or lease": _play(
+        _HELD, (0, *_commit(1, 1, statuses=["splendid"], errors=[None], delays=[None],
+                            charged=[False])),
+        (0, *_enqueue(3, priorities=[1_001])), (0, *_enqueue(3, kinds=["poem"])),
+        (0, "register_worker", W1, "w", "h", 1, "worker", [RED], 0.0),
+    ),
+    "a job is given back although it is ready": _play(
+        _scene(_job(1), _ready(1), _claim(1, 1)), (0, *_returns(1, 1))
+    ),
+    "a batch gives back before it finishes": _play(
+        _scene(_job(1), _job(2), _claim(1, 1, 2)), (0, BEGIN), (0, *_enqueue(3)), (1, BEGIN),
+        (1, *_commit(1, 1, 2, statuses=["splendid", None], errors=[None] * 2, delays=[None, 0.0],
+                     charged=[False, None])),
+    ),
+    "what was given up too often for a smallint": _play(
+        _scene(_job(1), _claim(1, 1, reaped=(2**15 - 1,))), (0, "reap", 9, 2**15 - 1),
+        (0, "reap", 9, 0),
+    ),
+    "a refused argument that the driver keeps to itself": _play(
+        _ALIVE, (0, BEGIN), (0, "heartbeat", W1, 1, 1, 2**31), (0, *HEARTBEAT), (0, COMMIT)
+    ),
+    "a failed transaction takes nothing more": _play(
+        _READY, (0, BEGIN), (0, *PULL), (0, "store_logs", [J1, J1], [1, 1], ["a", "b"]), (0, *PULL),
+        (0, "heartbeat", W1, 1, 1, 2**31), (0, COMMIT), (0, *PULL),
+    ),
+    "a cancellation locks waiting after ready": _play(
+        _scene(_job(1), _job(2), _ready(1), _waiting(2)), (0, BEGIN),
+        (0, "cancel_unstarted", [J2], "first"), (1, BEGIN), (1, *CANCEL), (2, *PULL), (0, ROLLBACK),
+        (1, COMMIT),
+    ),
+    "a job is cancelled in two places": _play(
+        _scene(_job(1), _ready(1), _waiting(1)), (0, *CANCEL)
+    ),
+    "a cancellation waits for a pull, that goes back": _play(
+        _READY, (0, BEGIN), (0, *PULL), (1, *CANCEL), (2, *PULL), (0, ROLLBACK)
+    ),
+    "a cancellation waits for a pull, in vain": _play(
+        _READY, (0, BEGIN), (0, *PULL), (1, *CANCEL), (0, COMMIT),
+        (1, "request_cancel", [J1, J2], "enough"), (1, "request_cancel", [J1, J2], "enough"),
+    ),
+    "two write one log": _play(
+        {}, (0, BEGIN), (0, "store_logs", [J1], [1], ["a"]), (1, "store_logs", [J1], [1], ["b"]),
+        (2, "store_logs", [J1], [1], ["c"]), (0, COMMIT), (0, "store_logs", [J1], [1], ["d"]),
+    ),
+    "the same news twice is told once": _play(
+        {}, (0, BEGIN), (0, "notify_done", [J1, J1, J2]), (0, "notify_done", [J1]), (0, COMMIT),
+        (1, "notify_ready", [RED, RED]), (2, BEGIN), (2, "notify_done", [J3]), (2, ROLLBACK),
+    ),
+}
+# fmt: on

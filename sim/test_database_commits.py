@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from sim.database.models import MODELS, all_models
 from sim.database.server import WAL_WRITER_DELAY_S, Health
@@ -185,6 +185,23 @@ async def test_a_session_that_dies_waiting_leaves_nothing(bench: Bench) -> None:
     assert third.waits_for == ["holder"]
     assert await bench.stored() == {1: "old", 2: "old"}
     assert await holder.does(lock(2)) == 2
+
+
+async def test_a_session_that_dies_as_its_turn_comes_leaves_nothing(bench: Bench) -> None:
+    """The lock was granted and the statement goes through, but nobody is there to commit it."""
+    holder, other = bench.client("holder"), bench.client("other")
+    dying, lonely = bench.client("dying"), bench.client("lonely", begin=False)
+    await holder.does(lock(1))
+    await other.does(lock(2))
+    await dying.begins(rename(1, "dying"))
+    await lonely.begins(rename(2, "lonely"))
+    for client in (holder, other):
+        client.session.rollback()
+    for client in (dying, lonely):
+        client.session.end()
+    await wait_all_tasks_blocked()
+    assert await holder.does(names) == {1: "old", 2: "old"}
+    assert [await other.does(lock(1)), await other.does(lock(2))] == [1, 2]
 
 
 # ---- crashes ----------------------------------------------------------------------------------

@@ -106,8 +106,7 @@ class Session:
             self.begin()
         assert self._transaction is not None
         try:
-            with trio.CancelScope() as scope:
-                self._work = scope
+            with trio.CancelScope() as self._work:
                 result = await work(self._server.statement(self._transaction))
         except StoreError:
             self.fail()
@@ -116,7 +115,8 @@ class Session:
             raise
         finally:
             self._work = None
-        if scope.cancelled_caught:
+        if not self.alive:
+            # It ended meanwhile, perhaps too late to be interrupted.
             self.rollback()
             return None
         if own:

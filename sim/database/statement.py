@@ -15,7 +15,7 @@ import trio
 from sim.database.rows import Row
 from sim.database.table import Table, Version
 from sim.database.tables import Tables
-from sim.database.transaction import Change, Line, Snapshot, State, Transaction
+from sim.database.transaction import Change, Line, Place, Snapshot, State, Transaction
 from sim.database.values import refusal
 
 R = TypeVar("R", bound=Row)
@@ -83,7 +83,7 @@ class Statement:
         version = self._visible(table, key)
         if version is None:
             return None
-        taken = await self._take(version, still, skip_locked=skip_locked)
+        taken = await self._take(version, still, skip_locked=skip_locked, keeps_place=True)
         return None if taken is None else taken.row
 
     async def delete(
@@ -163,45 +163,58 @@ class Statement:
         return next((v for v in table.versions_of(key) if self._snapshot.sees(v)), None)
 
     async def _take(
-        self, version: Version[R], still: Still[R] | None, *, skip_locked: bool = False
+        self,
+        version: Version[R],
+        still: Still[R] | None,
+        *,
+        skip_locked: bool = False,
+        keeps_place: bool = False,
     ) -> Version[R] | None:
-        """The newest version of a row, locked by us; see `lock`."""
-        mine = self._transaction
-        changed = False
-        while True:
-            if version.deleted_by is mine:
-                return None  # another part of this statement was here first
-            if not await self._is_free(version, skip_locked=skip_locked, in_line=not changed):
-                return None
-            if version.deleted_by is None:
-                if changed and still is not None and not still(version.row):
-                    return None
-                version.locked_by = mine
-                mine.locked.append(version)
-                return version
-            if version.newer is None:
-                return None
-            version, changed = version.newer, True
-            await self._race()
+        """The newest version of a row, locked by us; see `lock`.
 
-    async def _is_free(self, version: Version[R], *, skip_locked: bool, in_line: bool) -> bool:
-        """Wait until nobody else holds a version; False when he is not waited for."""
+        Whoever comes to lock a row that is just changed keeps his place behind it until he has the
+        next version (`heap_lock_updated_tuple`). Whoever comes to change it himself does not.
+        """
         mine = self._transaction
-        line: Line | None = None
+        place = Place(mine)
+        keeps_place = keeps_place and _is_active(version.deleted_by)
+        changed = False
         try:
-            while (holder := self._holder(version)) is not None:
-                if skip_locked:
-                    return False
-                # In a race some see that somebody is there before they would stand in line.
-                if line is None and (in_line or self._rng.random() < 0.5):  # noqa: PLR2004 - half
-                    line = version.line = version.line or Line()
-                    await line.queue(mine)
-                else:
-                    await mine.wait_until_ended(holder)
-            return True
+            while True:
+                if version.deleted_by is mine:
+                    return None  # another part of this statement was here first
+                if not await self._is_free(version, place, skip_locked=skip_locked, new=changed):
+                    return None
+                if version.deleted_by is None:
+                    # What does not fit any more is locked all the same.
+                    version.locked_by = mine
+                    mine.locked.append(version)
+                    fits = not changed or still is None or still(version.row)
+                    return version if fits else None
+                if version.newer is None:
+                    return None
+                version = version.newer
+                if changed or not keeps_place:
+                    place.leave()
+                    await self._race()
+                changed = True
         finally:
-            if line is not None:
-                line.leave(mine)
+            place.leave()
+
+    async def _is_free(
+        self, version: Version[R], place: Place, *, skip_locked: bool = False, new: bool = False
+    ) -> bool:
+        """Wait until nobody else holds a version; False when he is not waited for."""
+        while (holder := self._holder(version)) is not None:
+            if skip_locked:
+                return False
+            # In a race for a new version some see that it is taken before they would stand in line.
+            if place.line is None and (not new or self._rng.random() < 0.5):  # noqa: PLR2004 - half
+                version.line = version.line or Line()
+                await place.take(version.line)
+            else:
+                await self._transaction.wait_until_ended(holder)
+        return True
 
     async def _race(self) -> None:
         """All who waited for the same set out at once, and anybody may be there first."""
@@ -236,7 +249,12 @@ class Statement:
         """`ON CONFLICT DO UPDATE`; False when the row in conflict was changed meanwhile."""
         if rival.created_by is self._transaction and rival.created_in == self._transaction.command:
             raise refusal("21000", "ON CONFLICT DO UPDATE cannot affect row a second time")
-        if not await self._is_free(rival, skip_locked=False, in_line=True) or rival.deleted_by:
+        place = Place(self._transaction)
+        try:
+            await self._is_free(rival, place)
+        finally:
+            place.leave()
+        if rival.deleted_by is not None:
             return False
         self._change(table, rival, on_conflict)
         return True

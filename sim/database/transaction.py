@@ -175,6 +175,27 @@ class Line:
         return members[: members.index(who)]
 
 
+class Place:
+    """A statement's place in a line, if it stands in one."""
+
+    __slots__ = ("_who", "line")
+
+    def __init__(self, who: Transaction) -> None:
+        self._who = who
+        self.line: Line | None = None
+
+    async def take(self, line: Line) -> None:
+        """Stand in `line` until all who were there before are gone."""
+        self.line = line
+        await line.queue(self._who)
+
+    def leave(self) -> None:
+        """Make room."""
+        if self.line is not None:
+            self.line.leave(self._who)
+            self.line = None
+
+
 class Snapshot:
     """What one statement of a transaction sees: all that was committed up to `order`."""
 

@@ -26,7 +26,7 @@ from sim.differential.history import (
     Step,
     ending,
 )
-from sim.differential.scenes import LONG_LEASE_S
+from sim.differential.scenes import LONG_LEASE_S, SHORT_LEASE_S
 
 J1, J2, J3, *_ = JOBS
 C1, C2, *_ = CLAIMS
@@ -138,6 +138,15 @@ SCRIPTS: Final[Mapping[str, History]] = {
         _ALIVE, *_BACK[:2], (1, BEGIN), *_BACK[2:], (0, COMMIT), (0, *RETIRE), (1, COMMIT)
     ),
     "one in the middle of a line dies": _play(_ALIVE, *_BACK, (2, KILL), (1, KILL), (0, COMMIT)),
+    "who comes to lock keeps his place behind a changed row": _play(
+        _scene(_job(1), _job(2), _claim(1, 1, 2)), (0, BEGIN), (0, *_commit(1, 1)), (1, BEGIN),
+        (1, *_commit(1, 1)), (2, *_commit(1, 1)), (3, BEGIN), (3, *_commit(1, 2)), (0, COMMIT),
+        (0, *_commit(1, 2)), (1, ROLLBACK), (3, ROLLBACK),
+    ),
+    "and what no longer fits is locked all the same": _play(
+        _scene(_worker(1, lease_s=SHORT_LEASE_S)), (0, BEGIN), (0, "mark_lost", 9), (1, BEGIN),
+        (1, *HEARTBEAT), (0, COMMIT), (2, *RETIRE), (1, ROLLBACK),
+    ),
     "advisory locks are handed on in order": _play(
         {}, (0, BEGIN), (0, "lock_migrations"), (0, "lock_migrations"), (1, BEGIN),
         (1, "lock_migrations"), (2, "lock_migrations"), (3, "lock_migrations"), (0, COMMIT),

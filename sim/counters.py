@@ -9,15 +9,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from sim import counting
-from sim.counting_hands import InHand
+from sim.counting import PARTS
 from sim.happenings import FaultFired, Happening
 from sim.oracles.base import Handler
 from sim.oracles.facts import Facts
 from sim.plan import FAULT_CLASSES
 from trioworker.events import Event
 
-PARTS: Final[tuple[type[counting.Part], ...]] = (*counting.PARTS, InHand)
 STATES: Final = (*FAULT_CLASSES, *(state for part in PARTS for state in part.states))
 """All that has to be seen, by name: that each fault strikes, and what it may lead to."""
 

@@ -1,7 +1,6 @@
 """Leases: who may store, who may run, and that the two workers of one job never overlap."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +11,8 @@ from sim.happenings import (
     CommitLost,
     Committed,
     Happening,
+    ServerDown,
+    ServerUp,
     WorkerCrashed,
     WorkerExited,
     WorkerKilled,
@@ -67,15 +68,29 @@ class Leases(Oracle):
     """Invariant 4: a lease is taken from the silent alone, and never comes back.
 
     By the server's clock, which may have been set; a lease that was cut short by that is the
-    price of one clock for all.
+    price of one clock for all. And after a start of the server from nobody for the length of a
+    lease: nobody could renew his while it was down.
     """
 
     name = "leases"
     invariant = 4
 
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._is_down = False
+        self._up_s = LONG_AGO_S
+
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
-        return {Committed: self._committed}
+        return {Committed: self._committed, ServerDown: self._down, ServerUp: self._up}
+
+    def _down(self, *_: object) -> None:
+        self._is_down = True
+
+    def _up(self, *_: object) -> None:
+        if self._is_down:
+            self._is_down = False
+            self._up_s = self.facts.now_s
 
     def _committed(self, _happening: Happening, event: Committed) -> None:
         for change in event.changes:
@@ -93,9 +108,14 @@ class Leases(Oracle):
             if new.last_heartbeat != old.last_heartbeat:
                 self.find(f"worker {new.id} renewed a lease that was taken away")
         elif new.lost_at is not None:
-            silent = new.lost_at - old.last_heartbeat
-            if silent <= timedelta(seconds=old.lease_s):
-                self.find(f"worker {new.id} lost its lease after {silent} of silence")
+            lease_s = self.plan.sizes.lease_s
+            silent_s = (new.lost_at - old.last_heartbeat).total_seconds()
+            if silent_s <= lease_s:
+                self.find(f"worker {new.id} lost its lease after {silent_s:.3f} s of silence")
+            jumped_s = sum(s for at_s, s in self.facts.jumps if at_s >= self._up_s and s > 0)
+            up_for_s = self.facts.now_s - self._up_s + jumped_s
+            if up_for_s <= lease_s:
+                self.find(f"worker {new.id} lost its lease {up_for_s:.3f} s after the server began")
 
 
 class SelfFence(Oracle):

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from sim.happenings import Happening, WorkerBorn, WorkerCrashed, WorkerExited
+from sim.database.rows import WorkerRow
+from sim.happenings import Committed, Happening, WorkerBorn, WorkerCrashed, WorkerExited
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts
 from sim.plan import Plan
@@ -31,6 +32,7 @@ AT_ONCE_S: Final = 0.05
 class NothingHeld(Oracle):
     """Invariant 13: after a graceful stop nothing of this worker is claimed that it did not report.
 
+    Neither then nor when it says goodbye, for from that moment on others take what it holds.
     Allowed: a claim whose reply never came, for the worker does not know its jobs; whoever comes
     next finds the worker stopped, and takes them. A second signal is no graceful stop.
     """
@@ -41,29 +43,42 @@ class NothingHeld(Oracle):
     def __init__(self, plan: Plan, facts: Facts) -> None:
         super().__init__(plan, facts)
         self._known: set[tuple[UUID, UUID]] = set()
+        self._held_at_goodbye: dict[UUID, list[UUID]] = {}
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
         return {
             BatchPulled: self._took,
             BatchAdopted: self._took,
+            Committed: self._committed,
             WorkerExited: self._exited,
         }
 
     def _took(self, _happening: Happening, event: BatchPulled | BatchAdopted) -> None:
         self._known.update((event.worker, job) for job in event.jobs)
 
+    def _committed(self, _happening: Happening, event: Committed) -> None:
+        for change in event.changes:
+            row = change.new
+            if isinstance(row, WorkerRow) and row.stopped_at is not None:
+                self._held_at_goodbye.setdefault(row.id, self._held(row.id))
+
+    def _held(self, worker: UUID) -> list[UUID]:
+        """What it has claimed and knows of."""
+        return [
+            job
+            for claim in self.facts.claims_of(worker)
+            for job in claim.ids
+            if (worker, job) in self._known
+        ]
+
     def _exited(self, happening: Happening, event: WorkerExited) -> None:
         process = self.facts.processes[happening.actor]
-        if process.life is None or process.stops > 1:
+        life = process.life
+        if life is None or process.stops > 1:
             return
-        reported = set(event.unsaved)
-        held = [
-            job
-            for claim in self.facts.claims_of(process.life)
-            for job in claim.ids
-            if job not in reported and (process.life, job) in self._known
-        ]
+        held = [*self._held_at_goodbye.get(life, ()), *self._held(life)]
+        held = [job for job in held if job not in event.unsaved]
         if held:
             self.find(f"{happening.actor} stopped and kept quiet of {len(held)} jobs, as {held[0]}")
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from uuid import UUID
 
-from sim.counting import Part
+from sim.counting.part import Part
 from sim.happenings import Committed, Happening, WorkerKilled
 from sim.oracles.base import Handler
 from sim.oracles.facts import Facts

@@ -1,0 +1,14 @@
+"""What `sim.counters` counts, in parts: each state where what it takes to notice it is remembered.
+
+Rule of these files: they look at the same happenings as the oracles, and have no opinion on them.
+"""
+
+from typing import Final
+
+from sim.counting.commits import Commits
+from sim.counting.ends import Ends
+from sim.counting.hands import InHand
+from sim.counting.leases import Leases, Pulls
+from sim.counting.part import Part
+
+PARTS: Final[tuple[type[Part], ...]] = (Leases, Pulls, Commits, Ends, InHand)

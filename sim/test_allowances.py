@@ -1,0 +1,231 @@
+"""What oracles allow, and why it is no breach: each a trace in which they must find nothing."""
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from sim.database.rows import CancelRow, LogRow
+from sim.handmade import CLIENT, A, B, Handmade, job
+from sim.happenings import (
+    BodyEnded,
+    CancelAsked,
+    ClockJumped,
+    CommitLost,
+    RowChange,
+    ServerDown,
+    ServerUp,
+    StopAsked,
+    WorkerPaused,
+    WorkerResumed,
+)
+from sim.oracles import Oracle
+from sim.oracles.batches import InOrder
+from sim.oracles.cancels import BEATS, CancelHeard
+from sim.oracles.fallback import Fallback, RefusedAlone
+from sim.oracles.fence import Leases, OneAtATime, SelfFence
+from sim.oracles.outcomes import AllOrNothing, ToldRight
+from sim.oracles.places import Durable
+from sim.oracles.stopping import NothingHeld, StopsInTime
+from sim.plan import Plan, Sizes
+from trioworker.events import CancelReceived, HeartbeatFailed
+from trioworker.model.failures import Failure, Step
+
+PLAN: Final = Plan(seed=0, sizes=Sizes(lease_s=5.0, poll_s=1.0))
+Story = Callable[[Handmade], None]
+
+
+def pull_undone(made: Handmade) -> None:
+    """A crash of the server undoes a pull, which costs its jobs nothing but time."""
+    made.begin()
+    made.enqueue(1)
+    row = made.ready[job(1)]
+    claim = made.claims[made.pull(1)]
+    changes = [
+        RowChange(table="ready", old=row, new=None),
+        RowChange(table="claim", old=None, new=claim),
+    ]
+    made.say(A, CommitLost(number=9, changes=changes))
+
+
+def log_beside_its_outcome(made: Handmade) -> None:
+    """What a job wrote is stored with its outcome, in one transaction."""
+    made.begin()
+    made.enqueue(1)
+    made.pull(1)
+    made.start(1)
+    made.end(1, log="said")
+    log = LogRow(id=job(1), attempt=1, chunk=0, text="said")
+    made.commit(A, *made.leave(1), (None, made.completed(1)), (None, log))
+
+
+def stored_by_the_first_try(made: Handmade) -> None:
+    """A commit whose reply was lost is reported when the retry has found its rows."""
+    made.begin()
+    made.enqueue(1)
+    made.pull(1)
+    made.run(1)
+    made.store(1, told=False)
+    made.fail(1, failure=Failure.CONNECTION, step=Step.AGAIN_WHEN_BACK)
+    made.say_stored(1)
+
+
+def twice_in_a_batch(made: Handmade) -> None:
+    """A job that a crash gave to its worker again is stored once and reported twice."""
+    made.begin()
+    made.enqueue(1)
+    made.pull(1)
+    made.store(1, told=False)
+    made.say_stored(1, 1)
+
+
+def clock_set(made: Handmade) -> None:
+    """The server's clock is set, and by it the worker was silent for long."""
+    made.begin(A)
+    made.begin(B)
+    made.say("server", ClockJumped(seconds=60.0))
+    made.wait(60)
+    made.lose(A, by=B)
+
+
+def stopped_by_a_signal(made: Handmade) -> None:
+    """A process that is paused in the middle of a body cannot stop it before it goes on."""
+    made.begin(A)
+    made.enqueue(1)
+    made.pull(1, worker=A)
+    made.start(1, A)
+    made.say(A, WorkerPaused())
+    made.wait(10)
+    made.begin(B)
+    made.start(1, B, attempt=2)
+    made.say(A, WorkerResumed())
+    made.say(A, BodyEnded(worker=A, job=job(1), attempt=1, outcome=None))
+
+
+def stubborn(made: Handmade) -> None:
+    """A body that cannot be cancelled runs on after its worker's lease."""
+    made.begin()
+    made.enqueue(1)
+    made.pull(1)
+    made.start(1, path="stubborn")
+    made.wait(10)
+    made.end(1)
+
+
+def others_go_first(made: Handmade) -> None:
+    """A single job that breaks the line again and again is put off."""
+    made.fail(1, 2, failure=Failure.REFUSED, step=Step.DIVIDE)
+    for _ in range(2):
+        made.fail(1, failure=Failure.CONNECTION, step=Step.AGAIN_WHEN_BACK)
+    made.say_stored(2)
+    made.say_stored(3)
+    made.say_stored(1)
+
+
+def back_to_ready_twice(made: Handmade) -> None:
+    """A job that is twice in a batch cannot go back to ready twice; that is refused."""
+    made.fail(1, 1, failure=Failure.REFUSED, step=Step.DIVIDE)
+
+
+def behind_a_floor(made: Handmade) -> None:
+    """A job that has only just come may be hidden by a floor."""
+    made.begin()
+    made.enqueue(2)
+    made.wait(1)
+    made.enqueue(1, priority=1)
+    made.wait(0.4)
+    made.pull(2)
+
+
+def locked_by_its_canceller(made: Handmade) -> None:
+    """A job that a client is about to cancel may be passed over."""
+    made.begin()
+    made.enqueue(1, 2)
+    made.say(CLIENT, CancelAsked(jobs=[job(1)]))
+    made.wait(5)
+    made.pull(2)
+
+
+def never_heard_of(made: Handmade) -> None:
+    """A worker cannot report the jobs of a claim whose reply never came."""
+    made.begin()
+    made.enqueue(1)
+    made.pull(1, told=False)
+    made.ask_to_stop()
+    made.exit()
+
+
+def asked_twice(made: Handmade) -> None:
+    """A second signal ends everything at once, whatever is held."""
+    made.begin()
+    made.enqueue(1)
+    made.pull(1)
+    made.ask_to_stop()
+    made.say(A, StopAsked())
+    made.exit()
+
+
+def paused_while_it_stops(made: Handmade) -> None:
+    """The time that a process cannot run does not count."""
+    made.begin()
+    made.ask_to_stop()
+    made.say(A, WorkerPaused())
+    made.wait(60)
+    made.say(A, WorkerResumed())
+    made.exit()
+
+
+def a_lease_after_the_start(made: Handmade) -> None:
+    """Once the server has been up for a lease, the silent are lost."""
+    made.begin(A)
+    made.begin(B)
+    made.say("server", ServerDown(lost=0))
+    made.wait(20)
+    made.say("server", ServerUp(health="up"))
+    made.wait(5.1)
+    made.lose(A, by=B)
+
+
+def heartbeats_failed(made: Handmade) -> None:
+    """A worker whose heartbeats fail has not heard of the request yet."""
+    made.begin()
+    made.enqueue(1)
+    made.pull(1)
+    made.start(1)
+    made.commit(CLIENT, (None, CancelRow(id=job(1), reason="no", requested_at=made.clock)))
+    for _ in range(BEATS):
+        made.beat()
+        made.say(A, HeartbeatFailed(worker=A, failure="timeout", message="slow"))
+    made.say(A, CancelReceived(worker=A, job=job(1)))
+    made.end(1, outcome=None)
+
+
+ALLOWED: Final[list[tuple[type[Oracle], Story]]] = [
+    (Durable, pull_undone),
+    (AllOrNothing, log_beside_its_outcome),
+    (ToldRight, stored_by_the_first_try),
+    (ToldRight, twice_in_a_batch),
+    (Leases, clock_set),
+    (Leases, a_lease_after_the_start),
+    (OneAtATime, stopped_by_a_signal),
+    (SelfFence, stopped_by_a_signal),
+    (SelfFence, stubborn),
+    (Fallback, others_go_first),
+    (RefusedAlone, back_to_ready_twice),
+    (InOrder, behind_a_floor),
+    (InOrder, locked_by_its_canceller),
+    (NothingHeld, never_heard_of),
+    (NothingHeld, asked_twice),
+    (StopsInTime, paused_while_it_stops),
+    (CancelHeard, heartbeats_failed),
+]
+
+
+@pytest.mark.parametrize(
+    ("oracle", "story"), ALLOWED, ids=[f"{o.name}: {s.__name__}" for o, s in ALLOWED]
+)
+def test_what_an_oracle_allows_is_no_finding(oracle: type[Oracle], story: Story) -> None:
+    """Each exception that an oracle's docstring names is one."""
+    made = Handmade(PLAN)
+    story(made)
+    assert made.findings(oracle) == []

@@ -39,7 +39,6 @@ class Session:
         self._lost: Callable[[], None] = lambda: None
         self._channels: Sequence[str] = ()
         self.alive = True
-        self.was_cut_short = False
         server.sessions[self] = None
 
     @property
@@ -134,7 +133,6 @@ class Session:
         if not self.alive:
             return
         self.alive = False
-        self.was_cut_short = self.in_transaction
         self._server.sessions.pop(self, None)
         if self._work is not None:
             self._work.cancel()

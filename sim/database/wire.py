@@ -122,7 +122,7 @@ class Connection:
     async def _ask(self, place: str, work: Callable[[], Awaitable[T]]) -> T:
         """One exchange with the server. Raises `StoreError`."""
         if self.closed:
-            raise lost(in_the_middle=False)
+            raise lost()
         faults = self._wire.faults
         give_up = self.session.fail if place not in BOUNDARIES else self.session.rollback
         self._exchange = exchange = _Exchange(
@@ -173,7 +173,6 @@ class _Exchange(Generic[T]):
     async def take_place(self, there_s: float, back_s: float) -> None:
         """The request travels, is carried out, and the reply travels back."""
         fault = self._fault
-        in_the_middle = self._session.alive or self._session.was_cut_short
         await trio.sleep(there_s + self._delay(Kind.SLOW) + self._delay(Kind.STALLED_BEFORE))
         self.arrived = True
         if fault is not None and fault.kind in (Kind.LOST_BEFORE, Kind.TERMINATED):
@@ -190,7 +189,7 @@ class _Exchange(Generic[T]):
         if self.orphaned:
             self._session.end()
         if not self._session.alive:
-            self._error = lost(in_the_middle=in_the_middle)
+            self._error = lost()
         self.answered.set()
 
     async def _carry_out(self) -> None:
@@ -203,13 +202,10 @@ class _Exchange(Generic[T]):
         return self._fault.delay_s if self._fault is not None and self._fault.kind is kind else 0.0
 
 
-def lost(*, in_the_middle: bool) -> ConnectionLost:
-    """What a client sees of a line that broke: with a code when it was in the middle of something.
-
-    The driver does not tell whether an idle line was dead before it was used again.
-    """
-    sqlstate = "08003" if in_the_middle else None
-    return ConnectionLost("connection was closed", sqlstate=sqlstate, ambiguous=True)
+def lost() -> ConnectionLost:
+    """What a client sees of a line that broke while it waited."""
+    message = "connection was closed in the middle of operation"
+    return ConnectionLost(message, sqlstate="08003", ambiguous=True)
 
 
 def timed_out() -> StatementTimeout:

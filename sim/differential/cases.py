@@ -12,7 +12,7 @@ import trio
 
 from sim.differential.history import BASE, JOBS, TAGS, WORKERS
 from sim.differential.lines import LANE, WIDE, WIDTH, Line, until
-from trioworker.errors import StoreError
+from trioworker.errors import ConnectionLost, StoreError
 from trioworker.store.postgres.database import Transaction
 from trioworker.store.postgres.store import DONE_CHANNEL, READY_CHANNEL
 
@@ -24,7 +24,10 @@ CASES: dict[str, Case] = {}
 
 
 class Told(NamedTuple):
-    """How a failure looks to the caller. A code of one's own making would be None."""
+    """How a failure looks to the caller.
+
+    Whether a lost line comes with a code is a race within the driver: left out.
+    """
 
     error: str
     ambiguous: bool
@@ -55,7 +58,8 @@ async def told(action: Awaitable[object]) -> Told | object:
     try:
         return await action
     except StoreError as error:
-        return Told(type(error).__name__, error.ambiguous, error.sqlstate)
+        sqlstate = None if isinstance(error, ConnectionLost) else error.sqlstate
+        return Told(type(error).__name__, error.ambiguous, sqlstate)
 
 
 async def account(line: Line, action: Callable[[], Awaitable[object]]) -> Account:
@@ -270,6 +274,31 @@ async def a_killed_body_keeps_it_to_itself(line: Line) -> object:
             await tx.run(*BEAT)
 
     return await account(line, lambda: line.database.transact(LANE, body))
+
+
+@case
+async def the_reply_of_a_statement_is_lost(line: Line) -> object:
+    """It was carried out, and nobody can know."""
+
+    async def action() -> object:
+        # Once before, because the driver would have it prepared first and lose the reply to that.
+        await line.database.run(LANE, "heartbeat", W1, 0, 0, 0)
+        line.lose_next_reply()
+        return await line.database.run(LANE, *BEAT)
+
+    return await account(line, action), await workers(line)
+
+
+@case
+async def the_reply_of_a_commit_is_lost(line: Line) -> object:
+    """All of it is stored, and nobody can know."""
+
+    async def body(tx: Transaction) -> None:
+        await tx.run("register_worker", W2, "w", "h", 1, "worker", [RED], 60.0)
+        await tx.run(*BEAT)
+        line.lose_next_reply()
+
+    return await account(line, lambda: line.database.transact(LANE, body)), await workers(line)
 
 
 @case

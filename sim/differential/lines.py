@@ -4,8 +4,10 @@ Rule of this file: a case sees a `Line` only, does the same to both, and what it
 as it is. What is done to the server's end is done past the seam.
 """
 
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from random import Random
 from typing import Final, LiteralString, Protocol
 from uuid import UUID
@@ -15,10 +17,11 @@ import trio
 from psycopg.sql import SQL, Identifier
 
 from sim.database.client import SimDatabase
-from sim.database.faults import NoFaults
+from sim.database.faults import Fault, Kind, NoFaults
 from sim.database.server import Health, SimServer
 from sim.database.session import Session
 from sim.database.wire import Wire
+from tests.worker.line_cutter import LineCutter, line_cutter
 from trioworker.events import Event, discard
 from trioworker.store.postgres.database import Database, Lane, PostgresDatabase, open_database
 
@@ -63,6 +66,10 @@ class Line(Protocol):
         """Return when the client knows that its idle connection is dead."""
         ...
 
+    def lose_next_reply(self) -> None:
+        """What is asked next is carried out, and the line is cut before the answer."""
+        ...
+
     async def ask_nobody(self) -> object:
         """Ask a server that is not there."""
         ...
@@ -94,8 +101,11 @@ REFUSE_WRITES: Final = "alter database {} set default_transaction_read_only = on
 class RealLine:
     """A `PostgresDatabase`."""
 
-    def __init__(self, url: str, database: PostgresDatabase, events: list[Event]) -> None:
+    def __init__(
+        self, url: str, database: PostgresDatabase, events: list[Event], cutter: LineCutter
+    ) -> None:
         self.database = database
+        self._cutter = cutter
         self.events = events
         self._url = url
 
@@ -129,6 +139,10 @@ class RealLine:
         (idle,) = self.database._lanes[LANE].idle  # noqa: SLF001 - nothing else knows it
         await until(idle.is_closed)
 
+    def lose_next_reply(self) -> None:
+        """See `Line.lose_next_reply`."""
+        self._cutter.cut_next_reply(LANE)
+
     async def ask_nobody(self) -> object:
         """See `Line.ask_nobody`."""
         async with open_database(NOBODY, LANES, emit=discard) as database:
@@ -143,19 +157,30 @@ class RealLine:
 async def real_line(url: str, timeout_s: float) -> AsyncIterator[Line]:
     """A client of the database at `url`, each statement of which may take `timeout_s`."""
     events: list[Event] = []
-    async with open_database(
-        url, LANES, emit=events.append, command_timeout_s=timeout_s
-    ) as database:
-        yield RealLine(url, database, events)
+    with tempfile.TemporaryDirectory(prefix="tw-") as folder:
+        async with (
+            line_cutter(url, Path(folder)) as (through, cutter),
+            open_database(
+                through, LANES, emit=events.append, command_timeout_s=timeout_s
+            ) as database,
+        ):
+            yield RealLine(url, database, events, cutter)
 
 
 # ---- the modelled one -------------------------------------------------------------------------
 
 
 class _Luck(NoFaults):
-    """A perfect world in which news of a loss comes in time or never."""
+    """A perfect world, but for a reply; in which news of a loss comes in time or never."""
 
     in_time = False
+    next_fault: Fault | None = None
+
+    def at(self, actor: str, place: str) -> Fault | None:
+        """See `Faults.at`."""
+        del actor, place
+        fault, self.next_fault = self.next_fault, None
+        return fault
 
     def luck(self, actor: str, place: str) -> float:
         """See `Faults.luck`."""
@@ -210,6 +235,10 @@ class ModelledLine:
     async def noticed(self) -> None:
         """See `Line.noticed`."""
         self._faults.in_time = True
+
+    def lose_next_reply(self) -> None:
+        """See `Line.lose_next_reply`."""
+        self._faults.next_fault = Fault(Kind.LOST_AFTER)
 
     async def ask_nobody(self) -> object:
         """See `Line.ask_nobody`."""

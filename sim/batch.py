@@ -92,9 +92,9 @@ def summaries(seeds: Iterable[int], *, cores: int | None = None) -> Iterator[Sum
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(cores, mp_context=spawn) as pool:
         waiting = iter(seeds)
-        with deaf_to_ctrl_c():
-            running = {pool.submit(summary_of, seed) for seed in islice(waiting, cores * AHEAD)}
         try:
+            with deaf_to_ctrl_c():
+                running = {pool.submit(summary_of, seed) for seed in islice(waiting, cores * AHEAD)}
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 running |= {pool.submit(summary_of, seed) for seed in islice(waiting, len(done))}

@@ -5,11 +5,15 @@ the code that draws from it does.
 """
 
 import json
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,7 +31,17 @@ from sim.scenario import load
 from sim.world import World
 from sim.zoo import MUTANTS, Mutant
 
-PAGE = Path(__file__).parents[1] / "docs" / "simulator" / "lab.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "simulator" / "lab.md"
+INTERRUPTIBLE = """
+import concurrent.futures as futures, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+submit = futures.ProcessPoolExecutor.submit
+futures.ProcessPoolExecutor.submit = lambda *given: print("ready", flush=True) or submit(*given)
+from sim.__main__ import main
+main(sys.argv[1:])
+"""
+"""Says when processes are about to be started, which is when Ctrl-C is heard by the most."""
 
 
 @pytest.fixture
@@ -204,6 +218,30 @@ def test_the_zoo_has_a_row_for_each_mutant() -> None:
     assert ended.output.startswith("mutant ")
     assert re.search(row, ended.output)
     assert ended.status == ("1 survived 1 seeds" in ended.output)
+
+
+@pytest.mark.parametrize("command", [["zoo", "--seeds", "9999"], ["explore"]], ids=" ".join)
+def test_ctrl_c_ends_all_processes_without_a_word(command: list[str]) -> None:
+    """Whoever presses it sees what was found until then, and no traceback of any process."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTIBLE, *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert "ready\n" in iter(process.stdout.readline, "")
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            _, complaint = process.communicate(timeout=60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    assert (process.returncode, complaint) == (130, "")
 
 
 # ---- explore --------------------------------------------------------------------------------

@@ -206,6 +206,7 @@ def _by_place(faults: Sequence[str]) -> Mapping[tuple[str, int], Kind]:
 
 
 def fits(kind: Kind, place: str) -> bool:
+    """Whether such a fault can strike at such a place at all."""
     if kind in ONLY_AT:
         return place in ONLY_AT[kind]
     return kind not in NOT_AT.get(place, ())

@@ -1,0 +1,78 @@
+"""Mutants of the cancellation: requests that get lost, and requests that do too much."""
+
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+import msgspec
+
+from sim.database.models import MODELS, Rows, Statement
+from sim.database.rows import CompletedRow
+from sim.oracles.cancels import CancelHeard
+from sim.oracles.places import NothingLost
+from sim.replace import replaced
+from sim.zoo.mutant import mutant, statement
+from trioworker.model.outcome import Outcome
+from trioworker.worker.execute import Execute, _Attempt
+
+
+@mutant("cancel lost", caught_by=CancelHeard)
+def cancel_lost() -> Iterator[None]:
+    """A worker reads that a job of its own is to be cancelled, and does nothing."""
+
+    def deaf(_self: Execute, _job: UUID, _reason: str) -> bool:
+        return False
+
+    with replaced(Execute, "cancel", deaf):
+        yield
+
+
+@mutant("cancel that only says so", caught_by=CancelHeard)
+def cancel_that_only_says_so() -> Iterator[None]:
+    """A job that is cancelled while it runs is marked as such, and runs on."""
+
+    def mark(self: _Attempt, outcome: Outcome) -> None:
+        self._stopped_as = outcome
+
+    with replaced(_Attempt, "stop", mark):
+        yield
+
+
+@mutant("request that leaves no trace", caught_by=CancelHeard)
+def request_that_leaves_no_trace() -> Iterator[None]:
+    """A request to cancel a running job is answered and not stored."""
+
+    async def forget(_s: Statement, _ids: Sequence[UUID], _reason: str) -> Rows:
+        return []
+
+    with statement("request_cancel", forget):
+        yield
+
+
+@mutant("cancelled under its worker", caught_by=NothingLost)
+def cancelled_under_its_worker() -> Iterator[None]:
+    """A job that runs is completed as canceled at once, while it stands in its worker's claim."""
+    unstarted = MODELS["cancel_unstarted"]
+
+    async def all_of_them(s: Statement, ids: Sequence[UUID], reason: str) -> Rows:
+        ended = await unstarted(s, ids, reason)
+        error = msgspec.json.encode({"name": "Cancelled", "message": reason}).decode()
+        for claim in list(s.rows(s.tables.claim)):
+            for id_, attempt in zip(claim.ids, claim.attempts, strict=True):
+                if id_ in ids:
+                    row = CompletedRow(
+                        id=id_,
+                        status="canceled",
+                        result=None,
+                        error=error,
+                        worker=None,
+                        attempt=attempt,
+                        reaped=0,
+                        started_at=None,
+                        completed_at=s.now,
+                        duration_ms=None,
+                    )
+                    await s.insert(s.tables.job_completed, row, do_nothing=True)
+        return ended
+
+    with statement("cancel_unstarted", all_of_them):
+        yield

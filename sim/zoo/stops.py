@@ -1,0 +1,135 @@
+"""Mutants of the end: what is dropped, kept or kept quiet when a worker stops."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import trio
+
+from sim.oracles.stopping import (
+    ExitsAsPromised,
+    GivesBackAtOnce,
+    NothingHeld,
+    StartsNothingMore,
+    StopsInTime,
+)
+from sim.replace import replaced
+from sim.zoo.mutant import OURS, mutant
+from trioworker.worker.commit import Commit
+from trioworker.worker.execute import Execute
+from trioworker.worker.supervisor import Report, _Life
+
+
+@mutant(
+    "buffer dropped at exit",
+    caught_by=NothingHeld,
+    seen_in="pgqueuer, river: when the last flush fails its results are lost without a list of ids",
+)
+def buffer_dropped_at_exit() -> Iterator[None]:
+    """What could not be stored by the deadline is dropped, and the exit status is 0."""
+
+    def nothing(_self: Commit) -> list[UUID]:
+        return []
+
+    with replaced(Commit, "unsaved", nothing):
+        yield
+
+
+@mutant("kept quiet", caught_by=NothingHeld, seen_in=OURS)
+def kept_quiet() -> Iterator[None]:
+    """Jobs that still wait for a slot at the deadline are in no list."""
+
+    def nothing(_self: Execute) -> list[UUID]:
+        return []
+
+    with replaced(Execute, "unstarted", nothing):
+        yield
+
+
+@mutant(
+    "give-back forgotten",
+    caught_by=StartsNothingMore,
+    seen_in="oban: a queue that stops still starts jobs",
+)
+def give_back_forgotten() -> Iterator[None]:
+    """A worker that stops begins what it has claimed, instead of giving it back."""
+
+    def nothing(_self: Execute) -> None:
+        return
+
+    with replaced(Execute, "give_back", nothing):
+        yield
+
+
+@mutant("given back after the grace", caught_by=GivesBackAtOnce, seen_in=OURS)
+def given_back_after_the_grace() -> Iterator[None]:
+    """What has not begun goes back only when a slot is free for it."""
+
+    def only_with_a_slot(self: Execute, nursery: trio.Nursery) -> None:
+        full = self._slots >= self._config.concurrency
+        if self._slot_on_its_way or full or not self._may_begin:
+            return
+        self._slot_on_its_way = True
+        nursery.start_soon(self._slot, nursery)
+
+    with replaced(Execute, "_start_slot", only_with_a_slot):
+        yield
+
+
+@mutant(
+    "stop that waits for the database",
+    caught_by=StopsInTime,
+    seen_in="pgqueuer: endless tries in an outage block the shutdown",
+)
+def stop_that_waits_for_the_database() -> Iterator[None]:
+    """A stop has no deadline: it ends when everything is stored."""
+
+    async def patiently(self: _Life) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._force_when_asked)
+            await self._stop.asked.wait()
+            self._pull.stop()
+            self._execute.give_back()
+            await trio.sleep(self._config.grace_s)
+            self._execute.interrupt()
+            await trio.sleep_forever()
+
+    with replaced(_Life, "_stop_when_asked", patiently):
+        yield
+
+
+@mutant("goodbye before the flush", caught_by=NothingHeld)
+def goodbye_before_the_flush() -> Iterator[None]:
+    """A worker that stops says so first, and stores afterwards what others take meanwhile."""
+    stop_when_asked = _Life._stop_when_asked
+
+    async def goodbye_first(self: _Life) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._say_goodbye_first)  # type: ignore[attr-defined]  # below
+            await stop_when_asked(self)
+
+    async def say_goodbye_first(self: _Life) -> None:
+        await self._stop.asked.wait()
+        await self._retire()
+
+    with (
+        replaced(_Life, "_say_goodbye_first", say_goodbye_first),
+        replaced(_Life, "_stop_when_asked", goodbye_first),
+    ):
+        yield
+
+
+@mutant(
+    "gives up in an outage",
+    caught_by=ExitsAsPromised,
+    seen_in="pg-boss: the process dies when the database is away",
+)
+def gives_up_in_an_outage() -> Iterator[None]:
+    """A worker that has to register anew and finds no database ends."""
+    run = _Life.run
+
+    async def impatiently(self: _Life, *, patient: bool) -> Report:
+        del patient
+        return await run(self, patient=False)
+
+    with replaced(_Life, "run", impatiently):
+        yield

@@ -3,83 +3,26 @@
 Rule of this file: a case works on a `Line` and nothing else, and waits for events, not for time.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import pytest
 import trio
 
-from sim.differential.history import BASE, JOBS, TAGS, WORKERS
+from sim.differential.account import BEAT, J1, NUL, RED, W1, W2, account, one_job, told, workers
 from sim.differential.lines import LANE, WIDE, WIDTH, Line, until
-from trioworker.errors import ConnectionLost, StoreError
 from trioworker.store.postgres.database import Transaction
 from trioworker.store.postgres.store import DONE_CHANNEL, READY_CHANNEL
 
-J1: Final = JOBS[0]
-W1, W2, *_ = WORKERS
-RED: Final = TAGS[0]
 Case: TypeAlias = Callable[[Line], Awaitable[object]]
 CASES: dict[str, Case] = {}
-
-
-class Told(NamedTuple):
-    """How a failure looks to the caller.
-
-    Whether a lost line comes with a code is a race within the driver: left out.
-    """
-
-    error: str
-    ambiguous: bool
-    sqlstate: str | None
-
-
-class Account(NamedTuple):
-    """What was told, and whether the connection was used again afterwards."""
-
-    told: object
-    reused: bool
 
 
 def case(run: Case) -> Case:
     """Adds a case to the table."""
     CASES[run.__name__] = run
     return run
-
-
-async def workers(line: Line) -> object:
-    """What is stored of heartbeats."""
-    rows = await line.database.run(LANE, "list_workers", 9)
-    return [(row[0], row[10]) for row in rows]
-
-
-async def told(action: Awaitable[object]) -> Told | object:
-    """How it failed, or what it gave."""
-    try:
-        return await action
-    except StoreError as error:
-        sqlstate = None if isinstance(error, ConnectionLost) else error.sqlstate
-        return Told(type(error).__name__, error.ambiguous, sqlstate)
-
-
-async def account(line: Line, action: Callable[[], Awaitable[object]]) -> Account:
-    """Do it on a connection that has been used before, and use the lane once more."""
-    await line.database.run(LANE, "register_worker", W1, "w", "h", 1, "worker", [RED], 60.0)
-    before = line.backends()
-    found = await told(action())
-    await line.database.run(LANE, "clock")
-    await until(lambda: len(line.backends()) == 1)
-    return Account(found, line.backends() == before)
-
-
-def one_job(args: str = "{}", priority: int = 0) -> Sequence[object]:
-    """The arguments that enqueue a job."""
-    columns = (J1, "noop", "path", args, RED, priority, BASE, None, True, "")
-    return [[value] for value in columns]
-
-
-BEAT: Final = ("heartbeat", W1, 1, 1, 1)
-NUL: Final = '"\\u0000"'
 
 
 # ---- the server or the driver says no ---------------------------------------------------------

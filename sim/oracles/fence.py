@@ -1,5 +1,6 @@
 """Leases: who may store, who may run, and that the two workers of one job never overlap."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
@@ -20,7 +21,7 @@ from sim.happenings import (
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import LONG_AGO_S, Facts
 from sim.plan import Plan
-from trioworker.events import Event
+from trioworker.events import Event, HeartbeatFailed, StatementRun
 from trioworker.model.transitions import Place
 
 STUBBORN: Final = "stubborn"
@@ -69,7 +70,8 @@ class Leases(Oracle):
 
     By the server's clock, which may have been set; a lease that was cut short by that is the
     price of one clock for all. And after a start of the server from nobody for the length of a
-    lease: nobody could renew his while it was down.
+    lease: nobody could renew his while it was down. Who has lost his lease hears of it with his
+    next heartbeat that does not fail, and does not live to send another.
     """
 
     name = "leases"
@@ -79,10 +81,30 @@ class Leases(Oracle):
         super().__init__(plan, facts)
         self._is_down = False
         self._up_s = LONG_AGO_S
+        self._heard: Counter[UUID] = Counter()
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
-        return {Committed: self._committed, ServerDown: self._down, ServerUp: self._up}
+        return {
+            Committed: self._committed,
+            ServerDown: self._down,
+            ServerUp: self._up,
+            StatementRun: self._ran,
+            HeartbeatFailed: self._failed,
+        }
+
+    def _ran(self, happening: Happening, event: StatementRun) -> None:
+        process = self.facts.processes.get(happening.actor)
+        if event.name != "heartbeat" or process is None or process.life is None:
+            return
+        row = self.facts.workers.get(process.life)
+        if row is not None and row.lost_at is not None:
+            self._heard[process.life] += 1
+            if self._heard[process.life] > 1:
+                self.find(f"worker {process.life} goes on without a lease")
+
+    def _failed(self, _happening: Happening, event: HeartbeatFailed) -> None:
+        self._heard.pop(event.worker, None)
 
     def _down(self, *_: object) -> None:
         self._is_down = True

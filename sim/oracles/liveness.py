@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from sim.database.rows import ClaimRow, ReadyRow
 from sim.happenings import (
     CancelAsked,
@@ -17,24 +19,38 @@ from sim.happenings import (
     WorkerKilled,
 )
 from sim.oracles.base import Handler, Oracle
-from sim.oracles.facts import LONG_AGO_S, Facts
+from sim.oracles.facts import Facts
 from sim.plan import Plan
 from trioworker.events import (
     BatchAdopted,
     BatchPulled,
     BatchStored,
     Event,
+    HeartbeatFailed,
+    LeaseDoubtful,
     LeaseTaken,
+    MaintenanceFailed,
     OutcomeAbandoned,
+    PullFailed,
     StatementRun,
     WorkerStarted,
 )
+from trioworker.model.failures import BACKOFF_LAST_S
+from trioworker.worker.heartbeat import RETRY_S
 
 SETTLING_S: Final = 15.0
 """How long after the last trouble something may still wait because of it: a statement that was
 stalled, its timeout, the longest back-off, a new registration."""
 SLACK_S: Final = 1.0
 SWEEP_JITTER: Final = 1.2
+STATEMENTS_PER_SWEEP: Final = 6
+BEAT: Final = "beats"
+SWEEP: Final = "sweeps"
+ASK: Final = "asks for jobs"
+CHORES: Final = {
+    "heartbeat": BEAT, "reap": SWEEP, "pull": ASK, "adopt": ASK, "next_due": ASK,
+}  # fmt: skip
+"""Which statement is a sign that a worker does its chores."""
 
 
 class Live(Oracle):
@@ -188,11 +204,22 @@ class ReapedInTime(Oracle):
                 self.find(f"job {job} was taken back {took_s:.2f} s after its worker's end")
 
 
-class GoesOn(Oracle):
-    """Every worker that lives beats and sweeps at its intervals, when nothing is in its way.
+class _Chores(msgspec.Struct):
+    """When a worker did its chores last, and what excuses it from pulling."""
 
-    A sweep that one failure ended for good would be made up for by the other workers, and a
-    heartbeat too few by the length of the lease; so each worker is looked at alone.
+    did_s: dict[str, float] = msgspec.field(default_factory=dict)
+    in_hand: int = 0
+    fenced: bool = False
+
+
+class GoesOn(Oracle):
+    """Every worker that lives beats, sweeps and asks for jobs at its intervals, faults or none.
+
+    What one worker leaves undone the others make up for, so each is looked at alone. Each chore
+    may take as long as its statements may until they time out, and is done also when it failed;
+    a pull that failed may be followed by the longest back-off. Allowed: nothing is pulled by a
+    worker that has jobs in hand or whose lease is in doubt, and nothing is done while it is
+    stopped by a signal or on its way out.
     """
 
     name = "goes on"
@@ -202,35 +229,86 @@ class GoesOn(Oracle):
         super().__init__(plan, facts)
         sizes = plan.sizes
         self._every_s = {
-            "heartbeat": sizes.heartbeat_s,
-            "reap": SWEEP_JITTER * sizes.sweep_s,
+            BEAT: max(sizes.heartbeat_s, RETRY_S) + sizes.lease_s / 3 + SLACK_S,
+            SWEEP: SWEEP_JITTER * sizes.sweep_s
+            + STATEMENTS_PER_SWEEP * sizes.command_timeout_s
+            + SLACK_S,
+            ASK: sizes.poll_s + 2 * sizes.command_timeout_s + BACKOFF_LAST_S + SLACK_S,
         }
-        self._last_s: dict[tuple[str, str], float] = {}
+        self._lives: dict[UUID, _Chores] = {}
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
-        return {StatementRun: self._ran, Drained: self._look_at_all}
+        return {
+            WorkerStarted: self._started,
+            StatementRun: self._ran,
+            HeartbeatFailed: self._beat_failed,
+            MaintenanceFailed: self._sweep_failed,
+            PullFailed: self._pull_failed,
+            LeaseDoubtful: self._doubts,
+            BatchPulled: self._took,
+            BatchAdopted: self._took,
+            BatchStored: self._stored,
+            OutcomeAbandoned: self._abandoned,
+            Drained: self._look_at_all,
+        }
+
+    def _started(self, _happening: Happening, event: WorkerStarted) -> None:
+        did_s = dict.fromkeys(self._every_s, self.facts.now_s)
+        self._lives[event.worker] = _Chores(did_s)
 
     def _ran(self, happening: Happening, event: StatementRun) -> None:
-        if event.name in self._every_s:
-            self._look(happening.actor, event.name)
-            self._last_s[happening.actor, event.name] = self.facts.now_s
+        process = self.facts.processes.get(happening.actor)
+        chore = CHORES.get(event.name)
+        if process is None or process.life is None or chore is None:
+            return
+        self._does(process.life, chore)
+        if event.name == "heartbeat" and event.rows and self._lives[process.life].fenced:
+            self._lives[process.life].fenced = False
+            self._lives[process.life].did_s[ASK] = self.facts.now_s
+
+    def _beat_failed(self, _happening: Happening, event: HeartbeatFailed) -> None:
+        self._does(event.worker, BEAT)
+
+    def _sweep_failed(self, _happening: Happening, event: MaintenanceFailed) -> None:
+        self._does(event.worker, SWEEP)
+
+    def _pull_failed(self, _happening: Happening, event: PullFailed) -> None:
+        self._does(event.worker, ASK)
+
+    def _doubts(self, _happening: Happening, event: LeaseDoubtful) -> None:
+        self._look(event.worker, ASK)
+        self._lives[event.worker].fenced = True
+
+    def _took(self, _happening: Happening, event: BatchPulled | BatchAdopted) -> None:
+        self._lives[event.worker].in_hand += len(event.jobs)
+
+    def _stored(self, _happening: Happening, event: BatchStored) -> None:
+        self._leaves(event.worker, len(event.jobs))
+
+    def _abandoned(self, _happening: Happening, event: OutcomeAbandoned) -> None:
+        self._leaves(event.worker, 1)
+
+    def _leaves(self, worker: UUID, jobs: int) -> None:
+        self._lives[worker].in_hand -= jobs
+        self._lives[worker].did_s[ASK] = self.facts.now_s
+
+    def _does(self, worker: UUID, chore: str) -> None:
+        self._look(worker, chore)
+        self._lives[worker].did_s[chore] = self.facts.now_s
 
     def _look_at_all(self, *_: object) -> None:
-        for actor, process in self.facts.processes.items():
-            if process.alive and process.life is not None:
-                for name in self._every_s:
-                    self._look(actor, name)
+        for worker in self._lives:
+            for chore in self._every_s:
+                self._look(worker, chore)
 
-    def _look(self, actor: str, name: str) -> None:
-        process = self.facts.processes.get(actor)
-        if process is None or process.stops:
+    def _look(self, worker: UUID, chore: str) -> None:
+        chores, process = self._lives[worker], self.facts.process_of(worker)
+        works = process is not None and process.alive and not process.paused and not process.stops
+        if not works or process is None or process.life != worker:
             return
-        last_s = max(
-            process.started_s,
-            self._last_s.get((actor, name), LONG_AGO_S),
-            self.facts.troubled_s + SETTLING_S,
-        )
-        pause_s = self.facts.now_s - last_s
-        if pause_s > self._every_s[name] + SLACK_S:
-            self.find(f"{actor} ran no {name} for {pause_s:.2f} s")
+        if chore == ASK and (chores.in_hand or chores.fenced):
+            return
+        pause_s = self.facts.now_s - max(chores.did_s[chore], process.resumed_s)
+        if pause_s > self._every_s[chore]:
+            self.find(f"{process.name} {chore} no more: {pause_s:.2f} s since the last time")

@@ -224,7 +224,12 @@ class Handmade:
         )
 
     def fail(
-        self, *numbers: int, failure: Failure, step: Step, message: str = "no", tries: int = 1
+        self,
+        *numbers: int,
+        failure: Failure,
+        step: Step,
+        message: str = "no",
+        ambiguous: bool = False,
     ) -> None:
         """A commit of worker A fails."""
         jobs = [job(number) for number in numbers]
@@ -234,10 +239,11 @@ class Handmade:
                 worker=A,
                 jobs=jobs,
                 size=len(jobs),
-                tries=tries,
+                tries=1,
                 failure=failure,
                 step=step,
                 message=message,
+                ambiguous=ambiguous,
             ),
         )
 

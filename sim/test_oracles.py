@@ -1,6 +1,7 @@
 """Every oracle: silent on a trace that is right, and loud on the smallest one that is not."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -43,6 +44,7 @@ from trioworker.model.outcome import Failed, JobError, Succeeded
 
 PLAN: Final = Plan(seed=0, sizes=Sizes(lease_s=5.0, poll_s=1.0, pull=3, commit=3, concurrency=2))
 POISON: Final = Succeeded(b'["\\u0000"]')
+PAGE: Final = Path(__file__).parents[1] / "docs" / "simulator" / "oracles.md"
 Story = Callable[[Handmade], None]
 
 
@@ -370,3 +372,19 @@ def test_an_oracle_finds_its_breach(oracle: type[Oracle]) -> None:
     made = Handmade(PLAN)
     BREACHES[oracle](made)
     assert [finding.oracle for finding in made.findings(oracle)] == [oracle.name]
+
+
+def test_the_page_has_every_oracle() -> None:
+    """docs/simulator/oracles.md has a row for each, beside the number of its invariant."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in PAGE.read_text("utf-8").splitlines()
+        if line.startswith("|")
+    ]
+    of_invariants = {row[2]: row[0].split(", ") for row in rows if len(row) == 4}
+    of_hygiene = {row[1] for row in rows if len(row) == 3}
+    for oracle in ORACLES:
+        if oracle.invariant:
+            assert str(oracle.invariant) in of_invariants[oracle.name]
+        else:
+            assert oracle.name in of_hygiene

@@ -1,0 +1,168 @@
+"""The counters see the states that they are named after, and none that is not named."""
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from sim.counters import STATES, count
+from sim.handmade import A, B, Handmade, job
+from sim.happenings import (
+    ClockJumped,
+    FaultFired,
+    ServerDown,
+    ServerUp,
+    WorkerKilled,
+    WorkerPaused,
+    WorkerResumed,
+)
+from sim.plan import Plan, Sizes, draw_plan
+from sim.run import run
+from trioworker.events import (
+    BatchAdopted,
+    CancelReceived,
+    JobEnded,
+    LeaseDoubtful,
+    LeaseTaken,
+    OutcomeRefused,
+)
+from trioworker.model.failures import Failure, Step
+
+PLAN: Final = Plan(seed=0, sizes=Sizes(lease_s=5.0))
+Story = Callable[[Handmade], None]
+
+
+def poison_in_the_middle(made: Handmade) -> None:
+    """The second of three is refused, on its own."""
+    made.fail(1, 2, 3, failure=Failure.REFUSED, step=Step.DIVIDE)
+    made.say_stored(1)
+    made.fail(2, failure=Failure.REFUSED, step=Step.REFUSE)
+    made.say(A, OutcomeRefused(worker=A, job=job(2), message="no"))
+
+
+def found_stored(made: Handmade) -> None:
+    """A commit took effect, its reply was lost, and the retry finds that out."""
+    made.begin()
+    made.enqueue(1)
+    made.pull(1)
+    made.store(1, told=False)
+    made.fail(1, failure=Failure.CONNECTION, step=Step.AGAIN_WHEN_BACK, ambiguous=True)
+    made.say_stored(1)
+
+
+def stored_by_the_retry(made: Handmade) -> None:
+    """A commit never arrived, and the retry stores what it should have."""
+    made.begin()
+    made.enqueue(1)
+    made.pull(1)
+    made.fail(1, failure=Failure.CONNECTION, step=Step.AGAIN_WHEN_BACK, ambiguous=True)
+    made.store(1)
+
+
+def killed_with_outcomes(made: Handmade) -> None:
+    """A process dies between the end of a job and its commit."""
+    made.begin()
+    made.enqueue(1)
+    made.pull(1)
+    made.run(1)
+    made.say(A, WorkerKilled())
+
+
+def fenced_and_renewed(made: Handmade) -> None:
+    """A lease is in doubt, and then a heartbeat comes through."""
+    made.begin()
+    made.wait(4.2)
+    made.say(A, LeaseDoubtful(worker=A, silent_s=4.2))
+    made.beat()
+
+
+def fenced_and_lost(made: Handmade) -> None:
+    """A lease is in doubt, and then it is gone."""
+    made.begin(A)
+    made.begin(B)
+    made.say(A, LeaseDoubtful(worker=A, silent_s=4.0))
+    made.lose(A, by=B)
+    made.say(A, LeaseTaken(worker=A, dropped=0))
+
+
+def paused_for_long(made: Handmade) -> None:
+    """A process is stopped for longer than its lease."""
+    made.begin()
+    made.say(A, WorkerPaused())
+    made.wait(6)
+    made.say(A, WorkerResumed())
+
+
+def away_for_long(made: Handmade) -> None:
+    """The server is away for longer than a lease, and comes back with another time."""
+    made.begin()
+    made.say("server", ServerDown(lost=0))
+    made.wait(6)
+    made.say("server", ClockJumped(seconds=-1.0))
+    made.say("server", ServerUp(health="up"))
+
+
+def both_adopt(made: Handmade) -> None:
+    """Two workers find claims of their own that they did not know."""
+    made.begin(A)
+    made.begin(B)
+    made.say(A, BatchAdopted(worker=A, jobs=[job(1)]))
+    made.say(B, BatchAdopted(worker=B, jobs=[job(2)]))
+
+
+def given_back(made: Handmade) -> None:
+    """A job that never began goes back because its worker stops."""
+    made.begin()
+    made.ask_to_stop()
+    made.say(A, JobEnded(worker=A, job=job(1), attempt=1, outcome="Interrupted"))
+
+
+def cancelled_while_it_waits(made: Handmade) -> None:
+    """A worker hears that a job is to be cancelled that it has not begun."""
+    made.begin()
+    made.say(A, CancelReceived(worker=A, job=job(1)))
+
+
+STORIES: Final[list[tuple[Story, tuple[str, ...]]]] = [
+    (poison_in_the_middle, ("a poison in the middle of a per-job fallback",)),
+    (found_stored, ("an ambiguous commit found stored",)),
+    (stored_by_the_retry, ("an ambiguous commit stored by the retry",)),
+    (killed_with_outcomes, ("a crash between execution and commit",)),
+    (fenced_and_renewed, ("a worker fenced itself and renewed its lease",)),
+    (fenced_and_lost, ("a worker fenced itself and lost its lease",)),
+    (paused_for_long, ("a worker paused for longer than its lease",)),
+    (
+        away_for_long,
+        ("the server away for longer than a lease", "the server's clock set back"),
+    ),
+    (both_adopt, ("a lost reply adopted", "two workers adopting")),
+    (given_back, ("jobs given back that had not begun",)),
+    (cancelled_while_it_waits, ("a job cancelled while it waits in a worker",)),
+]
+
+
+@pytest.mark.parametrize(("story", "states"), STORIES, ids=[story.__name__ for story, _ in STORIES])
+def test_a_state_is_counted_where_it_comes_to_pass(story: Story, states: tuple[str, ...]) -> None:
+    """And only there: a life in which all goes well has none of them."""
+    made, quiet = Handmade(PLAN), Handmade(PLAN)
+    story(made)
+    quiet.begin()
+    quiet.enqueue(1)
+    quiet.pull(1)
+    quiet.run(1)
+    quiet.store(1)
+    assert set(states) <= count(made.happenings).keys()
+    assert not set(states) & count(quiet.happenings).keys()
+
+
+def test_a_fault_is_counted_by_its_class() -> None:
+    """Where and when it struck is left out."""
+    made = Handmade(PLAN)
+    made.say("chaos", FaultFired(fault="slow@worker-0/pull#3"))
+    made.say("chaos", FaultFired(fault="slow@worker-1/commit#0"))
+    assert count(made.happenings) == {"slow": 2}
+
+
+def test_nothing_is_counted_that_has_no_name() -> None:
+    """Whatever happens in a run, its states are in the list that must be complete."""
+    assert count(run(draw_plan(3)).trace).keys() <= set(STATES)

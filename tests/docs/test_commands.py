@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 import typer
 
+from sim.lab.commands import app as lab_app
 from tests.docs.pages import PAGES, Page
 from trioworker.cli.main import app
 from trioworker.settings import TABLE, read_settings
@@ -21,6 +22,7 @@ ENDS: Final = frozenset("();<>|&")
 HELP: Final = frozenset({"--help", "-h", "--version"})
 
 tree: Final[Any] = typer.main.get_command(app)
+lab: Final[Any] = typer.main.get_command(lab_app)
 
 
 def typed(of: Page) -> Iterator[Sequence[str]]:
@@ -93,7 +95,7 @@ def test_every_command_line_is_one_that_the_program_takes(of: Page) -> None:
 @pytest.mark.parametrize("of", PAGES, ids=str)
 def test_every_flag_is_one_that_the_program_takes(of: Page) -> None:
     """A flag that stands in code by itself belongs to one of our commands."""
-    ours = {flag for _, command in leaves(tree) for p in command.params for flag in p.opts}
+    ours = {flag for t in (tree, lab) for _, c in leaves(t) for p in c.params for flag in p.opts}
     for span in of.spans:
         if span.startswith("--"):
             assert {*FLAG.findall(span)} <= ours | HELP, f"{of}: {span}"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from textwrap import dedent
+from typing import Final
 from uuid import UUID
 
 import psutil
@@ -18,6 +19,8 @@ from trioworker.runners.joblog import JobLog
 from trioworker.runners.protocol import Runner
 
 Open = Callable[..., AbstractAsyncContextManager[DedicatedRunner]]
+
+TRACKER: Final = "multiprocessing.resource_tracker"
 
 _numbers = count(1)
 
@@ -108,8 +111,19 @@ def ran(folder: Path) -> list[str]:
 
 
 def children() -> list[psutil.Process]:
-    """The processes that this one has started and not yet reaped."""
-    return psutil.Process().children(recursive=True)
+    """The processes that this one has started and not yet reaped.
+
+    Python's own tracker of shared resources, which stays once a test has used it, does not count.
+    """
+    found = psutil.Process().children(recursive=True)
+    return [process for process in found if not _is_tracker(process)]
+
+
+def _is_tracker(process: psutil.Process) -> bool:
+    try:
+        return TRACKER in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # ended, and not yet reaped
+        return False
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:

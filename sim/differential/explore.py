@@ -21,6 +21,14 @@ class _Found(BaseException):
     """Ends a run. Not an `Exception`: those Hypothesis would try to see again."""
 
 
+class _Broken(_Found):
+    """The same for a side that has failed itself."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Exploration:
     """What a run over histories has found.
 
@@ -64,7 +72,10 @@ def explore(
     found = Exploration()
 
     def play(history: History) -> None:
-        comparison = compare(real, history)
+        try:
+            comparison = compare(real, history)
+        except Exception as error:
+            raise _Broken(error) from error
         found.count(history, comparison.real)
         found.open_ones += comparison.tries > 1
         if comparison.difference is not None:
@@ -88,6 +99,8 @@ def explore(
         for history in first:
             play(history)
         (play_more if number is None else seed(number)(play_more))()
+    except _Broken as broken:
+        raise broken.error from None
     except _Found:
         assert found.difference is not None
     finally:

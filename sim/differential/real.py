@@ -82,6 +82,13 @@ FILL: Final = "with {} select".format(
 ALL: Final = "select {}".format(
     ", ".join(f"array(select each from {table} as each)" for table in _NAMES)  # noqa: S608 - too
 )
+# It takes locks when it likes; between histories we do it ourselves.
+NO_AUTOVACUUM: Final = "; ".join(
+    f"alter table {table} set (autovacuum_enabled = off, toast.autovacuum_enabled = off)"
+    for table in _NAMES
+)
+VACUUM: Final = f"vacuum {', '.join(_NAMES)}"
+VACUUM_EVERY: Final = 50
 WATCH: Final = """
 set deadlock_timeout = '1ms'; set log_lock_waits = on; set client_min_messages = log
 """
@@ -108,11 +115,19 @@ class RealSide:
         self.sessions: dict[int, _Session] = {}
         self.heard: list[tuple[str, str]] = []
         self.news = asyncio.Event()
-        self.control = self._runner.run(self._listener())
+        self._plays = 0
+        self.control = self._runner.run(self._prepare())
 
     def play(self, history: History) -> Transcript:
         """The history on tables that hold its scene and nothing else."""
-        return self._runner.run(_Play(self, history).run())
+        self._plays += 1
+        if self._plays % VACUUM_EVERY == 0:
+            self._runner.run(self.control.execute(VACUUM))
+        try:
+            return self._runner.run(_Play(self, history).run())
+        except BaseException:
+            self._hang_up()
+            raise
 
     def tell(self, _about: object = None) -> None:
         """Wake the play: an answer or a message has come."""
@@ -120,16 +135,22 @@ class RealSide:
 
     def close(self) -> None:
         """Hang up on every connection."""
-        for connection in (self.control, *(s.connection for s in self.sessions.values())):
-            connection.terminate()
+        self._hang_up()
+        self.control.terminate()
         self._runner.close()
+
+    def _hang_up(self) -> None:
+        for session in self.sessions.values():
+            session.connection.terminate()
+        self.sessions.clear()
 
     async def connect(self) -> Connection:
         """A connection with the worker's own settings."""
         return await self._database._connect("history", durable=True)  # noqa: SLF001 - for its settings
 
-    async def _listener(self) -> Connection:
+    async def _prepare(self) -> Connection:
         connection = await self.connect()
+        await connection.execute(NO_AUTOVACUUM)
         for channel in CHANNELS:
             await connection.add_listener(
                 channel, lambda _c, _pid, channel, payload: self.heard.append((channel, payload))

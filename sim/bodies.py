@@ -15,6 +15,7 @@ import msgspec
 import trio
 
 from sim.happenings import BodyEnded, BodyStarted
+from sim.plan import LONG
 from trioworker.events import Emit
 from trioworker.model.job import Job
 from trioworker.model.outcome import (
@@ -33,6 +34,7 @@ from trioworker.runners.protocol import Runner
 IMMEDIATE: Final = frozenset({"noop", "identity"})
 DEADLY: Final = "deadly"
 """A job that kills the process that runs it."""
+LONG_S: Final = 3.0
 HUGE_CHARS: Final = 20_000
 TRIES: Final = 2
 """How often a body that asks for another try or another time does so."""
@@ -121,6 +123,11 @@ async def _slow(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
     return _result(said)
 
 
+async def _long(_job: Job, _log: JobLog, said: Said, _rng: Random) -> Outcome:
+    await trio.sleep(LONG_S)
+    return _result(said)
+
+
 async def _raise(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
     await trio.sleep(rng.uniform(0.0, 0.02))
     return Failed(JobError("SimError", f"execution {said.execution} failed"))
@@ -178,6 +185,7 @@ async def _cancel_itself(_job: Job, _log: JobLog, _said: Said, _rng: Random) -> 
 BODIES: Final[Mapping[str, Body]] = {
     "ok": _ok,
     "slow": _slow,
+    LONG: _long,
     "raise": _raise,
     "retry": _retry,
     "snooze": _snooze,

@@ -36,6 +36,8 @@ BODIES: Final = (
     "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "huge", "poison",
     "poison number", "cancel itself", "noop", "identity", "deadly",
 )  # fmt: skip
+LONG: Final = "long"
+"""For stories, in which "slow" might be over too soon: it takes the same time in every run."""
 RARE: Final = {"deadly": 0.05}
 """Bodies of which one in a run is plenty: a worker that is always dying does nothing else."""
 
@@ -114,7 +116,7 @@ def when_and_what(job: str) -> tuple[float, str]:
         at_s = float(seconds) if at else 0.0
     except ValueError:
         at_s = -1.0
-    if body not in BODIES or not at_s >= 0:
+    if body not in (*BODIES, LONG) or not at_s >= 0:
         raise UsageError(f"'{job}' is no job; write it as 'slow' or 'slow@0.2'")
     return at_s, body
 

@@ -149,6 +149,7 @@ class Ban(NamedTuple):
 
 
 IDS: Final = "src/trioworker/ids.py"  # the one maker of ids: a UUIDv7 is a wall clock and chance
+REAL: Final = "sim/real/audit.py"  # a real server dates its commits by the machine's clock
 PRODUCT: Final = ("src/", "sim/")
 SIMULATED: Final = tuple(f"src/trioworker/{p}/" for p in ("worker", "store", "model", "runners"))
 BANS: Final = (
@@ -160,7 +161,7 @@ BANS: Final = (
         ),
         PRODUCT,
         "take `now` as an argument, or let the database say now()",
-        save=(IDS,),
+        save=(IDS, REAL),
     ),
     Ban(
         "own-clock",

@@ -101,6 +101,21 @@ async def a_body_raises(line: Line) -> object:
 
 
 @case
+async def the_server_refuses_a_commit(line: Line) -> object:
+    """Then all of the transaction is gone, and the connection is as good as before."""
+
+    async def body(tx: Transaction) -> None:
+        await tx.run("register_worker", W2, "w", "h", 1, "worker", [RED], 60.0)
+        await tx.run(*BEAT)
+
+    async def action() -> object:
+        line.refuse_commits()
+        return await line.database.transact(LANE, body)
+
+    return await account(line, action), await workers(line)
+
+
+@case
 async def the_server_takes_no_writes(line: Line) -> object:
     """As after a failover: the next connection may find another server."""
     line.refuse_writes()

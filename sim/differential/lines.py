@@ -20,7 +20,7 @@ from sim.database.client import SimDatabase
 from sim.database.faults import Fault, Kind, NoFaults
 from sim.database.server import Health, SimServer
 from sim.database.session import Session
-from sim.database.wire import Wire
+from sim.database.wire import COMMIT, Wire
 from tests.worker.line_cutter import LineCutter, line_cutter
 from trioworker.events import Event, discard
 from trioworker.store.postgres.database import Database, Lane, PostgresDatabase, open_database
@@ -62,6 +62,10 @@ class Line(Protocol):
         """Connections that are made from now on meet a server that takes no writes."""
         ...
 
+    def refuse_commits(self) -> None:
+        """From now on who has changed a worker's row hears of a conflict at COMMIT."""
+        ...
+
     async def noticed(self) -> None:
         """Return when the client knows that its idle connection is dead."""
         ...
@@ -95,6 +99,15 @@ select pid from pg_stat_activity
 WAITING: Final = BACKENDS + " and wait_event_type = 'Lock'"
 NOBODY: Final = "postgresql:///nobody?host=/nowhere"
 HOLD: Final = "update trioworker.worker set pid = 2 where id = %s"
+REFUSE_COMMITS: Final = """
+create function refuse() returns trigger language plpgsql as $$
+begin
+    raise exception 'not now' using errcode = 'serialization_failure';
+end
+$$;
+create constraint trigger refuse after update on trioworker.worker
+    deferrable initially deferred for each row execute function refuse()
+"""
 REFUSE_WRITES: Final = "alter database {} set default_transaction_read_only = on"
 
 
@@ -134,6 +147,10 @@ class RealLine:
         with psycopg.connect(self._url, autocommit=True) as admin:
             admin.execute(SQL(REFUSE_WRITES).format(Identifier(admin.info.dbname)))
 
+    def refuse_commits(self) -> None:
+        """See `Line.refuse_commits`."""
+        self._ask(REFUSE_COMMITS)
+
     async def noticed(self) -> None:
         """See `Line.noticed`."""
         (idle,) = self.database._lanes[LANE].idle  # noqa: SLF001 - nothing else knows it
@@ -150,7 +167,8 @@ class RealLine:
 
     def _ask(self, question: LiteralString) -> list[tuple[object, ...]]:
         with psycopg.connect(self._url, autocommit=True) as admin:
-            return admin.execute(question).fetchall()
+            answer = admin.execute(question)
+            return answer.fetchall() if answer.description else []
 
 
 @asynccontextmanager
@@ -174,11 +192,14 @@ class _Luck(NoFaults):
     """A perfect world, but for a reply; in which news of a loss comes in time or never."""
 
     in_time = False
+    refuses_commits = False
     next_fault: Fault | None = None
 
     def at(self, actor: str, place: str) -> Fault | None:
         """See `Faults.at`."""
-        del actor, place
+        del actor
+        if self.refuses_commits and place == COMMIT:
+            return Fault(Kind.SERIALIZATION)
         fault, self.next_fault = self.next_fault, None
         return fault
 
@@ -235,6 +256,10 @@ class ModelledLine:
     async def noticed(self) -> None:
         """See `Line.noticed`."""
         self._faults.in_time = True
+
+    def refuse_commits(self) -> None:
+        """See `Line.refuse_commits`."""
+        self._faults.refuses_commits = True
 
     def lose_next_reply(self) -> None:
         """See `Line.lose_next_reply`."""

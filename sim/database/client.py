@@ -12,9 +12,15 @@ import trio
 
 from sim.database.wire import Connection, Wire, timed_out
 from sim.happenings import ConnectFailed
-from trioworker.errors import ConnectionLost, ServerUnavailable, StoreError
+from trioworker.errors import ConnectionLost, StoreError
 from trioworker.events import Emit, StatementRun
-from trioworker.store.postgres.database import LISTEN_PING_S, Lane, Row, Transaction
+from trioworker.store.postgres.database import (
+    LISTEN_PING_S,
+    Lane,
+    Row,
+    Transaction,
+    is_usable_after,
+)
 from trioworker.store.postgres.statements import load_statements
 
 T = TypeVar("T")
@@ -71,14 +77,10 @@ class SimDatabase:
             try:
                 result = await self._transaction(connection, open_lane.lane.name, body, one=one)
             except StoreError as error:
-                if (
-                    error.sqlstate is None
-                    or error.ambiguous
-                    or isinstance(error, ServerUnavailable)
-                ):
-                    self._close(connection)
-                else:
+                if is_usable_after(error):
                     open_lane.idle.append(connection)
+                else:
+                    self._close(connection)
                 raise
             except BaseException:
                 self._close(connection)

@@ -51,7 +51,7 @@ from sim.differential.history import (
 )
 from trioworker.errors import StoreError
 from trioworker.events import discard
-from trioworker.store.postgres.database import PostgresDatabase, translate
+from trioworker.store.postgres.database import NEVER_SENT, PostgresDatabase, translate
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA, load_statements
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -97,8 +97,6 @@ select clock_timestamp(), pid, pg_blocking_pids(pid)
   from (select) as always left join unnest($1::integer[]) as busy (pid) on true
 """
 END: Final = "select pg_terminate_backend($1, 10000)"
-NEVER_SENT: Final = "22000"
-"""The driver could not encode an argument: the server knows nothing of it."""
 SQL: Final = {BEGIN: "begin", COMMIT: "commit", ROLLBACK: "rollback"}
 TAGS: Final = {"BEGIN": BEGUN, "COMMIT": COMMITTED, "ROLLBACK": ROLLED_BACK}
 

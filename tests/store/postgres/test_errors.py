@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import trio
 
-from tests.store.postgres.scene import Scene, on_every_version
+from tests.store.postgres.scene import Scene, on_every_version, until
 from trioworker import errors
 from trioworker.errors import (
     ConnectionLost,
@@ -29,6 +29,11 @@ from trioworker.store.postgres.database import Transaction, translate
 from trioworker.store.postgres.store import COMMIT
 
 Body = Callable[[Transaction], Awaitable[object]]
+
+IN_TRANSACTION: Final = (
+    "select count(*) from pg_stat_activity where datname = current_database()"
+    " and application_name like 'trioworker %%' and xact_start is not null"
+)
 
 CODES: Final = {
     ConnectionLost: ["08000", "08006", "25P03", "25P04", "57P01", "57P02", "57P05"],
@@ -150,6 +155,13 @@ async def test_what_the_driver_cannot_send_is_refused(
     """A value that fits no type of the server's costs itself only, like one that it refuses."""
     error = await raised(scene, lambda tx: tx.run(name, *arguments))
     assert (type(error), error.ambiguous) == (Refused, False)
+
+
+async def test_what_is_never_sent_leaves_no_transaction_open(scene: Scene) -> None:
+    """The driver has had the statement parsed by then, and the server waits for the rest of it."""
+    with pytest.raises(Refused):
+        await scene.database.run(COMMIT, "record_migration", 2**31, "never")
+    await until(lambda: scene.query(IN_TRANSACTION) == [(0,)])
 
 
 async def test_a_lock_that_does_not_come(scene: Scene) -> None:

@@ -44,6 +44,8 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 CONNECT_TIMEOUT_S: Final = 10.0
 LISTEN_PING_S: Final = 30.0
 GOODBYE_S: Final = 1.0
+NEVER_SENT: Final = "22000"
+"""The driver's own code for an argument that it cannot encode."""
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -157,12 +159,10 @@ class PostgresDatabase:
             with _translated():
                 result = await (body(tx) if one else _committed(connection, tx, body))
         except StoreError as error:
-            # A server that answered with a code has rolled back and is ready for more, unless
-            # it takes no work: then the next connection may find another that does.
-            if error.sqlstate is None or error.ambiguous or isinstance(error, ServerUnavailable):
-                self._let_go(connection)
-            else:
+            if is_usable_after(error):
                 lane.put_back(connection)
+            else:
+                self._let_go(connection)
             raise
         except BaseException:
             self._let_go(connection)
@@ -281,6 +281,18 @@ async def _hang_up(connection: Connection) -> None:
     with suppress(StoreError), _translated():
         await connection.close(timeout=GOODBYE_S)
     connection.terminate()
+
+
+def is_usable_after(error: StoreError) -> bool:
+    """Whether a connection can be used again after an error.
+
+    A server that answered with a code has rolled back and is ready for more, unless it takes no
+    work: then the next connection may find another that does. What the driver refused to send it
+    may have begun to ask for: the server would keep that transaction open, with its locks and its
+    `now()`, until somebody uses the connection again.
+    """
+    answered = error.sqlstate not in (None, NEVER_SENT)
+    return answered and not error.ambiguous and not isinstance(error, ServerUnavailable)
 
 
 class _translated:  # noqa: N801 - reads as a phrase: with _translated()

@@ -1,5 +1,6 @@
 """The model is PostgreSQL, as far as our statements can tell: the same histories on both."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -11,6 +12,7 @@ from psycopg.sql import SQL, Identifier
 from sim.database.models import MODELS, Statement, all_models, commit, pull
 from sim.database.parameters import PARAMETERS
 from sim.database.rows import ClaimRow, ReadyRow
+from sim.database.session import WRITES
 from sim.differential.compare import ENDING, shrunk
 from sim.differential.explore import Exploration, explore
 from sim.differential.history import PRIORITIES
@@ -87,6 +89,23 @@ def test_parameters_are_those_of_the_statements(database_url: str) -> None:
             "  from pg_prepared_statements where from_sql"
         ).fetchall()
     assert dict(rows) == PARAMETERS
+
+
+def test_writes_are_what_a_server_without_writes_refuses(database_url: str) -> None:
+    """25006 for each query that changes rows; a standby alone would refuse to send news, too."""
+    refused = set()
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("set default_transaction_read_only = on")
+        for name, statement in load_statements().items():
+            connection.execute(SQL("prepare {} as {}").format(Identifier(name), SQL(statement.sql)))
+            count = max(map(int, re.findall(r"\$(\d+)", statement.sql)), default=0)
+            nulls = [SQL("null")] * count
+            arguments = SQL("({})").format(SQL(", ").join(nulls)) if nulls else SQL("")
+            try:
+                connection.execute(SQL("execute {}{}").format(Identifier(name), arguments))
+            except psycopg.errors.ReadOnlySqlTransaction:
+                refused.add(name)
+    assert refused == WRITES - {"notify_done", "notify_ready"}
 
 
 # ---- planted divergences ----------------------------------------------------------------------

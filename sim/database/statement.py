@@ -132,8 +132,7 @@ class Statement:
                 self._make(table, row)
                 return True
             if (busy := self._in_other_hands(rival)) is not None:
-                await self._transaction.wait_until_ended(busy)
-                await self._race()
+                await self._outlive(busy)
             elif do_nothing:
                 return False
             elif on_conflict is None:
@@ -213,8 +212,14 @@ class Statement:
                 version.line = version.line or Line()
                 await place.take(version.line)
             else:
-                await self._transaction.wait_until_ended(holder)
+                await self._outlive(holder)
         return True
+
+    async def _outlive(self, holder: Transaction) -> None:
+        """Wait until somebody has ended; whoever waited for him as well may be quicker."""
+        await self._transaction.wait_until_ended(holder)
+        if holder.was_awaited_by > 1:
+            await self._race()
 
     async def _race(self) -> None:
         """All who waited for the same set out at once, and anybody may be there first."""

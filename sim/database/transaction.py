@@ -64,7 +64,8 @@ class Transaction:
     """One transaction. `number` is its place among all begun, `order` among all committed.
 
     `now` is when it began, which is what `now()` says throughout. `actor` is the process that it
-    belongs to. A commit that is not `durable` may be lost when the server crashes.
+    belongs to. A commit that is not `durable` may be lost when the server crashes. Those who wait
+    for its end park at `ended`.
     """
 
     __slots__ = (
@@ -81,6 +82,7 @@ class Transaction:
         "number",
         "order",
         "state",
+        "was_awaited_by",
     )
 
     def __init__(self, number: int, now: datetime, *, actor: str, durable: bool) -> None:
@@ -97,6 +99,7 @@ class Transaction:
         self.lines: dict[Line, None] = {}
         self._rivals = _nobody
         self.ended = trio.lowlevel.ParkingLot()
+        self.was_awaited_by = 0
 
     def __repr__(self) -> str:
         return f"<transaction {self.number} of {self.actor}, {self.state.value}>"
@@ -140,6 +143,7 @@ class Transaction:
         self.locked.clear()
         for line in list(self.lines):
             line.leave(self)
+        self.was_awaited_by = len(self.ended)
         self.ended.unpark_all()
 
 

@@ -19,7 +19,7 @@ from sim.differential.modelled import Modelled, play_modelled
 
 TRIES_FOR_A_CHANCE: Final = 100
 TRIES_AT_MOST: Final = 300
-TRIES_WHILE_SHRINKING: Final = 15
+TRIES_WHILE_SHRINKING: Final = 2
 ENDING: Final = SESSIONS_MAX**2
 Play = Callable[[History], Transcript]
 
@@ -97,15 +97,15 @@ class _Climb:
 def shrunk(real: Play, difference: Difference) -> Difference:
     """A difference of a history from which nothing more can be left out."""
     smallest = difference
-    for part in ("steps", "rows", "steps"):
+    for part in ("steps", "rows"):
         smallest = _shrunk(real, smallest, part)
     # With few tries a race may pass for a difference.
     return compare(real, smallest.history).difference or difference
 
 
 def _shrunk(real: Play, difference: Difference, part: str) -> Difference:
-    """Leave out eight at a time as long as there is a difference, then four, two, one."""
-    for size in (8, 4, 2, 1):
+    """Leave out eight at a time as long as there is a difference, then two, then one."""
+    for size in (8, 2, 1):
         start = 0
         while start < _size(difference.history, part):
             smaller = _without(difference.history, part, range(start, start + size))

@@ -27,7 +27,7 @@ from trioworker.store.postgres.statements import load_statements
 
 STEPS_MAX: Final = 25
 QUERIES: Final = tuple(load_statements())
-SNIPPETS_MIN: Final = 3
+SNIPPETS_MIN: Final = 4
 SNIPPETS_MAX: Final = 12
 
 WEIGHTS: Final[Mapping[str, int]] = {
@@ -159,7 +159,7 @@ def _end(draw: st.DrawFn, cast: _Cast) -> Sequence[Step]:
 
 
 PLOTS: Final[Sequence[Plot]] = (
-    _conflict, _conflict, _conflict, _work, _work, _one, _one, _one, _looks, _crowd, _crosswise,
+    _conflict, _crosswise, _looks, _conflict, _work, _one, _crowd, _conflict, _work, _one, _one,
     _end,
 )  # fmt: skip
 

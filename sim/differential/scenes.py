@@ -69,7 +69,7 @@ _places: Final = st.builds(
     hours=st.sampled_from((-1, -1, -2)),
     attempt=st.sampled_from((1, 1, 1, 2, 2**31 - 1)),
     reaped=st.sampled_from((0, 0, 0, 1, 3, 2**15 - 1)),
-    claim=st.sampled_from((0, 0, 1, 2)),
+    claim=st.sampled_from((1, 0, 0, 2)),
     awaited=st.booleans(),
     cancel=st.sampled_from((False, False, True)),
 )
@@ -86,7 +86,7 @@ _WORKERS: Final[dict[str, dict[str, Any]]] = {
 _ABSENT: Final = "absent"
 _lives: Final = st.tuples(
     st.sampled_from(("alive", "alive", "silent", "lost")),
-    st.sampled_from(("alive", "silent", "lost", "stopped", "spared")),
+    st.sampled_from(("lost", "alive", "silent", "stopped", "spared")),
     st.sampled_from(("lost", "stopped", "long lost", _ABSENT, "alive")),
     st.sampled_from((_ABSENT, "long gone", "long lost", "silent")),
 )

@@ -143,6 +143,11 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (1, *_commit(1, 1)), (2, *_commit(1, 1)), (3, BEGIN), (3, *_commit(1, 2)), (0, COMMIT),
         (0, *_commit(1, 2)), (1, ROLLBACK), (3, ROLLBACK),
     ),
+    "who stands first in two lines behind one row is open": _play(
+        _scene(_job(1), _job(2), _claim(1, 1, 2)), (0, BEGIN), (0, *_commit(1, 1)), (1, BEGIN),
+        (1, *_commit(1, 1)), (2, *_commit(1, 1)), (0, COMMIT), (0, BEGIN), (0, *_commit(1, 1)),
+        (1, ROLLBACK),
+    ),
     "and what no longer fits is locked all the same": _play(
         _scene(_worker(1, lease_s=SHORT_LEASE_S)), (0, BEGIN), (0, "mark_lost", 9), (1, BEGIN),
         (1, *HEARTBEAT), (0, COMMIT), (2, *RETIRE), (1, ROLLBACK),
@@ -169,6 +174,22 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (0, "list_jobs", "running", None, None, 9, None), (0, *_enqueue(1)), (0, *_commit(1, 1)),
     ),
     "no NUL in JSON": _play(_HELD, (0, *_commit(1, 1, result='"\\u0000"')), (0, *_commit(1, 1))),
+    "no NUL in text": _play(
+        _HELD, (0, BEGIN), (0, "store_logs", [J1], [1], ["nul \x00"]), (0, *HEARTBEAT), (0, COMMIT),
+        (0, "cancel_unstarted", [J1], "\x00"), (0, *_commit(1, 1, result='"\x00"')),
+    ),
+    "all that can be looked at": _play(
+        _scene(_job(1), _job(2), _job(3), _ready(1), _waiting(2), _claim(2, 3), _worker(2)),
+        (0, "clock"), (0, "ping"), (0, "server_version"), (0, "schema_version"), (0, "count_jobs"),
+        (0, "list_workers", 9), (0, "next_due", [RED]), (0, "adopt", W2, []),
+        (0, "adopt", W2, [C2]), (0, "job_states", [J3, J1, J2]), (0, "ended_jobs", [J1]),
+        (0, "job_logs", J1),
+        (0, *_commit(2, 3)), (0, "find_stored", W2, [J3, J3, J1], [1, 2, 1]),
+        (0, "store_logs", [J3], [1], ["line"]), (0, "job_logs", J3), (0, "ended_jobs", [J3, J3]),
+        (0, "request_cancel", [J1, J3], "enough"), (0, "cancels_for_worker", W2),
+        (0, "list_jobs", None, RED, "path", 2, None),
+        (0, "list_jobs", "success", None, None, 9, None),
+    ),
     "no such number": _play(_HELD, (0, *_commit(1, 1, result="1e999999"))),
     "no status, no charge, no end of time": _play(
         _HELD, (0, *_commit(1, 1, statuses=[None], errors=[None], delays=[None], charged=[None])),

@@ -18,6 +18,7 @@ from trioworker.events import (
     Event,
     JobEnded,
     JobStarted,
+    LeaseTaken,
     WorkerStarted,
     WorkerStopped,
     WorkerStopping,
@@ -34,7 +35,8 @@ class NothingHeld(Oracle):
 
     Neither then nor when it says goodbye, for from that moment on others take what it holds.
     Allowed: a claim whose reply never came, for the worker does not know its jobs; whoever comes
-    next finds the worker stopped, and takes them. A second signal is no graceful stop.
+    next finds the worker stopped, and takes them. So it is with a lease that was taken away: what
+    it was for is others' already. A second signal is no graceful stop.
     """
 
     name = "nothing held"
@@ -51,8 +53,12 @@ class NothingHeld(Oracle):
             BatchPulled: self._took,
             BatchAdopted: self._took,
             Committed: self._committed,
+            LeaseTaken: self._taken_away,
             WorkerExited: self._exited,
         }
+
+    def _taken_away(self, _happening: Happening, event: LeaseTaken) -> None:
+        self._known = {known for known in self._known if known[0] != event.worker}
 
     def _took(self, _happening: Happening, event: BatchPulled | BatchAdopted) -> None:
         self._known.update((event.worker, job) for job in event.jobs)

@@ -133,7 +133,9 @@ async def find_stored(
     found = []
     for id_, attempt in zip(ids, attempts, strict=True):
         done = s.find(s.tables.job_completed, id_)
-        if done is not None and (done.worker, done.attempt) == (worker, attempt):
+        if done is None or done.started_at is None:
+            continue
+        if (done.worker, done.attempt) == (worker, attempt):
             found.append((id_,))
     return s.shuffled(found)
 

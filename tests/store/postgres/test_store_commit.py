@@ -201,6 +201,17 @@ async def test_a_repeated_commit_finds_what_is_stored(scene: Scene) -> None:
     assert scene.query("select count(*) from trioworker.job_log") == [(3,)]
 
 
+async def test_what_a_sweep_gave_up_is_not_found_as_stored(scene: Scene) -> None:
+    """A job given up carries this worker and this attempt, but its outcome is lost."""
+    await scene.enqueue()
+    worker = await scene.worker(lease_s=0.01)
+    batch = [executed(job) for job in await scene.pull(worker)]
+    await scene.silence(worker)
+    reaped = await scene.store.reap(claims_max=10, reaped_max=0)
+    assert reaped.failed == [batch[0].job.id]
+    assert await scene.store.commit(worker, batch, again=True) == {batch[0].job.id}
+
+
 async def test_what_went_back_to_ready_is_not_found_as_stored(scene: Scene) -> None:
     """A repeated commit of a retry is lost, not repeated: the next attempt may be another's."""
     await scene.enqueue()

@@ -28,7 +28,7 @@ from sim.oracles.outcomes import AllOrNothing, ToldRight
 from sim.oracles.places import Durable
 from sim.oracles.stopping import NothingHeld, StopsInTime
 from sim.plan import Plan, Sizes
-from trioworker.events import CancelReceived, HeartbeatFailed
+from trioworker.events import CancelReceived, HeartbeatFailed, LeaseTaken
 from trioworker.model.failures import Failure, Step
 
 PLAN: Final = Plan(seed=0, sizes=Sizes(lease_s=5.0, poll_s=1.0))
@@ -186,6 +186,29 @@ def a_lease_after_the_start(made: Handmade) -> None:
     made.lose(A, by=B)
 
 
+def lease_gone_while_it_stops(made: Handmade) -> None:
+    """What a worker held under a lease that was taken away is no business of its stop."""
+    made.begin(A)
+    made.begin(B)
+    made.enqueue(1)
+    made.pull(1, worker=A)
+    made.ask_to_stop(A)
+    made.lose(A, by=B)
+    made.say(A, LeaseTaken(worker=A, dropped=1))
+    made.exit(A)
+
+
+def heartbeat_of_a_goodbye(made: Handmade) -> None:
+    """A worker that stops sends a last heartbeat beside the one that is on its way."""
+    made.begin(A)
+    made.begin(B)
+    made.ask_to_stop(A)
+    made.wait(5.1)
+    made.lose(A, by=B)
+    for _ in range(2):
+        made.statement("heartbeat", A)
+
+
 def heartbeats_failed(made: Handmade) -> None:
     """A worker whose heartbeats fail has not heard of the request yet."""
     made.begin()
@@ -216,6 +239,8 @@ ALLOWED: Final[list[tuple[type[Oracle], Story]]] = [
     (InOrder, locked_by_its_canceller),
     (NothingHeld, never_heard_of),
     (NothingHeld, asked_twice),
+    (NothingHeld, lease_gone_while_it_stops),
+    (Leases, heartbeat_of_a_goodbye),
     (StopsInTime, paused_while_it_stops),
     (CancelHeard, heartbeats_failed),
 ]

@@ -71,7 +71,8 @@ class Leases(Oracle):
     By the server's clock, which may have been set; a lease that was cut short by that is the
     price of one clock for all. And after a start of the server from nobody for the length of a
     lease: nobody could renew his while it was down. Who has lost his lease hears of it with his
-    next heartbeat that does not fail, and does not live to send another.
+    next heartbeat that does not fail, and does not live to send another, but for a last one with
+    which a stop says goodbye.
     """
 
     name = "leases"
@@ -95,7 +96,7 @@ class Leases(Oracle):
 
     def _ran(self, happening: Happening, event: StatementRun) -> None:
         process = self.facts.processes.get(happening.actor)
-        if event.name != "heartbeat" or process is None or process.life is None:
+        if event.name != "heartbeat" or process is None or process.life is None or process.stops:
             return
         row = self.facts.workers.get(process.life)
         if row is not None and row.lost_at is not None:

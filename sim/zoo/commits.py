@@ -11,7 +11,7 @@ from sim.oracles.calm import NoStorm
 from sim.oracles.fallback import Fallback, RefusedAlone
 from sim.oracles.outcomes import OncePerClaim, Produced, ToldRight
 from sim.oracles.stopping import NothingHeld, NothingUnexpected
-from sim.plan import Plan, Sizes
+from sim.plan import Plan, Scripted, Sizes
 from sim.replace import replaced
 from sim.zoo.mutant import OURS, mutant
 from trioworker.errors import StoreError
@@ -32,10 +32,10 @@ NINE_ERRORS: Final = Plan(
     sizes=Sizes(workers=1),
     jobs=("ok",),
     exactly=[f"internal error@worker-0/commit#{ordinal}" for ordinal in range(9)],
+    script=[Scripted(fault="worker stopped@worker-0#0", at_s=36.0)],
     chaos_s=40.0,
-    drain_s=1.0,
 )
-"""One outcome that can be stored in no form, and time enough to look for claims twice."""
+"""One outcome that can be stored in no form, and time enough to look for claims once."""
 
 
 @mutant(

@@ -1,7 +1,7 @@
 """Mutants of what a commit writes: the fence, the effects, and whether they last."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -15,10 +15,11 @@ from sim.database.table import Table
 from sim.oracles.batches import BatchesGated
 from sim.oracles.calm import NoDeadlock
 from sim.oracles.fence import Fenced
-from sim.oracles.outcomes import AllOrNothing, Produced
+from sim.oracles.outcomes import AllOrNothing, Produced, ToldRight
 from sim.oracles.places import Durable, Settled
+from sim.plan import Plan, Scripted, Sizes
 from sim.replace import replaced
-from sim.zoo.mutant import mutant, statement
+from sim.zoo.mutant import OURS, mutant, statement
 from trioworker.model import batching, completion
 from trioworker.model.batching import BatchPolicy
 from trioworker.model.completion import Completion
@@ -26,6 +27,20 @@ from trioworker.model.outcome import Executed, Interrupted, Outcome, Snoozed
 from trioworker.store.postgres.database import Lane
 from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, PostgresStore
 from trioworker.worker import commit as stage
+
+_STALLED: Final = [f"stalled, then carried out@worker-1/reap#{number}" for number in range(2, 8)]
+ZOMBIE_AND_SWEEPER: Final = Plan(
+    seed=0,
+    sizes=Sizes(
+        workers=2, pull=1, commit=1, concurrency=1, lease_s=1.5, heartbeat_s=0.5, sweep_s=0.5,
+        command_timeout_s=5.0,
+    ),
+    jobs=("slow", "slow"),
+    script=[Scripted(fault="worker paused@worker-0#0", at_s=0.3, for_s=2.4)],
+    exactly=_STALLED,
+    lasting=dict.fromkeys(_STALLED, 0.8),
+)  # fmt: skip
+"""A worker wakes up without a lease and commits, while another is about to take its claims."""
 
 
 @mutant(
@@ -76,6 +91,24 @@ def stored_again() -> Iterator[None]:
         return lost
 
     with statement("commit", upsert):
+        yield
+
+
+@mutant("given up, taken for stored", caught_by=ToldRight, seen_in=OURS)
+def given_up_taken_for_stored() -> Iterator[None]:
+    """A retry takes the failure that a sweep left of its job for the outcome that it looks for."""
+
+    async def any_row(
+        s: Statement, worker: UUID, ids: Sequence[UUID], attempts: Sequence[int]
+    ) -> Rows:
+        found = [(s.find(s.tables.job_completed, id_), id_) for id_ in ids]
+        return [
+            (id_,)
+            for (done, id_), attempt in zip(found, attempts, strict=True)
+            if done is not None and (done.worker, done.attempt) == (worker, attempt)
+        ]
+
+    with statement("find_stored", any_row):
         yield
 
 
@@ -157,7 +190,7 @@ def policy_forgotten() -> Iterator[None]:
         yield
 
 
-@mutant("lock order reversed", caught_by=NoDeadlock)
+@mutant("lock order reversed", caught_by=NoDeadlock, plan=ZOMBIE_AND_SWEEPER)
 def lock_order_reversed() -> Iterator[None]:
     """A commit locks its claims and then its worker's row, to be sure of the lease.
 

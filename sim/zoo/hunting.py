@@ -1,6 +1,6 @@
 """The hunt: which seed finds a mutant, and which oracle says so."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import active_children, get_context
 from os import cpu_count
@@ -79,12 +79,13 @@ def first_seeds() -> dict[str, int]:
     return msgspec.json.decode(FIRST_SEEDS.read_bytes(), type=dict[str, int])
 
 
-def table(catches: Iterable[tuple[Mutant, Catch | None]]) -> Iterator[str]:
-    """The catches as the lines of a Markdown table."""
+def table(first: Mapping[str, int]) -> Iterator[str]:
+    """All mutants with their first seeds, as the lines of a Markdown table."""
     yield "| mutant | what it does | seen in | oracle | first seed |"
     yield "|---|---|---|---|---|"
-    for mutant, catch in catches:
-        seed = "**survived**" if catch is None else str(catch.seed)
+    for mutant in MUTANTS.values():
+        own = " of its own plan" if mutant.plan is not None else ""
+        seed = f"{first[mutant.name]}{own}" if mutant.name in first else "**survived**"
         yield (
             f"| {mutant.name} | {mutant.does} | {mutant.seen_in} |"
             f" {mutant.caught_by.name} | {seed} |"

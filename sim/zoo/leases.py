@@ -12,8 +12,8 @@ from sim.database.models import MODELS, Rows, Statement
 from sim.database.models import leases as model
 from sim.database.rows import ClaimRow, WorkerRow
 from sim.oracles.calm import Quiet
-from sim.oracles.fence import Fenced, Leases, SelfFence
-from sim.oracles.liveness import GoesOn
+from sim.oracles.fence import Fenced, Leases, OneAtATime, SelfFence
+from sim.oracles.liveness import GoesOn, ReapedInTime
 from sim.oracles.places import Transitions
 from sim.plan import Plan, Sizes
 from sim.replace import replaced
@@ -104,6 +104,27 @@ def fence_that_stops_nothing() -> Iterator[None]:
         yield
 
 
+DEAF_HEARTBEAT: Final = Plan(
+    seed=0,
+    sizes=Sizes(workers=2, pull=1, lease_s=1.5, heartbeat_s=0.5, sweep_s=0.5),
+    jobs=("slow",) * 4,
+    exactly=[f"line lost before the effect@worker-0/heartbeat#{number}" for number in range(40)],
+    chaos_s=6.0,
+)
+"""No heartbeat of the one worker comes through, and the other has time for its jobs."""
+
+
+@mutant("fence that lets finish what runs", caught_by=OneAtATime, plan=DEAF_HEARTBEAT)
+def fence_that_lets_finish_what_runs() -> Iterator[None]:
+    """A worker in doubt begins nothing more, and lets what runs come to its end."""
+
+    def let_go(_self: Execute) -> None:
+        return
+
+    with replaced(Execute, "interrupt", let_go):
+        yield
+
+
 @mutant("fence that lets the next begin", caught_by=SelfFence, seen_in=OURS)
 def fence_that_lets_the_next_begin() -> Iterator[None]:
     """A worker in doubt stops what runs and begins the next job that waits in its hands."""
@@ -115,7 +136,25 @@ def fence_that_lets_the_next_begin() -> Iterator[None]:
         yield
 
 
-@mutant("lease counted from the reply", caught_by=SelfFence)
+_LATE: Final = [
+    f"carried out, then the reply stalled@worker-0/commit of transaction#{number}"
+    for number in range(2)
+]
+LATE_REPLY: Final = Plan(
+    seed=0,
+    sizes=Sizes(workers=1, lease_s=1.5, heartbeat_s=0.5, sweep_s=0.5),
+    jobs=("slow",) * 3,
+    exactly=[
+        *_LATE,
+        *(f"line lost before the effect@worker-0/heartbeat#{number}" for number in range(1, 40)),
+    ],
+    lasting=dict.fromkeys(_LATE, 0.45),
+    chaos_s=6.0,
+)
+"""The answer to the first heartbeat comes nearly half a second late, and no other gets through."""
+
+
+@mutant("lease counted from the reply", caught_by=SelfFence, plan=LATE_REPLY)
 def lease_counted_from_the_reply() -> Iterator[None]:
     """The fence counts from when the answer to a heartbeat came.
 
@@ -208,6 +247,27 @@ def taken_for_dead_too_soon() -> Iterator[None]:
         return await register(s, *same, lease_s / 2)
 
     with statement("register_worker", half):
+        yield
+
+
+@mutant(
+    "patience with the dead",
+    caught_by=ReapedInTime,
+    seen_in="graphile-worker: jobs of a crashed worker stay locked for four hours",
+)
+def patience_with_the_dead() -> Iterator[None]:
+    """A silent worker is lost after ten leases."""
+    mark_lost = MODELS["mark_lost"]
+
+    async def later(s: Statement, limit: int) -> Rows:
+        silent = [
+            row
+            for row in s.rows(s.tables.worker)
+            if row.last_heartbeat < s.now - timedelta(seconds=10 * row.lease_s)
+        ]
+        return await mark_lost(s, limit) if silent else []
+
+    with statement("mark_lost", later):
         yield
 
 

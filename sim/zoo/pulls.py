@@ -1,6 +1,8 @@
 """Mutants of the pull: what is claimed, how much of it, in which order, and when."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import trio
@@ -10,7 +12,7 @@ from sim.database.models import MODELS, Rows, Statement
 from sim.database.models import pull as model
 from sim.database.rows import ReadyRow
 from sim.oracles.batches import BatchesGated, Bounded, InOrder, Modest
-from sim.oracles.liveness import GoesOn, Live
+from sim.oracles.liveness import GoesOn, Live, NobodyIdles
 from sim.oracles.outcomes import OncePerClaim
 from sim.oracles.places import NotEarly
 from sim.replace import replaced
@@ -92,6 +94,19 @@ def claimed_before_it_is_due() -> Iterator[None]:
         return True
 
     with replaced(model, "_is_due", always):
+        yield
+
+
+@mutant("late for its appointments", caught_by=NobodyIdles)
+def late_for_its_appointments() -> Iterator[None]:
+    """A job is seen ten seconds after it was due."""
+    is_due = model._is_due
+
+    def at_last(s: Statement, row: ReadyRow, floor: Any) -> bool:  # noqa: ANN401 - handed on
+        overdue = row.scheduled_for <= s.now - timedelta(seconds=10)
+        return overdue and is_due(s, row, floor)
+
+    with replaced(model, "_is_due", at_last):
         yield
 
 

@@ -1,6 +1,7 @@
 """Mutants of the end: what is dropped, kept or kept quiet when a worker stops."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from uuid import UUID
 
 import trio
@@ -14,6 +15,7 @@ from sim.oracles.stopping import (
 )
 from sim.replace import replaced
 from sim.zoo.mutant import OURS, mutant
+from trioworker.errors import StoreError
 from trioworker.worker.commit import Commit
 from trioworker.worker.execute import Execute
 from trioworker.worker.supervisor import Report, _Life
@@ -109,7 +111,8 @@ def goodbye_before_the_flush() -> Iterator[None]:
 
     async def say_goodbye_first(self: _Life) -> None:
         await self._stop.asked.wait()
-        await self._retire()
+        with suppress(StoreError):
+            await self._store.retire(self._worker)
 
     with (
         replaced(_Life, "_say_goodbye_first", say_goodbye_first),

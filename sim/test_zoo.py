@@ -1,0 +1,49 @@
+"""The zoo: every planted bug is found, and what finds it is silent without the bug."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from sim.oracles import ORACLES
+from sim.zoo import MUTANTS, first_seeds, plan_for
+from sim.zoo.__main__ import BEGIN, END, rows
+from sim.zoo.hunting import findings_of
+
+PAGE: Final = Path(__file__).parents[1] / "docs" / "simulator" / "zoo.md"
+HUNT: Final = "hunt for all of them again: python -m sim.zoo"
+AT_LEAST: Final = 24
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_caught_by_its_oracle(name: str) -> None:
+    """The seed that found it first finds it again, and its oracle is among those that do."""
+    mutant = MUTANTS[name]
+    plan = plan_for(mutant, first_seeds()[name])
+    with mutant.planted():
+        found = {finding.oracle for finding in findings_of(plan)}
+    assert mutant.caught_by.name in found, f"found by {found}; {HUNT}"
+
+
+def test_without_a_mutant_the_same_seeds_are_clean() -> None:
+    """A finding in the zoo is the mutant's, and nobody else's; and it is gone with the mutant."""
+    plans = {
+        name if mutant.plan else first_seeds()[name]: plan_for(mutant, first_seeds()[name])
+        for name, mutant in MUTANTS.items()
+    }
+    found = {which: findings_of(plan) for which, plan in plans.items()}
+    assert {which: told for which, told in found.items() if told} == {}
+
+
+def test_every_oracle_has_its_mutant() -> None:
+    """An oracle that no planted bug needs has not shown that it can find one."""
+    needed = {mutant.caught_by for mutant in MUTANTS.values()}
+    assert [oracle.name for oracle in ORACLES if oracle not in needed] == []
+    assert len(MUTANTS) >= AT_LEAST
+
+
+def test_the_page_shows_the_zoo_as_it_is() -> None:
+    """docs/simulator/zoo.md has the table of the last hunt, word for word."""
+    page = PAGE.read_text("utf-8")
+    shown = page.partition(BEGIN)[2].partition(END)[0]
+    assert shown == rows(first_seeds()), HUNT

@@ -22,7 +22,7 @@ from sim.happenings import (
 from sim.oracles import Oracle
 from sim.oracles.batches import InOrder
 from sim.oracles.cancels import BEATS, CancelHeard
-from sim.oracles.fallback import Fallback, RefusedAlone
+from sim.oracles.fallback import Fallback
 from sim.oracles.fence import Leases, OneAtATime, SelfFence
 from sim.oracles.outcomes import AllOrNothing, ToldRight
 from sim.oracles.places import Durable
@@ -70,15 +70,6 @@ def stored_by_the_first_try(made: Handmade) -> None:
     made.say_stored(1)
 
 
-def twice_in_a_batch(made: Handmade) -> None:
-    """A job that a crash gave to its worker again is stored once and reported twice."""
-    made.begin()
-    made.enqueue(1)
-    made.pull(1)
-    made.store(1, told=False)
-    made.say_stored(1, 1)
-
-
 def clock_set(made: Handmade) -> None:
     """The server's clock is set, and by it the worker was silent for long."""
     made.begin(A)
@@ -120,11 +111,6 @@ def others_go_first(made: Handmade) -> None:
     made.say_stored(2)
     made.say_stored(3)
     made.say_stored(1)
-
-
-def back_to_ready_twice(made: Handmade) -> None:
-    """A job that is twice in a batch cannot go back to ready twice; that is refused."""
-    made.fail(1, 1, failure=Failure.REFUSED, step=Step.DIVIDE)
 
 
 def behind_a_floor(made: Handmade) -> None:
@@ -227,14 +213,12 @@ ALLOWED: Final[list[tuple[type[Oracle], Story]]] = [
     (Durable, pull_undone),
     (AllOrNothing, log_beside_its_outcome),
     (ToldRight, stored_by_the_first_try),
-    (ToldRight, twice_in_a_batch),
     (Leases, clock_set),
     (Leases, a_lease_after_the_start),
     (OneAtATime, stopped_by_a_signal),
     (SelfFence, stopped_by_a_signal),
     (SelfFence, stubborn),
     (Fallback, others_go_first),
-    (RefusedAlone, back_to_ready_twice),
     (InOrder, behind_a_floor),
     (InOrder, locked_by_its_canceller),
     (NothingHeld, never_heard_of),

@@ -15,6 +15,7 @@ from trioworker.events import (
     BatchAdopted,
     BatchPulled,
     BatchStored,
+    CommitFailed,
     Event,
     JobEnded,
     JobStarted,
@@ -32,7 +33,8 @@ class BatchesGated(Oracle):
     """Invariant 8: no statement claims or stores more jobs than the mode and the policy allow.
 
     One outside agent-batch; in it the sizes that were asked for. Under the simple policy what is
-    no plain success is stored alone. Adopting a claim returns as many as the claim has.
+    no plain success is stored alone. None has a job twice, which would let two outcomes through
+    one fence. Adopting a claim returns as many as the claim has.
     """
 
     name = "batches gated"
@@ -40,7 +42,16 @@ class BatchesGated(Oracle):
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
-        return {StatementRun: self._ran, Committed: self._committed}
+        return {
+            StatementRun: self._ran,
+            BatchStored: self._tried,
+            CommitFailed: self._tried,
+            Committed: self._committed,
+        }
+
+    def _tried(self, happening: Happening, event: BatchStored | CommitFailed) -> None:
+        if len(set(event.jobs)) < len(event.jobs):
+            self.find(f"{happening.actor} had a job twice in a transaction of {len(event.jobs)}")
 
     def _ran(self, happening: Happening, event: StatementRun) -> None:
         sizes = self.plan.sizes

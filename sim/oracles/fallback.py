@@ -146,8 +146,7 @@ class RefusedAlone(Oracle):
     """Invariant 5: a refused outcome costs no other job its own.
 
     The server refuses a commit only for a result that it cannot hold, and only that result is
-    replaced by a failure, when it was tried alone. Allowed: a job that is twice in one batch (a
-    crash had forgotten the first claim) can go back to ready only once, which is a refusal, too.
+    replaced by a failure, when it was tried alone.
     """
 
     name = "refused alone"
@@ -174,8 +173,7 @@ class RefusedAlone(Oracle):
         self._last[event.worker] = event
         if event.failure != Failure.REFUSED:
             return
-        poisoned = any((event.worker, job) in self._poisoned for job in event.jobs)
-        if not poisoned and len(set(event.jobs)) == len(event.jobs):
+        if not any((event.worker, job) in self._poisoned for job in event.jobs):
             self.find(f"a commit of {_named(tuple(event.jobs))} was refused: {event.message}")
 
     def _refused(self, _happening: Happening, event: OutcomeRefused) -> None:

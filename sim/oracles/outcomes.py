@@ -239,8 +239,7 @@ class ToldRight(Oracle):
 
     What was pulled is what the claim has. What is reported stored was stored by this worker, and
     what is reported lost was not. Allowed: an outcome that went back to ready in a commit whose
-    reply was lost is reported lost, for it leaves no trace by which a retry could know. A job that
-    is twice in a batch, after a crash of the server, is stored once and reported twice.
+    reply was lost is reported lost, for it leaves no trace by which a retry could know.
     """
 
     name = "told right"
@@ -281,9 +280,9 @@ class ToldRight(Oracle):
 
     def _told_stored(self, _happening: Happening, event: BatchStored) -> None:
         lost = set(event.lost)
-        for job, times in Counter(event.jobs).items():
+        for job in event.jobs:
             key = (event.worker, job)
-            self._in_hand[key] -= times
+            self._in_hand[key] -= 1
             if job in lost:
                 self._told_lost(key)
                 continue

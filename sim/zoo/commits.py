@@ -1,12 +1,13 @@
 """Mutants of the commit stage: what becomes of outcomes when storing them fails."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 from uuid import UUID
 
 import msgspec
 import trio
 
+from sim.oracles.batches import BatchesGated
 from sim.oracles.calm import NoStorm
 from sim.oracles.fallback import Fallback, RefusedAlone
 from sim.oracles.outcomes import OncePerClaim, Produced, ToldRight
@@ -16,6 +17,7 @@ from sim.replace import replaced
 from sim.zoo.mutant import OURS, mutant
 from trioworker.errors import StoreError
 from trioworker.events import OutcomeRefused
+from trioworker.model.batching import BatchPolicy, cut
 from trioworker.model.completion import refused
 from trioworker.model.failures import Failure, Step, next_step
 from trioworker.model.job import Job
@@ -240,4 +242,19 @@ def outcomes_mixed_up() -> Iterator[None]:
         return msgspec.structs.replace(executed, outcome=outcome)
 
     with replaced(Commit, "_advance", mix):
+        yield
+
+
+@mutant("twice in a transaction", caught_by=BatchesGated, seen_in=OURS)
+def twice_in_a_transaction() -> Iterator[None]:
+    """A job that a crash of the server has handed out twice is stored twice at once.
+
+    Both outcomes fit the claim: the job can be completed and ready.
+    """
+
+    def blindly(batch: Sequence[Executed], policy: BatchPolicy) -> list[list[Executed]]:
+        once = len({executed.job.id for executed in batch}) == len(batch)
+        return cut(batch, policy) if once else [list(batch)]
+
+    with replaced(stage, "cut", blindly):
         yield

@@ -1,5 +1,8 @@
 """How batches are cut and divided: nothing lost, nothing twice, nothing out of order."""
 
+from collections.abc import Sequence
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +49,18 @@ def test_the_simple_policy_keeps_only_simple_outcomes_together(
         assert len(group) == 1 or all(why_not_simple(e) is None for e in group)
 
 
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=12), st.sampled_from(list(BatchPolicy)))
+def test_no_transaction_has_a_job_twice(numbers: list[int], policy: BatchPolicy) -> None:
+    """A job that is twice in hand goes into two groups, its first outcome into the first."""
+    batch = [executed(Succeeded(b"%d" % place), job) for place, job in enumerate(numbers)]
+    groups = cut(batch, policy)
+    for group in groups:
+        assert len({one.job.id for one in group}) == len(group)
+    apart = [one for group in groups for one in group]
+    for job in set(numbers):
+        assert _results(apart, job) == _results(batch, job)
+
+
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=12))
 def test_a_transaction_is_bounded_in_bytes(quarters: list[int]) -> None:
     """Large results are spread over transactions, in order; none is left out."""
@@ -69,3 +84,8 @@ def test_a_transaction_is_bounded_in_bytes(quarters: list[int]) -> None:
 def test_why_an_outcome_is_not_simple(one: Executed, reason: NotSimple | None) -> None:
     """The reason is the first rule that keeps it out."""
     assert why_not_simple(one) is reason
+
+
+def _results(batch: Sequence[Executed], job: int) -> list[Outcome]:
+    """The outcomes of one job, in order."""
+    return [one.outcome for one in batch if one.job.id == UUID(int=job)]

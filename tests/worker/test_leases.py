@@ -19,6 +19,7 @@ from tests.worker.line_cutter import line_cutter
 from trioworker.errors import ConnectionLost
 from trioworker.events import (
     BatchAdopted,
+    BatchStored,
     JobEnded,
     JobsReaped,
     JobStarted,
@@ -26,7 +27,7 @@ from trioworker.events import (
     LeaseTaken,
 )
 from trioworker.model.job import Job
-from trioworker.model.outcome import Outcome, Succeeded
+from trioworker.model.outcome import Outcome, Snoozed, Succeeded
 from trioworker.store.postgres.store import PostgresStore
 from trioworker.store.protocol import WorkerInfo
 from trioworker.worker.supervisor import Report, Stop
@@ -124,6 +125,39 @@ async def test_a_job_that_kills_its_workers_is_given_up(rig: Rig) -> None:
             stop.ask()
     assert rig.statuses() == {"failure": 1}
     assert rig.errors()[0]["name"] == "WorkerLost"
+
+
+async def test_a_job_that_a_crash_handed_out_twice_counts_once(rig: Rig) -> None:
+    """Its two executions end at the same time, one asking for another time and one with success."""
+    release = trio.Event()
+    executions: list[Job] = []
+
+    async def body(job: Job) -> Outcome:
+        executions.append(job)
+        first = len(executions) == 1
+        await release.wait()
+        return Snoozed(3600.0) if first else Succeeded(b'"done"')
+
+    await rig.enqueue(1)
+    stop = Stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: rig.work(stop=stop, runner=CountingRunner(body)))
+        await until(lambda: len(executions) == 1)
+        # What a crash does to a pull that had not waited for the disk.
+        rig.do(
+            """
+            with gone as (delete from trioworker.claim returning ids)
+            insert into trioworker.ready (id, tag, priority, scheduled_for)
+            select ids[1], 'default', 0, now()
+            from gone
+            """
+        )
+        await until(lambda: len(executions) == 2)
+        release.set()
+        await until(lambda: sum(len(stored.jobs) for stored in rig.said(BatchStored)) == 2)
+        stop.ask()
+    assert sum(rig.counts().values()) == 1
+    assert [len(stored.jobs) for stored in rig.said(BatchStored)] == [1, 1]
 
 
 async def test_sigterm_under_load_leaves_nothing_claimed(rig: Rig) -> None:

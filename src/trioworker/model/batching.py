@@ -80,12 +80,28 @@ def why_not_simple(executed: Executed) -> NotSimple | None:
 
 
 def cut(batch: Sequence[Executed], policy: BatchPolicy) -> list[list[Executed]]:
-    """Divide what waits for a commit into the groups that may share a transaction, in order."""
+    """Divide what waits for a commit into the groups that may share a transaction, in order.
+
+    No group has a job twice. A worker has when the server crashed, forgot its claim and gave it
+    the job again: then one outcome counts, and the fence drops the other. In one transaction both
+    would fit the claim, and the job could be completed and ready at once.
+    """
+    if len({executed.job.id for executed in batch}) < len(batch):
+        once, again = _once_each(batch)
+        return [*cut(once, policy), *cut(again, policy)]
     if policy is BatchPolicy.FULL:
         return _within_bytes(batch)
     simple = [executed for executed in batch if why_not_simple(executed) is None]
     others = [[executed] for executed in batch if why_not_simple(executed) is not None]
     return [*_within_bytes(simple), *others] if simple else others
+
+
+def _once_each(batch: Sequence[Executed]) -> tuple[list[Executed], list[Executed]]:
+    """The first outcome of each job, and the others."""
+    first = {executed.job.id: place for place, executed in reversed([*enumerate(batch)])}
+    once = [executed for place, executed in enumerate(batch) if first[executed.job.id] == place]
+    again = [executed for place, executed in enumerate(batch) if first[executed.job.id] != place]
+    return once, again
 
 
 def _within_bytes(batch: Sequence[Executed]) -> list[list[Executed]]:

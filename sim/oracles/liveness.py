@@ -210,6 +210,8 @@ class _Chores(msgspec.Struct):
     did_s: dict[str, float] = msgspec.field(default_factory=dict)
     in_hand: int = 0
     fenced: bool = False
+    renewed: bool = False
+    """Whether the server took the last heartbeat, and nothing was heard of a failure since."""
 
 
 class GoesOn(Oracle):
@@ -229,7 +231,7 @@ class GoesOn(Oracle):
         super().__init__(plan, facts)
         sizes = plan.sizes
         self._every_s = {
-            BEAT: max(sizes.heartbeat_s, RETRY_S) + sizes.lease_s / 3 + SLACK_S,
+            BEAT: max(sizes.heartbeat_s, RETRY_S) + 2 * sizes.lease_s / 3 + SLACK_S,
             SWEEP: SWEEP_JITTER * sizes.sweep_s
             + STATEMENTS_PER_SWEEP * sizes.command_timeout_s
             + SLACK_S,
@@ -263,12 +265,18 @@ class GoesOn(Oracle):
         if process is None or process.life is None or chore is None:
             return
         self._does(process.life, chore)
-        if event.name == "heartbeat" and event.rows and self._lives[process.life].fenced:
-            self._lives[process.life].fenced = False
-            self._lives[process.life].did_s[ASK] = self.facts.now_s
+        if event.name == "heartbeat":
+            self._beats(self._lives[process.life], took=event.rows > 0)
+
+    def _beats(self, chores: _Chores, *, took: bool) -> None:
+        if chores.renewed and chores.fenced:
+            chores.fenced = False
+            chores.did_s[ASK] = self.facts.now_s
+        chores.renewed = took
 
     def _beat_failed(self, _happening: Happening, event: HeartbeatFailed) -> None:
         self._does(event.worker, BEAT)
+        self._lives[event.worker].renewed = False
 
     def _sweep_failed(self, _happening: Happening, event: MaintenanceFailed) -> None:
         self._does(event.worker, SWEEP)

@@ -237,6 +237,28 @@ async def test_a_stop_does_not_wait_for_a_sweep(rig: Rig) -> None:
                 stop.ask()
 
 
+async def test_a_sweep_that_waits_does_not_hold_up_the_heartbeat(rig: Rig) -> None:
+    """A worker whose sweeps meet a locked table from the start goes on renewing its lease."""
+    stop = Stop()
+    with psycopg.connect(rig.url) as locker:
+        locker.execute("lock table trioworker.cancel_request in exclusive mode")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                lambda: rig.work(
+                    stop=stop,
+                    sweep_s=0.1,
+                    heartbeat_s=0.1,
+                    lease_s=LEASE_S,
+                    grace_s=0.1,
+                    flush_s=0.1,
+                )
+            )
+            await until(lambda: len(rig.statements("heartbeat")) > 20)
+            assert len(rig.statements("reap")) == 1
+            stop.ask()
+    assert rig.said(LeaseDoubtful) == []
+
+
 async def test_a_stop_does_not_wait_for_a_store_that_is_away(rig: Rig) -> None:
     """A worker that has lost its lease, and cannot register again, still stops when asked."""
 

@@ -27,6 +27,7 @@ class Maintenance:
         self._ports = context.ports
         self._emit = context.emit
         self._sweeps = 0
+        self._sweeping = trio.Lock()
 
     async def run(self) -> None:
         """Sweep until cancelled, at jittered intervals."""
@@ -35,16 +36,19 @@ class Maintenance:
             await self.sweep()
 
     async def sweep(self) -> None:
-        """One sweep; one that fails is reported and comes again in its turn."""
-        try:
-            await self._reap_all()
-            if self._sweeps % TIDY_EVERY_SWEEPS == 0:
-                await self._store.tidy()
-        except StoreError as error:
-            self._emit(
-                MaintenanceFailed(worker=self._worker, failure=classify(error), message=str(error))
-            )
-        self._sweeps += 1
+        """One sweep; one that fails is reported and comes again in its turn.
+
+        Never two at once: they would take all connections that they share with the heartbeat.
+        """
+        async with self._sweeping:
+            try:
+                await self._reap_all()
+                if self._sweeps % TIDY_EVERY_SWEEPS == 0:
+                    await self._store.tidy()
+            except StoreError as error:
+                failure, message = classify(error), str(error)
+                self._emit(MaintenanceFailed(worker=self._worker, failure=failure, message=message))
+            self._sweeps += 1
 
     async def _reap_all(self) -> None:
         while True:

@@ -1,10 +1,19 @@
 """What the worker's tests share."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.worker.harness import Rig, open_rig
+
+
+@pytest.fixture
+async def rig(empty_database_url: str) -> AsyncIterator[Rig]:
+    """A database of its own for each test."""
+    async with open_rig(empty_database_url) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """A worker on a real database, driven from a test: what it runs, what it says, what is stored."""
 
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -173,3 +175,29 @@ async def until(condition: Callable[[], object], *, within_s: float = 30.0) -> N
     with trio.fail_after(within_s):
         while not condition():  # noqa: ASYNC110 - the fact is in the database
             await trio.sleep(0.01)
+
+
+@asynccontextmanager
+async def program(rig: Rig, job_s: float, lease_s: float) -> AsyncIterator[trio.Process]:
+    """A worker process that sleeps `job_s` seconds per job, and keeps a table of executions."""
+    rig.do("create table if not exists executed (id uuid, pid integer)")
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-m", "tests.worker.program", rig.url, str(job_s), str(lease_s)],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+
+
+async def read_until(process: trio.Process, word: str) -> str:
+    """What the process prints, up to `word`."""
+    said = ""
+    with trio.fail_after(30):
+        while word not in said:
+            assert process.stdout is not None
+            said += (await process.stdout.receive_some()).decode()
+    return said

@@ -1,6 +1,5 @@
 """What happens when a batch commit fails: real refusals and dead lines on a real PostgreSQL."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,6 @@ POISON = {
     "number": b"1" + b"0" * 200_000,
     "surrogate": b'"\\ud800"',
 }
-
-
-@pytest.fixture
-async def rig(empty_database_url: str) -> AsyncIterator[Rig]:
-    """A database of its own for each test."""
-    async with open_rig(empty_database_url) as made:
-        yield made
 
 
 async def poisonous(job: Job) -> Outcome:

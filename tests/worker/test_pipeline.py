@@ -1,11 +1,9 @@
 """The pipeline on a real PostgreSQL: batches end to end, and the strict gating."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 import trio
 
-from tests.worker.harness import CountingRunner, Rig, open_rig, until
+from tests.worker.harness import CountingRunner, Rig, until
 from trioworker.events import BatchPulled, BatchStored, JobEnded
 from trioworker.model.batching import BatchPolicy, Mode
 from trioworker.model.job import Job
@@ -19,13 +17,6 @@ from trioworker.model.outcome import (
     Succeeded,
 )
 from trioworker.worker.supervisor import Stop
-
-
-@pytest.fixture
-async def rig(empty_database_url: str) -> AsyncIterator[Rig]:
-    """A database of its own for each test."""
-    async with open_rig(empty_database_url) as made:
-        yield made
 
 
 async def test_a_thousand_jobs_are_drained_in_batches(rig: Rig) -> None:

@@ -17,7 +17,8 @@ from sim.happenings import CancelAnswered, CancelAsked, Enqueued
 from sim.plan import Plan, when_and_what
 from trioworker.errors import StoreError
 from trioworker.events import Event
-from trioworker.model.job import JobOptions, Kind, NewJob
+from trioworker.model.job import Kind, NewJob
+from trioworker.model.options import JobOptions
 from trioworker.store.postgres.database import Database
 from trioworker.store.postgres.jobs import PostgresJobs
 

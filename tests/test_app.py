@@ -72,7 +72,7 @@ def test_two_jobs_of_one_name_are_refused() -> None:
     [
         ({"flavour": "async"}, "job '_one': the flavour 'async' does not fit a plain def"),
         ({"flavour": "fiber"}, "job '_one': no flavour 'fiber'; one of async, asyncio, thread,"),
-        ({"timeout_s": 0}, "job '_one': a timeout of 0 s is not above 0"),
+        ({"timeout_s": 0}, "job '_one': a timeout of 0 s will not do; it must be above 0"),
     ],
 )
 def test_what_a_decorator_cannot_mean_is_refused(kwargs: dict[str, str], line: str) -> None:

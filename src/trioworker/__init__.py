@@ -17,7 +17,16 @@ from trioworker.errors import (
     WaitTimeout,
 )
 from trioworker.ids import new_id
-from trioworker.model.job import JobOptions, Kind, NewJob
+from trioworker.model.job import Kind, NewJob
+from trioworker.model.job_settings import JobSettings
+from trioworker.model.options import (
+    Debounce,
+    Handler,
+    JobOptions,
+    Limit,
+    RetryPolicy,
+    Unique,
+)
 from trioworker.model.outcome import JobError
 from trioworker.model.state import (
     Cancellation,
@@ -33,7 +42,9 @@ __all__ = [
     "Cancel",
     "Cancellation",
     "Client",
+    "Debounce",
     "Flavour",
+    "Handler",
     "InvalidArguments",
     "JobContext",
     "JobError",
@@ -41,10 +52,13 @@ __all__ = [
     "JobFunction",
     "JobLogText",
     "JobOptions",
+    "JobSettings",
     "JobState",
     "Kind",
+    "Limit",
     "NewJob",
     "Retry",
+    "RetryPolicy",
     "SchemaMismatch",
     "SettingsError",
     "Snooze",
@@ -52,6 +66,7 @@ __all__ = [
     "StoreError",
     "TagCounts",
     "TrioworkerError",
+    "Unique",
     "UnknownJob",
     "UsageError",
     "WaitTimeout",

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from functools import cached_property, update_wrapper
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, get_args, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, Unpack, get_args, overload
 from uuid import UUID
 
 from trioworker.errors import UsageError
 from trioworker.model.arguments import Signature
 from trioworker.model.job import DEFAULT_TAG
+from trioworker.model.job_settings import JobSettings, check_settings
+from trioworker.model.options import Handler
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,8 +52,8 @@ class JobFunction(Generic[P, R]):
     """A function that is a job too: still called as the plain function it is.
 
     `flavour` says where it runs: "async" on Trio, "asyncio" on an asyncio loop, "thread" in a
-    thread, "process" in a process of its own. `tag`, `priority` and `timeout_s` (seconds) are
-    what a job gets that is enqueued without saying otherwise.
+    thread, "process" in a process of its own. `settings` are what a job gets that is enqueued
+    without saying otherwise; its app's are among them.
     """
 
     def __init__(
@@ -60,16 +62,12 @@ class JobFunction(Generic[P, R]):
         *,
         name: str,
         flavour: Flavour,
-        tag: str = DEFAULT_TAG,
-        priority: int = 0,
-        timeout_s: float | None = None,
+        settings: JobSettings,
     ) -> None:
         self.function = function
         self.name = name
         self.flavour: Flavour = flavour
-        self.tag = tag
-        self.priority = priority
-        self.timeout_s = timeout_s
+        self.settings = settings
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -78,6 +76,21 @@ class JobFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<job {self.name!r}: {self.flavour} {self.where}>"
+
+    @property
+    def tag(self) -> str:
+        """Which workers may take the job, unless it says otherwise."""
+        return self.settings.get("tag", DEFAULT_TAG)
+
+    @property
+    def priority(self) -> int:
+        """How urgent the job is, unless it says otherwise."""
+        return self.settings.get("priority", 0)
+
+    @property
+    def timeout_s(self) -> float | None:
+        """How many seconds an attempt may take, unless the job says otherwise."""
+        return self.settings.get("timeout_s")
 
     @property
     def where(self) -> str:
@@ -94,7 +107,7 @@ class JobFunction(Generic[P, R]):
 
 
 class App:
-    """A registry of jobs by name.
+    """A registry of jobs by name. `settings` are for all of them, unless a job says otherwise.
 
     >>> app = App()
     >>> @app.job
@@ -102,7 +115,9 @@ class App:
     ...     return f"hello {name}"
     """
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: Unpack[JobSettings]) -> None:
+        check_settings(settings)
+        self.settings = settings
         self._jobs: dict[str, JobFunction[..., Any]] = {}
         self.jobs: Mapping[str, JobFunction[..., Any]] = MappingProxyType(self._jobs)
 
@@ -115,9 +130,7 @@ class App:
         *,
         name: str | None = None,
         flavour: Flavour | None = None,
-        tag: str = DEFAULT_TAG,
-        priority: int = 0,
-        timeout_s: float | None = None,
+        **settings: Unpack[JobSettings],
     ) -> Callable[[Callable[P, R]], JobFunction[P, R]]: ...
 
     def job(
@@ -126,15 +139,13 @@ class App:
         *,
         name: str | None = None,
         flavour: Flavour | None = None,
-        tag: str = DEFAULT_TAG,
-        priority: int = 0,
-        timeout_s: float | None = None,
+        **settings: Unpack[JobSettings],
     ) -> Any:
         """Register a function as a job; usable bare and with keyword arguments.
 
         `name` is what jobs are enqueued under, by default the function's own. `flavour` defaults
         to "async" for `async def` and to "thread" for `def`. Raises `UsageError` when the name is
-        taken or the flavour does not fit the function.
+        taken, the flavour does not fit the function, or a setting could never be.
         """
 
         def register(function: Callable[..., Any]) -> JobFunction[..., Any]:
@@ -143,9 +154,7 @@ class App:
                     function,
                     name=name or function.__name__,
                     flavour=_flavour(function, flavour),
-                    tag=tag,
-                    priority=priority,
-                    timeout_s=timeout_s,
+                    settings={**self.settings, **settings},
                 )
             )
 
@@ -162,10 +171,22 @@ class App:
             raise UsageError(self.unknown(path))
         function.signature.check(args)
 
+    def settings_of(self, path: str, kind: str = "function") -> JobSettings:
+        """What this app says about the jobs called `path`."""
+        return self._jobs[path].settings if kind == "function" else self.settings
+
+    def handler(self, name: str) -> Handler:
+        """The job `name` as a handler. Raises `UsageError` when there is none."""
+        function = self._jobs.get(name)
+        if function is None:
+            raise UsageError(f"a handler: {self.unknown(name)}")
+        return Handler(name, function.tag, function.priority)
+
     def check(self) -> None:
-        """Raise `UsageError` when a job takes an argument that can have no value in JSON."""
+        """Raise `UsageError` when a job takes what JSON cannot hold, or names no handler."""
         for function in self._jobs.values():
             function.signature  # noqa: B018 - reading the signature is the check
+            check_settings(function.settings, self.handler)
 
     def unknown(self, path: str) -> str:
         """The sentence that says that no job is called `path`, and which there are."""
@@ -177,8 +198,10 @@ class App:
     def _register(self, job: JobFunction[..., Any]) -> JobFunction[..., Any]:
         if job.name == "<lambda>":
             raise UsageError("a lambda has no name to enqueue it under; give it one with name=…")
-        if job.timeout_s is not None and not job.timeout_s > 0:
-            raise UsageError(f"job '{job.name}': a timeout of {job.timeout_s} s is not above 0")
+        try:
+            check_settings(job.settings)
+        except UsageError as error:
+            raise UsageError(f"job '{job.name}': {error}") from None
         if (other := self._jobs.get(job.name)) is not None:
             raise UsageError(
                 f"two jobs are called '{job.name}': {other.where} and {job.where};"

@@ -9,13 +9,13 @@ from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, Unpack
 from uuid import UUID
 
 import anyio
 import msgspec
 
-from trioworker.app import App, JobFunction
+from trioworker.app import App
 from trioworker.errors import (
     ConnectionLost,
     InvalidArguments,
@@ -28,7 +28,9 @@ from trioworker.errors import (
 )
 from trioworker.events import discard
 from trioworker.ids import new_id
-from trioworker.model.job import DEFAULT_TAG, JobOptions, Kind, NewJob
+from trioworker.model.job import Kind, NewJob
+from trioworker.model.job_settings import JobSettings, Resolved, resolve
+from trioworker.model.options import Handler
 from trioworker.model.outcome import JobError
 from trioworker.model.state import (
     STATES,
@@ -78,38 +80,40 @@ class Client:
         args: dict[str, Any] | list[Any] | None = None,
         *,
         kind: Kind = "function",
-        tag: str | None = None,
-        priority: int | None = None,
         scheduled_for: datetime | None = None,
         delay_s: float | None = None,
-        timeout_s: float | None = None,
         dedicated: bool = False,
         language: str | None = None,
         awaited: bool = False,
         id: UUID | None = None,  # noqa: A002 - the word for it everywhere
+        parent: UUID | None = None,
+        **settings: Unpack[JobSettings],
     ) -> UUID:
         """Put one job in the queue; returns its id once it is stored.
 
         `path` names a function of the app, or a script. `args` are given by name or by position.
         The job is due at once, at `scheduled_for` (with a time zone), or `delay_s` seconds from
-        now by the database's clock. `timeout_s` bounds an attempt. `awaited` makes waiting for
-        it quick. A job whose `id` exists already is left as it is, so this may be repeated.
-        What is left open is as the app says. Raises `InvalidArguments`.
+        now by the database's clock. `awaited` makes waiting for it quick. A job whose `id` exists
+        already is left as it is, so this may be repeated. It is cancelled with its `parent`.
+        `settings` are those of `JobSettings`; what they leave open is as the app says.
+        Raises `InvalidArguments`.
         """
         encoded = _encoded_args(path, args)
-        function = self._checked(kind, path, encoded)
-        if timeout_s is None and function is not None:
-            timeout_s = function.timeout_s
+        self._check(kind, path, encoded)
+        resolved = await self._resolved(kind, path, encoded, settings)
         job = NewJob(
             id=id or new_id(),
             kind=kind,
             path=path,
             args=encoded,
-            tag=tag if tag is not None else function.tag if function else DEFAULT_TAG,
-            priority=priority if priority is not None else function.priority if function else 0,
+            tag=resolved.tag,
+            priority=resolved.priority,
             scheduled_for=await self._due(scheduled_for, delay_s),
-            options=_options(timeout_s, dedicated=dedicated, language=language),
+            options=msgspec.structs.replace(
+                resolved.options, dedicated=dedicated, language=language
+            ),
             awaited=awaited,
+            parent=parent,
         )
         await self._store([job])
         return job.id
@@ -125,7 +129,7 @@ class Client:
         for chunk in _chunks(jobs):
             for job in chunk:
                 _check_zone(job.scheduled_for)
-                self._checked(job.kind, job.path, job.args)
+                self._check(job.kind, job.path, job.args)
             stored = await self._store(chunk)
             new += [job.id for job in chunk if job.id in stored]
         return new
@@ -217,12 +221,20 @@ class Client:
         """How many unfinished jobs stand where, by tag."""
         return await self._jobs.counts()
 
-    def _checked(self, kind: str, path: str, args: bytes) -> JobFunction[..., Any] | None:
-        """The app's function for the job, if it is for one, after a check of its arguments."""
-        if self._app is None or kind != "function":
-            return None
-        self._app.validate(path, args)
-        return self._app.jobs[path]
+    def _check(self, kind: str, path: str, args: bytes) -> None:
+        """Whether the app has the function that the job is for, and takes its arguments."""
+        if self._app is not None and kind == "function":
+            self._app.validate(path, args)
+
+    async def _resolved(
+        self, kind: Kind, path: str, args: bytes, settings: JobSettings
+    ) -> Resolved:
+        """What the settings come to, the app's included."""
+        if self._app is not None:
+            settings = self._app.settings_of(path, kind) | settings
+        handler = Handler if self._app is None else self._app.handler
+        now = await self._jobs.now() if settings.get("deadline_s") is not None else None
+        return resolve(settings, path=path, args=args, handler=handler, now=now)
 
     async def now(self) -> datetime:
         """The database's clock, by which jobs are due."""
@@ -317,12 +329,6 @@ def _encoded_args(path: str, args: object) -> bytes:
 def _check_zone(scheduled_for: datetime | None) -> None:
     if scheduled_for is not None and scheduled_for.tzinfo is None:
         raise UsageError(f"the time {scheduled_for} has no time zone; give it one")
-
-
-def _options(timeout_s: float | None, *, dedicated: bool, language: str | None) -> JobOptions:
-    if timeout_s is not None and not 0 < timeout_s < inf:
-        raise UsageError(f"a timeout of {timeout_s} s will not do; it must be above 0")
-    return JobOptions(timeout_s=timeout_s, dedicated=dedicated, language=language)
 
 
 def _chunks(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:

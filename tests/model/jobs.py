@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from trioworker.model.job import NO_OPTIONS, Job
+from trioworker.model.job import Job
+from trioworker.model.options import NO_OPTIONS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -12,7 +12,8 @@ from uuid import UUID
 import psutil
 import trio
 
-from trioworker.model.job import Job, JobOptions
+from trioworker.model.job import Job
+from trioworker.model.options import JobOptions
 from trioworker.model.outcome import Failed, JobError, Outcome, Succeeded
 from trioworker.runners.dedicated import DedicatedRunner
 from trioworker.runners.joblog import JobLog

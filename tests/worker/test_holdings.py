@@ -3,7 +3,11 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from trioworker.model.job import NO_OPTIONS, Job
+import trio
+import trio.testing
+
+from trioworker.model.job import Job
+from trioworker.model.options import NO_OPTIONS
 from trioworker.worker.holdings import Holdings
 
 

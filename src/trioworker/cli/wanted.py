@@ -7,15 +7,17 @@ function of the app says, and the rest is default.
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, cast
 from uuid import UUID
 
 import msgspec
 
-from trioworker.app import App, JobFunction
+from trioworker.app import App
 from trioworker.errors import UsageError
 from trioworker.ids import new_id
-from trioworker.model.job import DEFAULT_TAG, JobOptions, Kind, NewJob
+from trioworker.model.job import Kind, NewJob
+from trioworker.model.job_settings import JobSettings, resolve
+from trioworker.model.options import Handler
 
 NO_ARGS: Final = b"{}"
 UNSAID: Final = msgspec.Raw()
@@ -80,20 +82,27 @@ def order(wanted: Wanted, app: App | None, *, awaited: bool) -> Order:
     """
     kind = wanted.kind or "function"
     args = bytes(wanted.args) or NO_ARGS
-    function = _function(app, wanted.path, args) if kind == "function" else None
+    if kind == "function":
+        _check_args(app, wanted.path, args)
     _check(wanted, kind)
+    settings = {} if app is None else app.settings_of(wanted.path, kind)
+    resolved = resolve(
+        settings | _said(wanted),
+        path=wanted.path,
+        args=args,
+        handler=Handler if app is None else app.handler,
+        now=None,
+    )
     job = NewJob(
         id=wanted.id or new_id(),
         kind=cast("Kind", kind),  # NewJob says so if it is none
         path=wanted.path,
         args=args,
-        tag=_first(wanted.tag, function and function.tag, DEFAULT_TAG),
-        priority=_first(wanted.priority, function and function.priority, 0),
+        tag=resolved.tag,
+        priority=resolved.priority,
         scheduled_for=wanted.scheduled_for,
-        options=JobOptions(
-            timeout_s=_first(wanted.timeout_s, function and function.timeout_s, None),
-            dedicated=bool(wanted.dedicated),
-            language=wanted.language,
+        options=msgspec.structs.replace(
+            resolved.options, dedicated=bool(wanted.dedicated), language=wanted.language
         ),
         awaited=awaited,
     )
@@ -122,16 +131,13 @@ def parse_time(text: str) -> datetime:
         ) from None
 
 
-def _function(app: App | None, path: str, args: bytes) -> JobFunction[..., Any] | None:
-    if app is None:
-        if args.lstrip()[:1] not in {b"{", b"["}:
-            raise UsageError(
-                f"job '{path}': the arguments must be a JSON object (by name) or an array"
-                " (by position)"
-            )
-        return None
-    app.validate(path, args)
-    return app.jobs[path]
+def _check_args(app: App | None, path: str, args: bytes) -> None:
+    if app is not None:
+        app.validate(path, args)
+    elif args.lstrip()[:1] not in {b"{", b"["}:
+        raise UsageError(
+            f"job '{path}': the arguments must be a JSON object (by name) or an array (by position)"
+        )
 
 
 def _check(wanted: Wanted, kind: str) -> None:
@@ -145,9 +151,10 @@ def _check(wanted: Wanted, kind: str) -> None:
         raise UsageError("a job is due at a time or after a delay, not both; drop one")
 
 
-def _first(*values: Any) -> Any:  # noqa: ANN401 - any field of a job
-    """The first that somebody has said; the last one if nobody has."""
-    return next((value for value in values[:-1] if value is not None), values[-1])
+def _said(wanted: Wanted) -> JobSettings:
+    """What somebody has said, as settings."""
+    said = {name: getattr(wanted, name) for name in ("tag", "priority", "timeout_s")}
+    return cast("JobSettings", {name: value for name, value in said.items() if value is not None})
 
 
 def _plain(error: Exception) -> str:

@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 
 from trioworker.ids import new_id
-from trioworker.model.job import JobOptions, Kind, NewJob
+from trioworker.model.job import Kind, NewJob
+from trioworker.model.options import JobOptions
 
 SCRIPTS_DIR: Final = Path(__file__).parent / "scripts"
 DEDICATED_JOBS: Final = 5_000

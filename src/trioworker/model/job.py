@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from trioworker.errors import UsageError
+from trioworker.model.options import NO_OPTIONS, JobOptions
 
 Kind = Literal["function", "script", "noop", "identity"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
@@ -24,25 +25,11 @@ PRIORITY_MAX: Final = 1_000
 DEFAULT_TAG: Final = "default"
 
 
-class JobOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What a job may say about the way it is run. Stored as JSON beside the definition.
-
-    `timeout_s` bounds one attempt, in seconds. `dedicated` sends a script job through the
-    long-lived process of its script. `language` overrides what the script's suffix says.
-    """
-
-    timeout_s: float | None = None
-    dedicated: bool = False
-    language: str | None = None
-
-
-NO_OPTIONS: Final = JobOptions()
-
-
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job to be enqueued. `args` is encoded JSON; `scheduled_for` None means now.
 
     `awaited` asks for a NOTIFY when the job ends; somebody who waits for the result sets it.
+    `parent` is the job that this one belongs to: it is cancelled with it.
     """
 
     id: UUID
@@ -55,6 +42,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     options: JobOptions = NO_OPTIONS
     awaited: bool = False
     created_by: str = ""
+    parent: UUID | None = None
 
     def __post_init__(self) -> None:
         """Raises `UsageError` when a bound is broken, with what is wrong and the bound."""

@@ -9,7 +9,8 @@ import trio
 
 from tests.store.postgres.scene import Scene, ids_of, on_every_version
 from trioworker.ids import new_id
-from trioworker.model.job import NO_OPTIONS, Job, JobOptions, NewJob
+from trioworker.model.job import Job, NewJob
+from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.planner import NO_FLOORS, FloorColumns
 
 

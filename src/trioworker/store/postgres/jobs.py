@@ -13,7 +13,8 @@ from uuid import UUID
 import anyio
 import msgspec
 
-from trioworker.model.job import NO_OPTIONS, JobOptions, NewJob
+from trioworker.model.job import NewJob
+from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.outcome import JobError
 from trioworker.model.state import Cancellation, JobLogText, JobState, TagCounts, WorkerState
 from trioworker.store.postgres.database import Database, Row, Transaction

@@ -13,7 +13,8 @@ import msgspec
 
 from trioworker.errors import Refused, ServerUnavailable
 from trioworker.model.completion import columns
-from trioworker.model.job import NO_OPTIONS, Job, JobOptions, claims_of
+from trioworker.model.job import Job, claims_of
+from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.outcome import Executed
 from trioworker.model.planner import FloorColumns
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction

@@ -1,0 +1,170 @@
+"""What a user may say about a job, at the function or at the enqueue, and what it comes to.
+
+Rule of this file: pure. What the enqueue says goes before what the function says, and that before
+the defaults. Names of arguments in keys are filled in here, once, when the job is made.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Any, TypedDict, TypeVar
+
+import msgspec
+
+from trioworker.errors import UsageError
+from trioworker.model.job import DEFAULT_TAG
+from trioworker.model.options import (
+    DELAY_S_MAX,
+    NO_OPTIONS,
+    Debounce,
+    Handler,
+    JobOptions,
+    Limit,
+    RetryPolicy,
+    Unique,
+    check_key,
+    within,
+)
+
+K = TypeVar("K", Limit, Unique, Debounce)
+
+
+class JobSettings(TypedDict, total=False):
+    """What may be said about a job; all of it may be left out. See `JobOptions` for the meaning.
+
+    `retry` is a policy, or just the number of attempts. `deadline_s` counts from the enqueue.
+    `limit` may be just the number of slots. `on_error`, `on_success` and `on_recovery` name
+    functions of the app. A higher `priority` is more urgent.
+    """
+
+    tag: str
+    priority: int
+    timeout_s: float | None
+    deadline_s: float | None
+    retry: RetryPolicy | int | None
+    cache_ttl_s: float | None
+    limit: Limit | int | None
+    unique: Unique | None
+    debounce: Debounce | None
+    on_error: str | Handler | None
+    on_success: str | Handler | None
+    on_recovery: str | Handler | None
+    muted: bool
+    labels: Sequence[str]
+    restart: bool
+    delete_after_s: float | None
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """What the settings of one job come to."""
+
+    tag: str
+    priority: int
+    options: JobOptions
+
+
+def check_settings(settings: JobSettings, handler: Callable[[str], Handler] = Handler) -> None:
+    """Raises `UsageError` for what could never be, whatever the arguments of the job."""
+    _options(settings, handler, None)
+
+
+def resolve(
+    settings: JobSettings,
+    *,
+    path: str,
+    args: bytes,
+    handler: Callable[[str], Handler],
+    now: datetime | None,
+) -> Resolved:
+    """The settings of the job `path` with these `args`, which are JSON.
+
+    `handler` makes a handler of a function's name; `now` is by the database's clock, and needed for
+    a `deadline_s` only. Raises `UsageError`.
+    """
+    options = _options(settings, handler, now)
+    return Resolved(
+        settings.get("tag", DEFAULT_TAG),
+        settings.get("priority", 0),
+        NO_OPTIONS if options == NO_OPTIONS else _with_keys(options, path, args),
+    )
+
+
+def _options(
+    settings: JobSettings, handler: Callable[[str], Handler], now: datetime | None
+) -> JobOptions:
+    retry, limit = settings.get("retry"), settings.get("limit")
+    return JobOptions(
+        timeout_s=settings.get("timeout_s"),
+        deadline=_deadline(settings.get("deadline_s"), now),
+        retry=RetryPolicy(attempts=retry) if isinstance(retry, int) else retry,
+        cache_ttl_s=settings.get("cache_ttl_s"),
+        limit=Limit(limit) if isinstance(limit, int) else limit,
+        unique=settings.get("unique"),
+        debounce=settings.get("debounce"),
+        on_error=_handler(settings.get("on_error"), handler),
+        on_success=_handler(settings.get("on_success"), handler),
+        on_recovery=_handler(settings.get("on_recovery"), handler),
+        muted=settings.get("muted", False),
+        labels=tuple(settings.get("labels", ())),
+        restart=settings.get("restart", False),
+        delete_after_s=settings.get("delete_after_s"),
+    )
+
+
+def _deadline(deadline_s: float | None, now: datetime | None) -> datetime | None:
+    if deadline_s is None:
+        return None
+    within("a deadline", deadline_s, 0.001, DELAY_S_MAX)
+    return None if now is None else now + timedelta(seconds=deadline_s)
+
+
+def _handler(named: str | Handler | None, handler: Callable[[str], Handler]) -> Handler | None:
+    return handler(named) if isinstance(named, str) else named
+
+
+def _with_keys(options: JobOptions, path: str, args: bytes) -> JobOptions:
+    if options.limit is None and options.unique is None and options.debounce is None:
+        return options
+    values = msgspec.json.decode(args)
+    in_order = msgspec.json.encode(values, order="sorted")
+    whole = f"{path} {blake2b(in_order, digest_size=16).hexdigest()}"
+    return msgspec.structs.replace(
+        options,
+        limit=_keyed("limit", options.limit, values, path),
+        unique=_keyed("unique", options.unique, values, whole),
+        debounce=_keyed("debounce", options.debounce, values, whole),
+    )
+
+
+def _keyed(what: str, option: K | None, values: object, default: str) -> K | None:
+    """The option with the names of arguments in its key filled in."""
+    if option is None:
+        return None
+    key = option.key or default
+    if option.key and "{" in option.key:
+        key = _filled(what, option.key, values)
+    check_key(what, key)
+    return msgspec.structs.replace(option, key=key)
+
+
+def _filled(what: str, key: str, values: object) -> str:
+    if not isinstance(values, Mapping):
+        raise UsageError(f"the {what} key {key!r} names arguments, so they must be given by name")
+    try:
+        return key.format_map(_Shown(values))
+    except (KeyError, IndexError) as error:
+        raise UsageError(f"the {what} key {key!r} names no argument {error} of this job") from None
+    except (ValueError, AttributeError, TypeError) as error:
+        raise UsageError(f"the {what} key {key!r} will not do: {error}") from None
+
+
+class _Shown(dict[str, Any]):
+    """Arguments as text for a key: strings as they are, anything else as JSON."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(
+            {
+                name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+                for name, value in values.items()
+            }
+        )

@@ -1,0 +1,209 @@
+"""What a job may say about the way it is run and about what follows from it.
+
+Rule of this file: data and its bounds, in words a user can act on. Options are stored as JSON
+beside the definition of a job; None, False and empty mean "nothing asked for" and are not stored.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+from trioworker.errors import UsageError
+
+KEY_BYTES_MAX: Final = 500
+LABELS_MAX: Final = 50
+LABEL_BYTES_MAX: Final = 200
+DELAY_S_MAX: Final = 10 * 365 * 24 * 3600.0
+
+HandlerOf = Literal["error", "success", "recovery"]
+UniqueWhile = Literal["queued", "unfinished", "period"]
+OnConflict = Literal["keep", "replace", "raise"]
+
+
+class _Option(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Base of all parts of the options."""
+
+
+class RetryPolicy(_Option, frozen=True):
+    """How often and when a failed job is run again.
+
+    `attempts` counts all, the first included; None means for ever and must be said with
+    `forever=True`. The n-th pause is `delay_s * factor ** (n - 1)`, at most `delay_max_s`, all in
+    seconds, and varies by up to `jitter` of itself in both directions. `only` names the errors that
+    are retried (all when empty), `never` those that are not; names are those of the classes.
+    `by_error` has policies of their own for errors by name.
+    """
+
+    attempts: int | None = None
+    forever: bool = False
+    delay_s: float = 1.0
+    factor: float = 2.0
+    delay_max_s: float = 3_600.0
+    jitter: float = 0.1
+    only: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    by_error: Mapping[str, "RetryPolicy"] = {}
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` when a bound is broken."""
+        if self.attempts is None and not self.forever:
+            raise UsageError(
+                "a retry policy without a number of attempts would never end; give it attempts=…"
+                " or say forever=True"
+            )
+        if self.attempts is not None and (self.forever or self.attempts < 1):
+            raise UsageError(
+                f"a retry policy of {self.attempts} attempts"
+                f"{' that goes on for ever' * self.forever} will not do; at least 1, the first"
+                " included"
+            )
+        within("the delay between attempts", self.delay_s, 0.0, DELAY_S_MAX)
+        within("the longest delay between attempts", self.delay_max_s, 0.0, DELAY_S_MAX)
+        within("the factor of a retry policy", self.factor, 1.0, 100.0)
+        within("the jitter of a retry policy", self.jitter, 0.0, 1.0)
+
+
+class Limit(_Option, frozen=True):
+    """At most `slots` jobs with the same `key` run at a time, wherever their workers are.
+
+    With `window_s`, a slot stays taken for that many seconds after its job ended, which bounds how
+    many run in any such window. In `key`, `{name}` stands for the argument of that name; the
+    default is the job's path.
+    """
+
+    slots: int
+    key: str = ""
+    window_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` when a bound is broken."""
+        if not 1 <= self.slots <= 2**31 - 1:
+            raise UsageError(f"a limit of {self.slots} jobs would let none run; at least 1")
+        check_key("limit", self.key)
+        if self.window_s is not None:
+            within("the window of a limit", self.window_s, 0.001, DELAY_S_MAX)
+
+
+class Unique(_Option, frozen=True):
+    """No two jobs with the same `key`: `during` which time, and what a second one does.
+
+    "queued" is until a worker claims the first, "unfinished" until it has ended, "period" for
+    `period_s` seconds from its enqueue. A second one is not stored ("keep": its enqueue returns the
+    id of the first), or takes the place of the first if that has not begun ("replace"), or its
+    enqueue raises `DuplicateJob` ("raise"). In `key`, `{name}` stands for the argument of that
+    name; the default is path and all arguments.
+    """
+
+    key: str = ""
+    during: UniqueWhile = "unfinished"
+    period_s: float | None = None
+    on_conflict: OnConflict = "keep"
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` when a bound is broken."""
+        check_key("unique", self.key)
+        if (self.during == "period") != (self.period_s is not None):
+            raise UsageError('a unique key has period_s=… just when it is during="period"')
+        if self.period_s is not None:
+            within("the period of a unique key", self.period_s, 0.001, DELAY_S_MAX)
+
+
+class Debounce(_Option, frozen=True):
+    """Of jobs with the same `key` that come within `delay_s` of one another only the last is run.
+
+    Each one replaces the one before it and is due `delay_s` seconds later, but the job runs at the
+    latest `max_wait_s` seconds after the first of them. `key` as in `Unique`.
+    """
+
+    delay_s: float
+    key: str = ""
+    max_wait_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` when a bound is broken."""
+        check_key("debounce", self.key)
+        within("the delay of a debounce", self.delay_s, 0.001, DELAY_S_MAX)
+        if self.max_wait_s is not None:
+            within("the longest wait of a debounce", self.max_wait_s, self.delay_s, DELAY_S_MAX)
+
+
+class Handler(_Option, frozen=True):
+    """The function that is told how a job ended: enqueued with the facts as its arguments."""
+
+    path: str
+    tag: str = "default"
+    priority: int = 0
+
+
+class JobOptions(_Option, frozen=True):
+    """Everything a job may say about itself; what is left out is not asked for.
+
+    How it is run: `timeout_s` bounds one attempt in seconds, `deadline` all of them; `dedicated`
+    sends a script through the long-lived process of its script, and `language` overrides what the
+    script's suffix says; `retry` says what a failure leads to; `cache_ttl_s` takes the result of an
+    equal job that is not older.
+
+    When it may run: `limit`, `unique`, `debounce`.
+
+    What follows: `on_error`, `on_success` and `on_recovery` are told of its end, unless `muted`;
+    `labels` are stored with its completion; `restart` enqueues it again whenever it ends, until it
+    is cancelled; `delete_after_s` seconds after its end everything about it is deleted.
+
+    What it is part of: `schedule` and `tick` name the schedule that enqueued it and the time that
+    it stands for; `handles` makes it a handler, whose own end calls no other.
+    """
+
+    timeout_s: float | None = None
+    dedicated: bool = False
+    language: str | None = None
+    retry: RetryPolicy | None = None
+    deadline: datetime | None = None
+    cache_ttl_s: float | None = None
+    limit: Limit | None = None
+    unique: Unique | None = None
+    debounce: Debounce | None = None
+    on_error: Handler | None = None
+    on_success: Handler | None = None
+    on_recovery: Handler | None = None
+    muted: bool = False
+    labels: tuple[str, ...] = ()
+    restart: bool = False
+    delete_after_s: float | None = None
+    schedule: str | None = None
+    tick: datetime | None = None
+    handles: HandlerOf | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` when a bound is broken."""
+        if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
+            raise UsageError(f"a timeout of {self.timeout_s:g} s will not do; it must be above 0")
+        if self.cache_ttl_s is not None:
+            within("the time a result is kept", self.cache_ttl_s, 0.001, DELAY_S_MAX)
+        if self.delete_after_s is not None:
+            within("the time until a job is deleted", self.delete_after_s, 0.0, DELAY_S_MAX)
+        if len(self.labels) > LABELS_MAX:
+            raise UsageError(f"{len(self.labels)} labels are too many; at most {LABELS_MAX}")
+        for label in self.labels:
+            if not 1 <= len(label.encode("utf-8", "surrogatepass")) <= LABEL_BYTES_MAX:
+                raise UsageError(f"the label {label!r} has not 1 to {LABEL_BYTES_MAX} bytes")
+
+
+NO_OPTIONS: Final = JobOptions()
+
+
+def within(what: str, value: float, least: float, most: float) -> None:
+    """Raises `UsageError` unless `value` lies between the bounds, both allowed."""
+    if not least <= value <= most:
+        raise UsageError(f"{what} of {value:g} will not do; from {least:g} to {most:g}")
+
+
+def check_key(what: str, key: str) -> None:
+    """Raises `UsageError` when a key is too long, or PostgreSQL cannot store it."""
+    size = len(key.encode("utf-8", "surrogatepass"))
+    if size > KEY_BYTES_MAX:
+        raise UsageError(f"the {what} key is too long: {size} bytes, at most {KEY_BYTES_MAX}")
+    if "\x00" in key:
+        raise UsageError(f"the {what} key contains a NUL character, which PostgreSQL cannot store")

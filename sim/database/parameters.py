@@ -15,7 +15,7 @@ _COMMIT: Final = (
 )
 _ENQUEUE: Final = (
     "uuid[] text[] text[] text[] text[] smallint[] timestamp with time zone[] text[] boolean[]"
-    " text[]"
+    " text[] uuid[]"
 )
 _PULL: Final = "uuid uuid bigint text[] text[] smallint[] timestamp with time zone[] uuid[]"
 
@@ -51,6 +51,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "server_version": "",
     "store_logs": "uuid[] integer[] text[]",
     "sweep_cancels": "",
+    "store_attempts": "uuid uuid[] integer[] text[] double precision[] integer[]",
 }
 """The types of each query's parameters, as the server infers them; a test compares the two."""
 

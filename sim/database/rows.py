@@ -26,6 +26,7 @@ class JobRow(Row, frozen=True, kw_only=True):
     awaited: bool
     created_at: datetime
     created_by: str
+    parent: UUID | None = None
 
 
 class ReadyRow(Row, frozen=True, kw_only=True):
@@ -83,6 +84,17 @@ class LogRow(Row, frozen=True, kw_only=True):
     attempt: int
     chunk: int
     text: str
+
+
+class AttemptRow(Row, frozen=True, kw_only=True):
+    """An attempt that failed and was followed by another. `error` is JSON text."""
+
+    id: UUID
+    attempt: int
+    error: str
+    worker: UUID | None
+    started_at: datetime
+    duration_ms: int
 
 
 class WorkerRow(Row, frozen=True, kw_only=True):

@@ -19,7 +19,8 @@ WRITES: Final = frozenset(
     {
         "cancel_unstarted", "commit", "enqueue", "forget_workers", "heartbeat",
         "mark_lost", "notify_done", "notify_ready", "pull", "reap", "record_migration",
-        "register_worker", "request_cancel", "retire_worker", "store_logs", "sweep_cancels",
+        "register_worker", "request_cancel", "retire_worker", "store_attempts", "store_logs",
+        "sweep_cancels",
     }
 )  # fmt: skip
 """What a standby refuses (25006)."""

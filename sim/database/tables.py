@@ -7,6 +7,7 @@ from typing import Final
 
 from sim.database import values
 from sim.database.rows import (
+    AttemptRow,
     CancelRow,
     ClaimRow,
     CompletedRow,
@@ -40,6 +41,9 @@ class Tables:
         )
         self.job_log: Table[LogRow] = Table(
             "job_log", lambda row: (row.id, row.attempt, row.chunk), _anything
+        )
+        self.job_attempt: Table[AttemptRow] = Table(
+            "job_attempt", lambda row: (row.id, row.attempt), _check_attempt
         )
         self.worker: Table[WorkerRow] = Table("worker", lambda row: row.id, _check_worker)
         self.cancel_request: Table[CancelRow] = Table(
@@ -91,6 +95,12 @@ def _check_completed(row: CompletedRow) -> None:
     values.smallint(row.reaped)
     if row.duration_ms is not None:
         values.integer(row.duration_ms)
+
+
+def _check_attempt(row: AttemptRow) -> None:
+    values.jsonb(row.error)
+    values.integer(row.attempt)
+    values.integer(row.duration_ms)
 
 
 def _check_worker(row: WorkerRow) -> None:

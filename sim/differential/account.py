@@ -57,7 +57,7 @@ async def account(line: Line, action: Callable[[], Awaitable[object]]) -> Accoun
 
 def one_job(args: str = "{}", priority: int = 0) -> Sequence[object]:
     """The arguments that enqueue a job."""
-    columns = (J1, "noop", "path", args, RED, priority, BASE, None, True, "")
+    columns = (J1, "noop", "path", args, RED, priority, BASE, None, True, "", None)
     return [[value] for value in columns]
 
 

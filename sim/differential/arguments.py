@@ -35,7 +35,7 @@ def _once_in(times: int) -> st.SearchStrategy[bool]:
 
 # ---- enqueue ----------------------------------------------------------------------------------
 
-ENQUEUE_COLUMNS: Final = 10
+ENQUEUE_COLUMNS: Final = 11
 _BAD_JOBS: Final[Sequence[tuple[int, Any]]] = (
     (1, "poem"),
     (2, ""),
@@ -69,7 +69,9 @@ def _new_job(draw: st.DrawFn, id_: UUID) -> list[Any]:
     tag = draw(st.sampled_from(TAGS))
     priority = draw(st.sampled_from((0, 0, 10, -5)))
     options = draw(st.sampled_from((None, '{"retry": 2}')))
-    return [id_, "noop", "path", '{"n": 1}', tag, priority, due, options, draw(st.booleans()), ""]
+    parent = draw(st.sampled_from((None, None, JOBS[0])))
+    awaited = draw(st.booleans())
+    return [id_, "noop", "path", '{"n": 1}', tag, priority, due, options, awaited, "", parent]
 
 
 # ---- pull -------------------------------------------------------------------------------------
@@ -194,6 +196,14 @@ def _attempts_of_jobs(draw: st.DrawFn, *, logs: bool) -> Columns:
 
 
 _NOTHING: Final[Drawn] = st.just(())
+@st.composite
+def _failed_attempts(draw: st.DrawFn) -> Columns:
+    columns = list(draw(_attempts_of_jobs(logs=False)))
+    errors = st.sampled_from(('{"name": "E"}', '{"name": "E"}', "nul \x00", "{"))
+    columns.append([draw(errors) for _ in columns[0]])
+    return [*columns, [1.5] * len(columns[0]), [20] * len(columns[0])]
+
+
 _states: Final = st.sampled_from(
     (None, "ready", "scheduled", "waiting", "running", "success", "failure", "canceled")
 )
@@ -249,6 +259,7 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
         "schema_version": _NOTHING,
         "server_version": _NOTHING,
         "store_logs": _attempts_of_jobs(logs=True).map(tuple),
+        "store_attempts": st.tuples(_workers, _failed_attempts()).map(_flat),
         "sweep_cancels": _NOTHING,
     }
 
@@ -271,7 +282,7 @@ def lockers(scene: Scene) -> Sequence[Locker]:
         return "commit", (claim.worker, [claim.id], *job, *stored)
 
     def enqueue_of(number: int) -> tuple[str, Arguments]:
-        row = (JOBS[number], "noop", "path", "{}", TAGS[0], 0, BASE - HOUR, None, False, "")
+        row = (JOBS[number], "noop", "path", "{}", TAGS[0], 0, BASE - HOUR, None, False, "", None)
         return "enqueue", tuple([value] for value in row)
 
     always: Sequence[Locker] = (

@@ -15,6 +15,7 @@ import asyncpg
 import msgspec
 
 from sim.database.rows import (
+    AttemptRow,
     CancelRow,
     ClaimRow,
     CompletedRow,
@@ -67,6 +68,7 @@ TABLES: Final[Mapping[str, type[Row]]] = {
     "claim": ClaimRow,
     "job_completed": CompletedRow,
     "job_log": LogRow,
+    "job_attempt": AttemptRow,
     "worker": WorkerRow,
     "cancel_request": CancelRow,
     "migration": MigrationRow,

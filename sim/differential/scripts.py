@@ -116,6 +116,7 @@ def _enqueue(*numbers: int, **columns: object) -> Sequence[Any]:
         "kinds": ["noop"] * many, "paths": ["path"] * many, "args": ["{}"] * many,
         "tags": [RED] * many, "priorities": [0] * many, "due": [None] * many,
         "options": [None] * many, "awaited": [False] * many, "by": [""] * many,
+        "parents": [None] * many,
     } | columns  # fmt: skip
     return ("enqueue", [JOBS[n - 1] for n in numbers], *given.values())
 

@@ -17,7 +17,7 @@ async def enqueue(s: Statement, *columns: Sequence[Any]) -> Rows:
     """Makes jobs ready; returns the ids that are new."""
     new = []
     due_of: dict[UUID, list[datetime | None]] = {}
-    for id_, kind, path, args, tag, priority, due, options, awaited, by in zip(
+    for id_, kind, path, args, tag, priority, due, options, awaited, by, parent in zip(
         *columns, strict=True
     ):
         due_of.setdefault(id_, []).append(due)
@@ -32,6 +32,7 @@ async def enqueue(s: Statement, *columns: Sequence[Any]) -> Rows:
             awaited=awaited,
             created_at=s.now,
             created_by=by,
+            parent=parent,
         )
         if await s.insert(s.tables.job, row, do_nothing=True):
             new.append(row)

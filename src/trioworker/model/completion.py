@@ -70,7 +70,7 @@ def complete(outcome: Outcome) -> Completion:
         case Succeeded(result):
             return Completion("success", result.decode(), None, None, charged=False)
         case Failed(error):
-            return Completion("failure", None, _json(error), None, charged=False)
+            return Completion("failure", None, error_json(error), None, charged=False)
         case Cancelled(reason):
             return Completion("canceled", None, _reason("Cancelled", reason), None, charged=False)
         case Skipped(reason):
@@ -155,7 +155,8 @@ def _plain(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode().replace("\\u0000", "<NUL>")
 
 
-def _json(error: JobError) -> str:
+def error_json(error: JobError) -> str:
+    """An error as it is stored: JSON, within bounds, without what PostgreSQL cannot hold."""
     return _encode(
         JobError(
             _storable(error.name, ERROR_MESSAGE_CHARS_MAX),
@@ -176,4 +177,4 @@ def _storable(text: str, chars_max: int) -> str:
 
 
 def _reason(name: str, reason: str) -> str:
-    return _json(JobError(name, reason))
+    return error_json(JobError(name, reason))

@@ -190,6 +190,21 @@ class JobOptions(_Option, frozen=True):
             if not 1 <= len(label.encode("utf-8", "surrogatepass")) <= LABEL_BYTES_MAX:
                 raise UsageError(f"the label {label!r} has not 1 to {LABEL_BYTES_MAX} bytes")
 
+    @property
+    def has_effects(self) -> bool:
+        """Whether the end of the job stores more than the job's own rows."""
+        return (
+            self.limit is not None
+            or self.cache_ttl_s is not None
+            or self.on_error is not None
+            or self.on_success is not None
+            or self.on_recovery is not None
+            or bool(self.labels)
+            or self.restart
+            or self.delete_after_s is not None
+            or self.schedule is not None
+        )
+
 
 NO_OPTIONS: Final = JobOptions()
 

@@ -32,7 +32,7 @@ def enqueue(_depth: Depth, batch: int) -> Sequence[object]:
     """The arguments of an enqueue."""
     ids, nothing = sorted(new_id() for _ in range(batch)), [None] * batch
     return [ids, ["noop"] * batch, ["p"] * batch, ["{}"] * batch, ["deep"] * batch, [0] * batch,
-            nothing, nothing, [False] * batch, [""] * batch]  # fmt: skip
+            nothing, nothing, [False] * batch, [""] * batch, nothing]  # fmt: skip
 
 
 ARGUMENTS: Final[Mapping[str, Callable[[Depth, int], Sequence[object]]]] = {

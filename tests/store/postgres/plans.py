@@ -18,7 +18,7 @@ Plan: TypeAlias = Mapping[str, Any]
 
 ALL_OF_IT: Final = "all of it"
 PLACE: Final = "place"  # by ctid
-GROWING: Final = ("job", "ready", "waiting", "claim", "job_completed", "job_log")
+GROWING: Final = ("job", "ready", "waiting", "claim", "job_completed", "job_log", "job_attempt")
 """The tables whose size is the users' to choose."""
 
 BLOCKS: Final = """

@@ -17,6 +17,7 @@ from tests.database_fixtures import available_versions
 from trioworker.events import Event, StatementRun
 from trioworker.ids import new_id
 from trioworker.model.job import Job, NewJob
+from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.outcome import Executed, Outcome, Succeeded
 from trioworker.model.planner import NO_FLOORS, FloorColumns
 from trioworker.store.postgres.database import Lane, PostgresDatabase, open_database
@@ -64,6 +65,7 @@ class Scene:
         priority: int = 0,
         due_s: float | None = None,
         awaited: bool = False,
+        options: JobOptions = NO_OPTIONS,
     ) -> list[UUID]:
         """Enqueue `count` jobs, due `due_s` seconds from now."""
         due = None if due_s is None else datetime.now(UTC) + timedelta(seconds=due_s)
@@ -77,6 +79,7 @@ class Scene:
                 priority=priority,
                 scheduled_for=due,
                 awaited=awaited,
+                options=options,
             )
             for _ in range(count)
         ]

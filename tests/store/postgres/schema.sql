@@ -5,6 +5,7 @@
 -- 0001 jobs_ready_claims 6a0e21154db2a398375b206e2bbfbb39
 -- 0002 enqueue_function f91edffe0854ab8913dce806e2e668da
 -- 0003 unsuccessful_jobs a1cac006b4c2314d00e66a5d6aa2db3c
+-- 0004 parents_and_attempts cc0999da205e2e9fe219ad87b3a91ce5
 
 CREATE SCHEMA trioworker;
 
@@ -82,6 +83,7 @@ CREATE TABLE trioworker.job (
     awaited boolean DEFAULT false NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     created_by text DEFAULT ''::text NOT NULL,
+    parent uuid,
     CONSTRAINT job_kind_check CHECK ((kind = ANY (ARRAY['function'::text, 'script'::text, 'noop'::text, 'identity'::text]))),
     CONSTRAINT job_options_check CHECK ((jsonb_typeof(options) = 'object'::text)),
     CONSTRAINT job_path_check CHECK (((octet_length(path) >= 1) AND (octet_length(path) <= 1000))),
@@ -90,6 +92,17 @@ CREATE TABLE trioworker.job (
 );
 
 COMMENT ON TABLE trioworker.job IS 'What was asked, immutable; kept beside the completion until retention takes both.';
+
+CREATE TABLE trioworker.job_attempt (
+    id uuid NOT NULL,
+    attempt integer NOT NULL,
+    error jsonb NOT NULL,
+    worker uuid,
+    started_at timestamp with time zone NOT NULL,
+    duration_ms integer NOT NULL
+);
+
+COMMENT ON TABLE trioworker.job_attempt IS 'Attempts that failed and were followed by another; the last one is in job_completed.';
 
 CREATE TABLE trioworker.job_completed (
     id uuid NOT NULL,
@@ -176,6 +189,9 @@ ALTER TABLE ONLY trioworker.cancel_request
 ALTER TABLE ONLY trioworker.claim
     ADD CONSTRAINT claim_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY trioworker.job_attempt
+    ADD CONSTRAINT job_attempt_pkey PRIMARY KEY (id, attempt);
+
 ALTER TABLE ONLY trioworker.job_completed
     ADD CONSTRAINT job_completed_pkey PRIMARY KEY (id);
 
@@ -202,6 +218,8 @@ CREATE INDEX claim_worker ON trioworker.claim USING btree (worker);
 CREATE INDEX job_completed_at ON trioworker.job_completed USING brin (completed_at);
 
 CREATE INDEX job_completed_unsuccessful ON trioworker.job_completed USING btree (id) WHERE (status <> 'success'::text);
+
+CREATE INDEX job_parent ON trioworker.job USING btree (parent) WHERE (parent IS NOT NULL);
 
 CREATE INDEX ready_pull ON trioworker.ready USING btree (tag, priority DESC, scheduled_for, id);
 

@@ -44,6 +44,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     },
     "register_worker": {},
     "retire_worker": {},
+    "store_attempts": {},
     "store_logs": {},
     "sweep_cancels": {"job_completed": {"job_completed_pkey"}},
 }

@@ -138,6 +138,7 @@ def _columns(jobs: Sequence[NewJob]) -> Sequence[Sequence[object]]:
         [_options(job.options) for job in jobs],
         [job.awaited for job in jobs],
         [job.created_by for job in jobs],
+        [job.parent for job in jobs],
     )
 
 

@@ -13,11 +13,13 @@ import msgspec
 
 from trioworker.errors import Refused, ServerUnavailable
 from trioworker.model.completion import columns
+from trioworker.model.effects import effects_of, has_effects
 from trioworker.model.job import Job, claims_of
 from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.outcome import Executed
 from trioworker.model.planner import FloorColumns
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction
+from trioworker.store.postgres.effects import store_effects
 from trioworker.store.protocol import Counters, Heartbeat, Hint, Reaped, WorkerInfo
 
 PULL: Final = "pull"
@@ -105,16 +107,18 @@ class PostgresStore:
     ) -> AbstractSet[UUID]:
         """See `Store.commit`.
 
-        A batch without logs, without waiters and at its first try is a single statement.
+        A batch without logs, waiters and effects and at its first try is a single statement.
         """
         try:
-            outcomes = columns(batch, self._now_s())
+            outcomes = columns(batch, now_s)
         except UnicodeDecodeError as error:
             raise Refused(f"a result is not UTF-8: {error}") from error
         arguments = (worker, claims_of(executed.job for executed in batch), *outcomes)
         logs = [executed for executed in batch if executed.log]
         awaited = [executed.job.id for executed in batch if executed.job.awaited]
-        if not (again or logs or awaited):
+        hooked = [executed for executed in batch if has_effects(executed)]
+        if not (again or logs or awaited or hooked):
+        now_s = self._now_s()
             rows = await self._database.run(COMMIT, "commit", *arguments, jobs=len(batch))
             return {row[0] for row in rows}
 
@@ -129,6 +133,8 @@ class PostgresStore:
         return await self._database.transact(COMMIT, body)
 
     async def next_due_s(self, tags: Sequence[str]) -> float | None:
+            effects = effects_of([e for e in hooked if e.job.id not in lost], now_s=now_s)
+            await store_effects(tx, worker, effects)
         """See `Store.next_due_s`."""
         rows = await self._database.run(PULL, "next_due", tags)
         seconds: float | None = rows[0][0]

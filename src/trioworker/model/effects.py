@@ -1,0 +1,62 @@
+"""What follows from the ends of attempts, besides the rows of the jobs themselves.
+
+Rule of this file: pure. Each sort of effect is one set of columns for one set-based statement,
+whatever the number of jobs; `store/postgres/effects.py` says in which order they are stored.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from trioworker.model.completion import DURATION_MS_MAX, error_json
+from trioworker.model.options import NO_OPTIONS
+from trioworker.model.outcome import Executed, Retried
+
+
+class Attempts(NamedTuple):
+    """Failed attempts that another one follows, in the order of the statement's parameters."""
+
+    ids: Sequence[UUID]
+    attempts: Sequence[int]
+    errors: Sequence[str]
+    ages_s: Sequence[float]
+    durations_ms: Sequence[int]
+
+
+class Effects(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a batch stores besides its jobs' own rows; None and empty are nothing to store."""
+
+    attempts: Attempts | None = None
+
+
+def has_effects(executed: Executed) -> bool:
+    """Whether anything may follow from this end of an attempt."""
+    if type(executed.outcome) is Retried:
+        return True
+    options = executed.job.options
+    return options is not NO_OPTIONS and options.has_effects
+
+
+def effects_of(batch: Sequence[Executed], *, now_s: float) -> Effects:
+    """What follows from the outcomes of `batch`, all of them stored.
+
+    `now_s` is the worker's monotonic clock.
+    """
+    return Effects(attempts=_attempts(batch, now_s))
+
+
+def _attempts(batch: Sequence[Executed], now_s: float) -> Attempts | None:
+    rows = [
+        (
+            executed.job.id,
+            executed.job.attempt,
+            error_json(executed.outcome.error),
+            now_s - executed.started_s,
+            min(DURATION_MS_MAX, int(executed.duration_s * 1000)),
+        )
+        for executed in batch
+        if isinstance(executed.outcome, Retried)
+    ]
+    return Attempts(*zip(*rows, strict=True)) if rows else None

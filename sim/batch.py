@@ -4,6 +4,7 @@ Rule of this file: a worker process runs whole seeds, one after the other, and s
 summary; a run that breaks down is a finding like any other, with its seed.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -90,7 +91,7 @@ def summaries(seeds: Iterable[int], *, cores: int | None = None) -> Iterator[Sum
     """A summary of each seed as it comes, in no order; `seeds` is read no further than need be."""
     cores = cores or os.cpu_count() or 1
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(cores, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(cores, mp_context=spawn, initializer=_settle) as pool:
         waiting = iter(seeds)
         try:
             with deaf_to_ctrl_c():
@@ -101,6 +102,12 @@ def summaries(seeds: Iterable[int], *, cores: int | None = None) -> Iterator[Sum
                 yield from (future.result() for future in done)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _settle() -> None:
+    """What was imported stays: no collection between two runs needs to look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager

@@ -95,6 +95,7 @@ class Chaos:
         self._passed: Counter[str] = Counter()
         self._rates = [plan.faults.get(kind.value, 0.0) for kind in Kind]
         self._kinds = list(Kind)
+        self._strikes_exchanges = any(self._rates) or bool(self._exactly)
         self._awaited = {s.after: trio.Event() for s in plan.script if s.after is not None}
         self._aims: dict[str, trio.Event] = {}
         self.began_s = 0.0
@@ -119,6 +120,8 @@ class Chaos:
             for aim in (where, place):
                 if aim in self._aims:
                     self._aims.pop(aim).set()
+        if not self._strikes_exchanges:
+            return None
         which, how_long, *_ = draws(self._plan.seed, where, ordinal)
         kind = self._exactly.get((where, ordinal)) if self._exactly else None
         if kind is None:

@@ -4,7 +4,7 @@ Its statements touch the smallest table, `migration`, by its key. A client's sta
 either done or waiting when the call comes back.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
@@ -19,7 +19,7 @@ from sim.database.session import Session
 from sim.database.statement import Statement
 from trioworker.errors import StoreError
 
-Body = Callable[[Statement], Awaitable[Any]]
+Body = Callable[[Statement], Coroutine[Any, Any, Any]]
 
 
 def row(number: int, name: str = "new") -> MigrationRow:

@@ -11,7 +11,7 @@ processes (`sim/test_determinism.py` measures it again):
   many seeds share few schedules. Importing Hypothesis sets the flag, too, so that a run that did
   not set it would depend on an import.
 * sets in order instead of sets by address (`sim/trio_patch.py`);
-* a mock clock that jumps to the next deadline when nothing else is left to do;
+* a clock (`sim/clock.py`) that jumps to the next deadline when nothing else is left to do;
 * traps on everything from outside (`sim/traps.py`), set once Trio has its own wake-up sockets;
 * no garbage collection in the middle: finalizers run where the collector happens to be.
 
@@ -28,9 +28,9 @@ from time import perf_counter
 from typing import Final, Generic, TypeVar
 
 import trio
-import trio.testing
 from trio.lowlevel import Task
 
+from sim.clock import VirtualClock
 from sim.traps import trapped
 from sim.trio_inside import (
     described,
@@ -89,7 +89,7 @@ def simulate(
         try:
             return trio.run(
                 run.run,
-                clock=trio.testing.MockClock(rate=0, autojump_threshold=0),
+                clock=VirtualClock(),
                 instruments=[guard],
             )
         except BaseExceptionGroup as group:

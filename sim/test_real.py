@@ -129,19 +129,22 @@ async def modelled(case: Case) -> Seen:
     """What is seen of it on a modelled server."""
     async with trio.open_nursery() as tasks:
         server = SimServer(Streams(1).stream("server"))
+        wires = [Wire(server, tasks, faults) for faults in (Once(case), NoFaults())]
         faulty, healthy = (
             SimDatabase(
-                Wire(server, tasks, faults),
+                wire,
                 LANES,
                 actor="client",
                 emit=discard,
                 command_timeout_s=TIMEOUTS_S.get(case.kind, PATIENCE_S),
             )
-            for faults in (Once(case), NoFaults())
+            for wire in wires
         )
         seen = await look(case, faulty, healthy)
         faulty.close()
         healthy.close()
+        for wire in wires:
+            wire.close()
         return seen
 
 

@@ -5,6 +5,7 @@ are hashed with all their digits.
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from hashlib import blake2b
 from typing import Final
 
@@ -59,12 +60,12 @@ class Trace:
 def line_of(happening: Happening) -> bytes:
     """A happening as one line of JSON, the same for the same happening in every process."""
     at_s, actor, event = happening
-    return b'{"at_s":%s,"actor":%s,"what":%s,"event":%s}\n' % (
-        repr(at_s).encode(),
-        _encode(actor),
-        _encode(type(event).__name__),
-        _encode(event),
-    )
+    return b'{"at_s":%s,%s%s}\n' % (repr(at_s).encode(), _who(actor, type(event)), _encode(event))
+
+
+@cache
+def _who(actor: str, what: type[Event]) -> bytes:
+    return b'"actor":%s,"what":%s,"event":' % (_encode(actor), _encode(what.__name__))
 
 
 def first_difference(one: Trace, other: Trace) -> int | None:

@@ -21,7 +21,7 @@ KNOWN_TRIO: Final = "0.35.0"
 USED: Final = (
     (CancelStatus, ("_scope", "_parent", "_children", "_tasks")),
     (Deadlines, ("_heap", "_active")),
-    (Runner, ("runq", "tasks", "asyncgens")),
+    (Runner, ("runq", "tasks", "asyncgens", "waiting_for_idle")),
     (Task, ("context", "_counter", "_cancel_status", "_child_nurseries")),
 )
 
@@ -52,6 +52,11 @@ def scheduling_from(seed: int) -> Iterator[None]:
             yield
     finally:
         _run._r.setstate(before)
+
+
+def somebody_waits_for_idleness() -> bool:
+    """Whether a `wait_all_tasks_blocked` comes before any deadline."""
+    return bool(_run.GLOBAL_RUN_CONTEXT.runner.waiting_for_idle)
 
 
 def living_tasks() -> list[Task]:

@@ -41,13 +41,9 @@ T = TypeVar("T")
 class InsertionOrdered(dict[T, None]):
     """As much of a set as Trio uses, in the order in which things were added."""
 
-    def add(self, item: T) -> None:
-        """Put it last, unless it is there."""
-        self.setdefault(item)
-
-    def remove(self, item: T) -> None:
-        """Take it out; `KeyError` when it is not there."""
-        del self[item]
+    # Methods of `dict` itself: Trio calls them at each step of each task.
+    add = dict.setdefault
+    remove = dict.__delitem__
 
     def discard(self, item: T) -> None:
         """Take it out if it is there."""
@@ -148,11 +144,16 @@ class Process:
 PROCESS: ContextVar[Process | None] = ContextVar("PROCESS", default=None)
 
 
+_paused: Final[dict[Process, None]] = {}
+"""Those of the run that is going on, for what is asked at each step of each task."""
+
+
 class Pauses:
     """The processes that are paused in the run that is going on."""
 
     def __init__(self) -> None:
-        self.paused: dict[Process, None] = {}
+        self.paused = _paused
+        self.paused.clear()
         self.ended = False
 
     def end(self) -> None:
@@ -172,18 +173,20 @@ _deliver_cancel_at_once = Task._attempt_delivery_of_any_pending_cancel
 def _reschedule(self: Runner, task: Task, next_send: Outcome[object] = _run._NO_SEND) -> None:
     """Trio's own, which puts the task last in `runq`; new tasks come through here, too."""
     _reschedule_at_once(self, task, next_send)
-    process = task.context.get(PROCESS)
-    if process is not None and process.paused:
-        process._hold(self.runq.pop())
+    if _paused:
+        process = task.context.get(PROCESS)
+        if process is not None and process.paused:
+            process._hold(self.runq.pop())
 
 
 def _deliver_cancel(self: Task) -> None:
     """Trio's own, later when this is a blocked task of a paused process."""
-    process = self.context.get(PROCESS)
-    if process is not None and process.paused:
-        process._hold_cancellation(self)
-    else:
-        _deliver_cancel_at_once(self)
+    if _paused:
+        process = self.context.get(PROCESS)
+        if process is not None and process.paused:
+            process._hold_cancellation(self)
+            return
+    _deliver_cancel_at_once(self)
 
 
 # ---- both -----------------------------------------------------------------------------------

@@ -85,6 +85,7 @@ class World:
                     worker.close()
                 people.cancel_scope.deadline = trio.current_time() + CLOSE_S
             self._clients_database.close()
+            wire.close()
             tasks.cancel_scope.deadline = trio.current_time() + CLOSE_S
 
     def happened(self, actor: str, event: Event) -> None:

@@ -10,7 +10,7 @@ from typing import Final, NoReturn, TypeVar
 
 import trio
 
-from sim.database.wire import Connection, Wire, timed_out
+from sim.database.wire import Connection, Wire
 from sim.happenings import ConnectFailed
 from trioworker.errors import ConnectionLost, StoreError
 from trioworker.events import Emit, StatementRun
@@ -72,7 +72,7 @@ class SimDatabase:
     ) -> T:
         """See `Database.transact`; `one` says that the body is a single statement."""
         open_lane = self._lanes[lane]
-        async with open_lane.slots:
+        async with open_lane:
             connection = await self._connection(open_lane)
             try:
                 result = await self._transaction(connection, open_lane.lane.name, body, one=one)
@@ -103,7 +103,7 @@ class SimDatabase:
                 with trio.move_on_after(LISTEN_PING_S) as silence:
                     heard(*await outlet.receive())
                 if silence.cancelled_caught:
-                    await self._in_time(lambda: connection.run("ping", ()))
+                    await self._unless_dead(lambda: connection.run("ping", ()))
         except trio.EndOfChannel:
             raise ConnectionLost("the connection that listens was lost") from None
         finally:
@@ -132,14 +132,14 @@ class SimDatabase:
         tx = _Transaction(self, connection, lane)
         if one:
             return await body(tx)
-        await self._in_time(connection.begin)
+        await self._unless_dead(connection.begin)
         try:
             result = await body(tx)
         except StoreError as error:
             if error.sqlstate is not None and not error.ambiguous:
-                await self._in_time(connection.rollback)
+                await self._unless_dead(connection.rollback)
             raise
-        await self._in_time(connection.commit)
+        await self._unless_dead(connection.commit)
         return result
 
     async def _connection(self, lane: "_OpenLane") -> Connection:
@@ -153,7 +153,9 @@ class SimDatabase:
     async def _connect(self, *, durable: bool) -> Connection:
         await self._must_live()
         try:
-            connection = await self._wire.connect(self._actor, durable=durable)
+            connection = await self._wire.connect(
+                self._actor, durable=durable, timeout_s=self._timeout_s
+            )
         except StoreError as error:
             self._emit(ConnectFailed(message=str(error)))
             raise
@@ -171,12 +173,10 @@ class SimDatabase:
             connection.terminate()
         self._connections.pop(connection, None)
 
-    async def _in_time(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer. Raises `StatementTimeout` when it takes too long."""
+    async def _unless_dead(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer to what a living process asks."""
         await self._must_live()
-        with trio.move_on_after(self._timeout_s):
-            return await ask()
-        raise timed_out()
+        return await ask()
 
     async def _must_live(self) -> None:
         """A killed process does not come further than this."""
@@ -185,12 +185,23 @@ class SimDatabase:
 
 
 class _OpenLane:
-    """A lane's idle connections, and the right to use one."""
+    """A lane's idle connections, and the right to use one, which is taken by entering it."""
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
-        self.slots = trio.Semaphore(lane.size)
         self.idle: list[Connection] = []
+        self._slots = trio.Semaphore(lane.size)
+
+    async def __aenter__(self) -> None:
+        # No checkpoint besides the one that the exchange is, unless it must wait.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._slots.value:
+            self._slots.acquire_nowait()
+        else:
+            await self._slots.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._slots.release()
 
 
 class _Transaction:
@@ -204,7 +215,7 @@ class _Transaction:
     async def run(self, name: str, *arguments: object, jobs: int = 0) -> Sequence[Row]:
         database = self._database
         connection = self._connection
-        rows: Sequence[Row] = await database._in_time(  # noqa: SLF001 - the far side of the same class
+        rows: Sequence[Row] = await database._unless_dead(  # noqa: SLF001 - the far side of the same class
             lambda: connection.run(name, arguments)
         )
         database._emit(  # noqa: SLF001 - as above

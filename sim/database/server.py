@@ -59,7 +59,7 @@ class SimServer:
         self.watchers: list[Watcher] = []
         self.sessions: dict[Session, None] = {}
         self._models = all_models()
-        self._rng = rng
+        self.rng = rng
         self._skew_s = 0.0
         self._numbers = 0
         self._order = 0
@@ -97,7 +97,7 @@ class SimServer:
             standby=self.health is Health.STANDBY,
             clock=self.clock,
             advisory=self._advisory,
-            rng=self._rng,
+            rng=self.rng,
         )
 
     async def execute(self, statement: Statement, name: str, arguments: tuple[object, ...]) -> Rows:

@@ -1,7 +1,7 @@
 """The server's end of a connection: one transaction at a time, and what a lost line does to it."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -9,6 +9,7 @@ from sim.database.models import Rows
 from sim.database.parameters import read
 from sim.database.server import Health, SimServer
 from sim.database.statement import Statement
+from sim.database.stepping import within
 from sim.database.transaction import Transaction
 from sim.database.values import refusal
 from trioworker.errors import StoreError
@@ -97,7 +98,7 @@ class Session:
 
         return await self.carry_out(work)
 
-    async def carry_out(self, work: Callable[[Statement], Awaitable[T]]) -> T | None:
+    async def carry_out(self, work: Callable[[Statement], Coroutine[Any, Any, T]]) -> T | None:
         """Whatever `work` does, as one statement; else like `run`."""
         if self.has_failed:
             raise refusal("25P02", "current transaction is aborted")
@@ -106,15 +107,14 @@ class Session:
             self.begin()
         assert self._transaction is not None
         try:
-            with trio.CancelScope() as self._work:
-                result = await work(self._server.statement(self._transaction))
+            result = await within(
+                self._interruptible, work(self._server.statement(self._transaction))
+            )
         except StoreError:
             self.fail()
             if own:
                 self.rollback()
             raise
-        finally:
-            self._work = None
         if not self.alive:
             # It ended meanwhile, perhaps too late to be interrupted.
             self.rollback()
@@ -122,6 +122,15 @@ class Session:
         if own:
             self.commit()
         return result
+
+    async def _interruptible(self, rest: Awaitable[T]) -> T | None:
+        """What is left of a statement that has to wait: it ends with the session."""
+        try:
+            with trio.CancelScope() as self._work:
+                return await rest
+        finally:
+            self._work = None
+        return None
 
     def fail(self) -> None:
         """A statement of the open transaction failed: nothing of it remains."""

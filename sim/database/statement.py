@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 import trio
 
 from sim.database.rows import Row
+from sim.database.stepping import task_of_its_own
 from sim.database.table import Table, Version
 from sim.database.tables import Tables
 from sim.database.transaction import Change, Line, Place, Snapshot, State, Transaction
@@ -223,6 +224,7 @@ class Statement:
 
     async def _race(self) -> None:
         """All who waited for the same set out at once, and anybody may be there first."""
+        await task_of_its_own()
         for _ in range(self._rng.randrange(RACE_ROUNDS)):
             await trio.lowlevel.checkpoint()
 

@@ -23,6 +23,7 @@ from typing import Any, Final
 import trio
 
 from sim.database.rows import Row
+from sim.database.stepping import task_of_its_own
 from sim.database.table import Table, Version
 from sim.database.values import refusal
 
@@ -123,6 +124,7 @@ class Transaction:
     ) -> None:
         """Wait at `news` until there are no `rivals`. Raises `Contention` (40P01) in a circle."""
         self._rivals = rivals
+        await task_of_its_own()
         try:
             with trio.move_on_after(DEADLOCK_TIMEOUT_S):
                 while rivals():

@@ -2,24 +2,27 @@
 
 Rules of this file:
 
-* What was sent is carried out by the server whatever becomes of the client: each exchange is a task
-  of the server's, not of the worker that waits for it. A paused worker's COMMIT takes effect; so
-  does a killed one's.
+* What was sent is carried out by the server whatever becomes of the client: nothing of an exchange
+  but the wait for its end is in the worker's task. A paused worker's COMMIT takes effect; so does a
+  killed one's.
+* Most exchanges wait for nobody. They have no task and no cancel scope of their own, because these
+  are what a simulated statement costs; one that waits for a lock gets them then.
 * A fault strikes at one of two moments: before the effect or after it. The client sees the same.
 * Errors are those that `store.postgres.database.translate` makes of the driver's, `ambiguous`
   included.
 """
 
-from collections.abc import Awaitable, Callable
-from contextvars import Context, copy_context
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
 import trio
 
 from sim.database.faults import SQLSTATES, Fault, Faults, Kind
 from sim.database.parameters import encode
+from sim.database.post import Post
 from sim.database.server import Health, SimServer
 from sim.database.session import Session
+from sim.database.stepping import Waits, begun, rest
 from sim.database.values import refusal
 from trioworker.errors import ConnectionLost, StatementTimeout, StoreError
 
@@ -34,29 +37,32 @@ CARRIED_OUT_ALL_THE_SAME: Final = 0.5
 
 
 class Wire:
-    """The network between clients and one server, and the tasks in which the server works."""
+    """The network between clients and one server. `nursery` ends some time after `close`."""
 
     def __init__(self, server: SimServer, nursery: trio.Nursery, faults: Faults) -> None:
         self.server = server
         self.faults = faults
+        self.post = Post(server.rng)
         self._nursery = nursery
-        self._context: Context = copy_context()
+        nursery.start_soon(self.post.run)
 
-    def start(self, task: Callable[..., Awaitable[None]], *arguments: Any) -> None:  # noqa: ANN401 - the task's
-        """Run a task of the server's, which belongs to no worker whoever started it."""
-        self._context.copy().run(self._nursery.start_soon, task, *arguments)
+    def close(self) -> None:
+        """Nobody sends any more; what is under way arrives."""
+        self.post.close()
+
+    def start(self, task: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Run a task of the server's; to be called by what arrives there."""
+        self._nursery.start_soon(task, *arguments)
 
     def later(self, actor: str, action: Callable[[], object]) -> None:
         """Do it at the client's end when a message of now has arrived there."""
+        self.post.send(action, self.faults.latency_s(actor))
 
-        async def travel() -> None:
-            await trio.sleep(self.faults.latency_s(actor))
-            action()
+    async def connect(self, actor: str, *, durable: bool, timeout_s: float) -> "Connection":
+        """A new connection, which waits `timeout_s` for each answer.
 
-        self.start(travel)
-
-    async def connect(self, actor: str, *, durable: bool) -> "Connection":
-        """A new connection. Raises `ConnectionLost` or `ServerUnavailable`, never ambiguous."""
+        Raises `ConnectionLost` or `ServerUnavailable`, never ambiguous.
+        """
         fault = self.faults.at(actor, "connect")
         await trio.sleep(self.faults.latency_s(actor))
         if fault is not None and fault.kind in SQLSTATES:
@@ -65,17 +71,19 @@ class Wire:
             raise ConnectionLost("could not connect to the server")
         if self.server.health is Health.STARTING:
             raise refusal("57P03", "the database system is starting up")
-        return Connection(self, Session(self.server, actor=actor, durable=durable), actor)
+        session = Session(self.server, actor=actor, durable=durable)
+        return Connection(self, session, actor, timeout_s)
 
 
 class Connection:
     """The client's end. `closed` is what the client knows, which may be late."""
 
-    def __init__(self, wire: Wire, session: Session, actor: str) -> None:
+    def __init__(self, wire: Wire, session: Session, actor: str, timeout_s: float) -> None:
         self.session = session
         self.closed = False
         self._wire = wire
         self._actor = actor
+        self._timeout_s = timeout_s
         self._exchange: _Exchange[Any] | None = None
 
     async def begin(self) -> None:
@@ -99,7 +107,7 @@ class Connection:
         """Hang up. What is under way may be carried out all the same."""
         self.closed = True
         exchange = self._under_way
-        if exchange is None or exchange.arrived or exchange.luck >= CARRIED_OUT_ALL_THE_SAME:
+        if exchange is None or exchange.arrived or not self._arrives(exchange):
             self.session.end()
         else:
             exchange.orphaned = True
@@ -117,25 +125,23 @@ class Connection:
     def _under_way(self) -> "_Exchange[Any] | None":
         """The exchange whose answer has not come yet."""
         exchange = self._exchange
-        return None if exchange is None or exchange.answered.is_set() else exchange
+        return None if exchange is None or exchange.answered else exchange
 
-    async def _ask(self, place: str, work: Callable[[], Awaitable[T]]) -> T:
+    def _arrives(self, exchange: "_Exchange[Any]") -> bool:
+        """Whether the server gets what its sender gave up before it arrived."""
+        luck = self._wire.faults.luck(self._actor, exchange.place)
+        return luck < CARRIED_OUT_ALL_THE_SAME
+
+    async def _ask(self, place: str, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """One exchange with the server. Raises `StoreError`."""
         if self.closed:
             raise lost()
-        faults = self._wire.faults
-        give_up = self.session.fail if place not in BOUNDARIES else self.session.rollback
-        self._exchange = exchange = _Exchange(
-            self.session,
-            work,
-            give_up,
-            faults.at(self._actor, place),
-            faults.luck(self._actor, place),
-        )
-        self._wire.start(
-            exchange.take_place, faults.latency_s(self._actor), faults.latency_s(self._actor)
-        )
-        await exchange.answered.wait()
+        fault = self._wire.faults.at(self._actor, place)
+        self._exchange = exchange = _Exchange(self.session, place, work, fault)
+        exchange.send(self._wire, self._actor, self._timeout_s)
+        await exchange.over.wait()
+        if not exchange.answered:
+            raise timed_out()
         self._exchange = None
         if not self.session.alive:
             self.closed = True
@@ -143,26 +149,33 @@ class Connection:
 
 
 class _Exchange(Generic[T]):
-    """One request and its reply, as a task of the server's."""
+    """One request and its reply, step by step; each step is called when its time has come.
+
+    `over` is set when its sender need not wait any more: it is `answered`, or it has taken too
+    long. `orphaned` says that nobody waits, although it may still be on its way.
+    """
 
     def __init__(
         self,
         session: Session,
-        work: Callable[[], Awaitable[T]],
-        give_up: Callable[[], None],
+        place: str,
+        work: Callable[[], Coroutine[Any, Any, T]],
         fault: Fault | None,
-        luck: float,
     ) -> None:
-        self.answered = trio.Event()
+        self.place = place
+        self.over = trio.Event()
+        self.answered = False
         self.arrived = False
         self.orphaned = False
-        self.luck = luck
         self._session = session
         self._work = work
-        self._give_up = give_up
         self._fault = fault
         self._result: T | None = None
         self._error: StoreError | None = None
+        self._wire: Wire
+        self._back_s = 0.0
+        self._until_s = 0.0
+        self._is_timed = False
 
     def answer(self) -> T:
         """The result. Raises what the server answered, or `ConnectionLost`."""
@@ -170,27 +183,73 @@ class _Exchange(Generic[T]):
             raise self._error
         return self._result  # type: ignore[return-value]  # None is a result of some
 
-    async def take_place(self, there_s: float, back_s: float) -> None:
-        """The request travels, is carried out, and the reply travels back."""
+    def send(self, wire: Wire, actor: str, timeout_s: float) -> None:
+        """The request sets out."""
+        self._wire = wire
+        there_s = wire.faults.latency_s(actor)
+        self._back_s = wire.faults.latency_s(actor) + self._delay(Kind.STALLED_AFTER)
+        self._until_s = trio.current_time() + timeout_s
+        delay_s = self._delay(Kind.SLOW) + self._delay(Kind.STALLED_BEFORE)
+        self._travel(self._arrive, there_s + delay_s)
+
+    def _arrive(self) -> None:
+        """The request is there, and is carried out unless a fault is in the way."""
         fault = self._fault
-        await trio.sleep(there_s + self._delay(Kind.SLOW) + self._delay(Kind.STALLED_BEFORE))
         self.arrived = True
         if fault is not None and fault.kind in (Kind.LOST_BEFORE, Kind.TERMINATED):
             self._session.end()
         elif fault is not None and fault.kind in SQLSTATES and self._session.alive:
-            self._give_up()
-            self._error = refusal(SQLSTATES[fault.kind], fault.kind.value)
+            self._refuse(fault.kind)
         elif self._session.alive:
-            await self._carry_out()
-        if fault is not None and fault.kind is Kind.LOST_AFTER:
+            work = self._carry_out()
+            try:
+                begun(work)
+            except Waits:
+                self._time()
+                self._wire.start(self._finish, work)
+                return
+        self._reply()
+
+    def _refuse(self, kind: Kind) -> None:
+        if self.place in BOUNDARIES:
+            self._session.rollback()
+        else:
+            self._session.fail()
+        self._error = refusal(SQLSTATES[kind], kind.value)
+
+    async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+        """What is left of a statement that waits for somebody."""
+        await rest(work)
+        self._reply()
+
+    def _reply(self) -> None:
+        """The reply sets out, if anybody waits for it."""
+        if self._fault is not None and self._fault.kind is Kind.LOST_AFTER:
             self._session.end()
-        if not self.orphaned and (back_s := back_s + self._delay(Kind.STALLED_AFTER)):
-            await trio.sleep(back_s)
+        if self.orphaned or not self._back_s:
+            self._end()
+        else:
+            self._travel(self._end, self._back_s)
+
+    def _end(self) -> None:
+        """The reply is there."""
         if self.orphaned:
             self._session.end()
         if not self._session.alive:
             self._error = lost()
-        self.answered.set()
+        self.answered = True
+        self.over.set()
+
+    def _travel(self, step: Callable[[], None], seconds: float) -> None:
+        if trio.current_time() + seconds >= self._until_s:
+            self._time()
+        self._wire.post.send(step, seconds)
+
+    def _time(self) -> None:
+        """From here on it may take too long; it mostly does not, and is not timed."""
+        if not self._is_timed:
+            self._is_timed = True
+            self._wire.post.send(self.over.set, self._until_s - trio.current_time())
 
     async def _carry_out(self) -> None:
         try:
@@ -213,7 +272,7 @@ def timed_out() -> StatementTimeout:
     return StatementTimeout("the database did not answer in time", ambiguous=True)
 
 
-def _at_once(action: Callable[[], object]) -> Callable[[], Awaitable[None]]:
+def _at_once(action: Callable[[], object]) -> Callable[[], Coroutine[Any, Any, None]]:
     async def work() -> None:
         action()
 

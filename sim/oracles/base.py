@@ -58,16 +58,18 @@ class Panel:
     def __init__(self, plan: Plan, kinds: Sequence[type[Oracle]]) -> None:
         self.facts: Final = Facts()
         self.oracles: Final = [kind(plan, self.facts) for kind in kinds]
-        self._handlers: dict[type[Event], list[Handler]] = {}
+        # `facts` first: an oracle is told of what they know already.
+        self._handlers = {kind: [handler] for kind, handler in self.facts.handlers.items()}
         for oracle in self.oracles:
             for kind, handler in oracle.handlers().items():
                 self._handlers.setdefault(kind, []).append(handler)
 
     def see(self, happening: Happening) -> None:
         """Look at one happening."""
-        self.facts.see(happening)
-        for handler in self._handlers.get(type(happening.event), ()):
-            handler(happening, happening.event)
+        at_s, _actor, event = happening
+        self.facts.now_s = at_s
+        for handler in self._handlers.get(type(event), ()):
+            handler(happening, event)
 
     def at_the_end(self) -> None:
         """The world is over."""

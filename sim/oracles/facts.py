@@ -130,7 +130,7 @@ class Facts:
         """When the last trouble began or ended."""
         self.stops = 0
         self.jumps: list[tuple[float, float]] = []
-        self._handlers: Mapping[type[Event], Callable[[Happening, Any], None]] = {
+        self.handlers: Mapping[type[Event], Callable[[Happening, Any], None]] = {
             Committed: self._committed,
             CommitLost: self._lost,
             WorkerBorn: self._born,
@@ -150,7 +150,7 @@ class Facts:
     def see(self, happening: Happening) -> None:
         """Take note of one happening."""
         self.now_s = happening.at_s
-        handler = self._handlers.get(type(happening.event))
+        handler = self.handlers.get(type(happening.event))
         if handler is not None:
             handler(happening, happening.event)
 

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from tests.worker.harness import CountingRunner, Rig, until
-from trioworker.events import BatchPulled, BatchStored, JobEnded
+from trioworker.events import BatchPulled, BatchStored, JobEnded, JobStarted
 from trioworker.model.batching import BatchPolicy, Mode
 from trioworker.model.job import Job
 from trioworker.model.outcome import (
@@ -107,6 +107,27 @@ async def test_slow_jobs_are_not_hoarded(rig: Rig) -> None:
         stop.ask()
         release.set()
     assert rig.counts() == {"ready": 96, "waiting": 0, "claimed": 0, "completed": 4}
+
+
+@pytest.mark.parametrize("pull", [1, 3])
+async def test_pulls_that_are_smaller_than_the_slots_fill_them_all(rig: Rig, pull: int) -> None:
+    """A free slot gets a job although none of those before it has ended: also one job a pull."""
+    release = trio.Event()
+
+    async def body(_job: Job) -> Outcome:
+        await release.wait()
+        return Succeeded(b"1")
+
+    await rig.enqueue(20)
+    stop = Stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(
+            lambda: rig.work(stop=stop, runner=CountingRunner(body), concurrency=8, pull=pull)
+        )
+        await until(lambda: len(rig.said(JobStarted)) == 8)
+        stop.ask()
+        release.set()
+    assert rig.counts()["completed"] == 8
 
 
 async def test_a_worker_that_has_seen_no_job_end_asks_for_no_more_than_its_slots(rig: Rig) -> None:

@@ -157,6 +157,9 @@ class Execute:
                 continue
             (job,) = self._jobs.take(1)
             self._start_slot(nursery)
+            if not self._jobs:
+                # With slots left the next pull need not wait until one of these jobs has ended.
+                self.changed.set()
             executed = await self._execute(job)
             self._note(executed)
             self._outcomes.put((executed,))

@@ -20,7 +20,7 @@ from sim.happenings import (
     WorkerResumed,
 )
 from sim.oracles import Oracle
-from sim.oracles.batches import InOrder
+from sim.oracles.batches import InOrder, LastChance
 from sim.oracles.cancels import BEATS, CancelHeard
 from sim.oracles.fallback import Fallback
 from sim.oracles.fence import Leases, OneAtATime, SelfFence
@@ -209,6 +209,17 @@ def heartbeats_failed(made: Handmade) -> None:
     made.end(1, outcome=None)
 
 
+def beside_what_runs(made: Handmade) -> None:
+    """A last chance is pulled while another job runs, and the next job when it is stored."""
+    made.begin()
+    made.enqueue(1, 3)
+    made.enqueue(2, reaped=PLAN.sizes.reaped_max)
+    made.pull(1)
+    made.pull(2)
+    made.store(2)
+    made.pull(3)
+
+
 ALLOWED: Final[list[tuple[type[Oracle], Story]]] = [
     (Durable, pull_undone),
     (AllOrNothing, log_beside_its_outcome),
@@ -221,6 +232,7 @@ ALLOWED: Final[list[tuple[type[Oracle], Story]]] = [
     (Fallback, others_go_first),
     (InOrder, behind_a_floor),
     (InOrder, locked_by_its_canceller),
+    (LastChance, beside_what_runs),
     (NothingHeld, never_heard_of),
     (NothingHeld, asked_twice),
     (NothingHeld, lease_gone_while_it_stops),
@@ -238,3 +250,15 @@ def test_what_an_oracle_allows_is_no_finding(oracle: type[Oracle], story: Story)
     made = Handmade(PLAN)
     story(made)
     assert made.findings(oracle) == []
+
+
+def test_a_last_chance_allows_nothing_after_it() -> None:
+    """What is pulled while it is in hand is found, also in a claim of its own."""
+    made = Handmade(PLAN)
+    made.begin()
+    made.enqueue(1, reaped=PLAN.sizes.reaped_max)
+    made.enqueue(2)
+    made.pull(1)
+    made.pull(2)
+    (finding,) = made.findings(LastChance)
+    assert f"pulled beside job {job(1)}" in finding.message

@@ -21,7 +21,7 @@ from sim.happenings import (
     WorkerKilled,
 )
 from sim.oracles import ORACLES, Oracle
-from sim.oracles.batches import BatchesGated, Bounded, InOrder, Modest
+from sim.oracles.batches import BatchesGated, Bounded, InOrder, LastChance, Modest
 from sim.oracles.calm import STATEMENTS_MAX, NoDeadlock, NoStorm, Quiet
 from sim.oracles.cancels import BEATS, CancelHeard
 from sim.oracles.fallback import Fallback, RefusedAlone
@@ -205,6 +205,13 @@ def four_at_once(made: Handmade) -> None:
     made.statement("pull", jobs=4)
 
 
+def two_last_chances(made: Handmade) -> None:
+    """Two jobs that the next loss would give up are claimed together."""
+    made.begin()
+    made.enqueue(1, 2, reaped=PLAN.sizes.reaped_max)
+    made.pull(1, 2)
+
+
 def passed_over(made: Handmade) -> None:
     """The worse of two jobs is claimed, long after both were ready."""
     made.begin()
@@ -348,8 +355,8 @@ BREACHES: Final[dict[type[Oracle], Story]] = {
     OncePerClaim: run_again, AllOrNothing: log_alone, ToldRight: told_too_much,
     Fenced: unfenced, Leases: taken_early, SelfFence: runs_on, OneAtATime: overlap,
     Fallback: again_as_a_whole, RefusedAlone: refused_without_poison,
-    BatchesGated: four_at_once, InOrder: passed_over, Bounded: too_many_in_hand,
-    Modest: hoards, NothingHeld: kept, StopsInTime: stops_late,
+    BatchesGated: four_at_once, LastChance: two_last_chances, InOrder: passed_over,
+    Bounded: too_many_in_hand, Modest: hoards, NothingHeld: kept, StopsInTime: stops_late,
     StartsNothingMore: begins_while_it_stops, GivesBackAtOnce: given_back_late,
     ExitsAsPromised: exits_unasked, NothingUnexpected: crashes, Live: never_drained,
     NobodyIdles: idles, ReapedInTime: reaped_late, GoesOn: beats_no_more,

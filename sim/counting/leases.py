@@ -142,6 +142,7 @@ class Pulls(Part):
         "a pull from a standby",
         "a pull that failed with an unknown fate",
         "a job twice in the hands of one worker",
+        "a job on its last chance claimed alone",
     )
 
     def __init__(self, facts: Facts, seen: Counter[str]) -> None:
@@ -169,6 +170,16 @@ class Pulls(Part):
         if any(self._in_hand[event.worker, job] > 0 for job in event.jobs):
             self._seen["a job twice in the hands of one worker"] += 1
         self._in_hand.update((event.worker, job) for job in event.jobs)
+        if event.asked > len(event.jobs) == 1 and self._leaves_others(event.jobs[0]):
+            self._seen["a job on its last chance claimed alone"] += 1
+
+    def _leaves_others(self, job: UUID) -> bool:
+        """Whether a job that has lost workers was claimed, and others were not that might be."""
+        claim = self._facts.stands[job].row if job in self._facts.stands else None
+        if not isinstance(claim, ClaimRow) or not claim.reaped[0]:
+            return False
+        due = [row for row in self._facts.ready.values() if row.scheduled_for <= claim.claimed_at]
+        return any(row.tag == self._facts.jobs[job].tag for row in due)
 
     def _stored(self, _happening: Happening, event: BatchStored) -> None:
         self._in_hand.subtract((event.worker, job) for job in event.jobs)

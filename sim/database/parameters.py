@@ -17,7 +17,9 @@ _ENQUEUE: Final = (
     "uuid[] text[] text[] text[] text[] smallint[] timestamp with time zone[] text[] boolean[]"
     " text[] uuid[]"
 )
-_PULL: Final = "uuid uuid bigint text[] text[] smallint[] timestamp with time zone[] uuid[]"
+_PULL: Final = (
+    "uuid uuid bigint text[] text[] smallint[] timestamp with time zone[] uuid[] smallint"
+)
 
 PARAMETERS: Final[Mapping[str, str]] = {
     "adopt": "uuid uuid[]",
@@ -49,9 +51,9 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "retire_worker": "uuid",
     "schema_version": "",
     "server_version": "",
+    "store_attempts": "uuid uuid[] integer[] text[] double precision[] integer[]",
     "store_logs": "uuid[] integer[] text[]",
     "sweep_cancels": "",
-    "store_attempts": "uuid uuid[] integer[] text[] double precision[] integer[]",
 }
 """The types of each query's parameters, as the server infers them; a test compares the two."""
 

@@ -86,7 +86,8 @@ def pull(draw: st.DrawFn) -> Arguments:
     floors: Columns = [[], [], [], []]
     if draw(_once_in(3)):
         floors = draw(_floors())
-    return (claim, draw(st.sampled_from((*WORKERS[:2] * 3, *WORKERS))), size, tags, *floors)
+    worker = draw(st.sampled_from((*WORKERS[:2] * 3, *WORKERS)))
+    return (claim, worker, size, tags, *floors, draw(st.sampled_from((3, 1, 3))))
 
 
 @st.composite
@@ -195,7 +196,6 @@ def _attempts_of_jobs(draw: st.DrawFn, *, logs: bool) -> Columns:
     return columns
 
 
-_NOTHING: Final[Drawn] = st.just(())
 @st.composite
 def _failed_attempts(draw: st.DrawFn) -> Columns:
     columns = list(draw(_attempts_of_jobs(logs=False)))
@@ -204,6 +204,7 @@ def _failed_attempts(draw: st.DrawFn) -> Columns:
     return [*columns, [1.5] * len(columns[0]), [20] * len(columns[0])]
 
 
+_NOTHING: Final[Drawn] = st.just(())
 _states: Final = st.sampled_from(
     (None, "ready", "scheduled", "waiting", "running", "success", "failure", "canceled")
 )
@@ -258,8 +259,8 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
         "retire_worker": st.tuples(_workers),
         "schema_version": _NOTHING,
         "server_version": _NOTHING,
-        "store_logs": _attempts_of_jobs(logs=True).map(tuple),
         "store_attempts": st.tuples(_workers, _failed_attempts()).map(_flat),
+        "store_logs": _attempts_of_jobs(logs=True).map(tuple),
         "sweep_cancels": _NOTHING,
     }
 

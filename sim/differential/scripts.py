@@ -123,7 +123,7 @@ def _enqueue(*numbers: int, **columns: object) -> Sequence[Any]:
 
 HEARTBEAT: Final = ("heartbeat", W1, 1, 1, 1)
 RETIRE: Final = ("retire_worker", W1)
-PULL: Final[Sequence[object]] = ("pull", C1, W1, 10, [RED], [], [], [], [])
+PULL: Final[Sequence[object]] = ("pull", C1, W1, 10, [RED], [], [], [], [], 3)
 CANCEL: Final = ("cancel_unstarted", [J1, J2], "enough")
 _ALIVE: Final = _scene(_worker(1), _worker(2))
 _HELD: Final = _scene(_job(1), _job(2), _claim(1, 1), _claim(2, 2), _worker(1), _worker(2))
@@ -236,6 +236,10 @@ SCRIPTS: Final[Mapping[str, History]] = {
     "a cancellation waits for a pull, in vain": _play(
         _READY, (0, BEGIN), (0, *PULL), (1, *CANCEL), (0, COMMIT),
         (1, "request_cancel", [J1, J2], "enough"), (1, "request_cancel", [J1, J2], "enough"),
+    ),
+    "a last chance comes alone": _play(
+        _scene(_job(1), _job(2), _job(3), _ready(1), _ready(2, reaped=3), _ready(3), _worker(1)),
+        (0, *PULL), (0, "pull", C2, *PULL[2:]), (0, "pull", CLAIMS[2], *PULL[2:]),
     ),
     "two write one log": _play(
         {}, (0, BEGIN), (0, "store_logs", [J1], [1], ["a"]), (1, "store_logs", [J1], [1], ["b"]),

@@ -3,7 +3,7 @@
 from typing import Final
 
 from sim.oracles.base import Finding, Oracle, Panel
-from sim.oracles.batches import BatchesGated, Bounded, InOrder, Modest
+from sim.oracles.batches import BatchesGated, Bounded, InOrder, LastChance, Modest
 from sim.oracles.calm import NoDeadlock, NoStorm, Quiet
 from sim.oracles.cancels import CancelHeard
 from sim.oracles.fallback import Fallback, RefusedAlone
@@ -25,7 +25,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     Produced, OncePerClaim, AllOrNothing, ToldRight,
     Fenced, Leases, SelfFence, OneAtATime,
     Fallback, RefusedAlone,
-    BatchesGated, InOrder, Bounded, Modest,
+    BatchesGated, LastChance, InOrder, Bounded, Modest,
     NothingHeld, StopsInTime, StartsNothingMore, GivesBackAtOnce,
     ExitsAsPromised, NothingUnexpected,
     Live, NobodyIdles, ReapedInTime, GoesOn,

@@ -88,6 +88,60 @@ class _Passed(NamedTuple):
     free_since_s: float
 
 
+class LastChance(Oracle):
+    """A job whose next loss would give it up is claimed alone, and nothing is pulled beside it.
+
+    Else what kills its worker may be another job, which it would be given up for. Allowed: what its
+    worker has pulled before goes on; and with a limit of 0 there is no chance to protect.
+    """
+
+    name = "last chance"
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._claims: dict[UUID, ClaimRow] = {}
+        self._in_hand: set[tuple[UUID, UUID]] = set()
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {
+            Committed: self._committed,
+            BatchPulled: self._pulled,
+            BatchAdopted: self._adopted,
+            BatchStored: self._stored,
+            OutcomeAbandoned: self._abandoned,
+        }
+
+    def _committed(self, _happening: Happening, event: Committed) -> None:
+        limit = max(1, self.plan.sizes.reaped_max)
+        for change in event.changes:
+            claim = change.new
+            if not isinstance(claim, ClaimRow) or change.old is not None:
+                continue
+            if any(reaped >= limit for reaped in claim.reaped):
+                self._claims[claim.id] = claim
+                if len(claim.ids) > 1:
+                    self.find(f"claim {claim.id} has a last chance among {len(claim.ids)} jobs")
+
+    def _pulled(self, _happening: Happening, event: BatchPulled) -> None:
+        for worker, job in sorted(self._in_hand):
+            if worker == event.worker:
+                self.find(f"worker {worker} pulled beside job {job}, which is on its last chance")
+        if event.claim in self._claims:
+            self._in_hand.update((event.worker, job) for job in event.jobs)
+
+    def _adopted(self, _happening: Happening, event: BatchAdopted) -> None:
+        mine = [claim for claim in self._claims.values() if claim.worker == event.worker]
+        held = {job for claim in mine for job in claim.ids}
+        self._in_hand.update((event.worker, job) for job in event.jobs if job in held)
+
+    def _stored(self, _happening: Happening, event: BatchStored) -> None:
+        self._in_hand.difference_update((event.worker, job) for job in event.jobs)
+
+    def _abandoned(self, _happening: Happening, event: OutcomeAbandoned) -> None:
+        self._in_hand.discard((event.worker, event.job))
+
+
 class InOrder(Oracle):
     """Invariant 9: of the due jobs of a tag, none is claimed before a better one.
 

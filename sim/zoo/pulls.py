@@ -11,7 +11,7 @@ from sim import process
 from sim.database.models import MODELS, Rows, Statement
 from sim.database.models import pull as model
 from sim.database.rows import ReadyRow
-from sim.oracles.batches import BatchesGated, Bounded, InOrder, Modest
+from sim.oracles.batches import BatchesGated, Bounded, InOrder, LastChance, Modest
 from sim.oracles.liveness import GoesOn, Live, NobodyIdles
 from sim.oracles.outcomes import OncePerClaim
 from sim.oracles.places import NotEarly
@@ -76,6 +76,28 @@ def priority_ignored() -> Iterator[None]:
         return found
 
     with replaced(model, "_place", by_time), replaced(model, "_best_of_tag", first_come):
+        yield
+
+
+@mutant("last chance in company", caught_by=LastChance)
+def last_chance_in_company() -> Iterator[None]:
+    """A job that its next loss would give up is claimed together with others."""
+
+    def all_of_them(best: Sequence[ReadyRow], _alone_from: int) -> Sequence[ReadyRow]:
+        return best
+
+    with replaced(model, "_batch", all_of_them):
+        yield
+
+
+@mutant("pulls beside a last chance", caught_by=LastChance)
+def pulls_beside_a_last_chance() -> Iterator[None]:
+    """A worker that runs a job alone in its claim goes on pulling others."""
+
+    def never(_self: Pull) -> bool:
+        return False
+
+    with replaced(Pull, "_holds_last_chance", never):
         yield
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.jobs import claimed_job
-from trioworker.model.planner import FLOOR_AGE_MAX_S, Backoff, Floors, Load, claim_size
+from trioworker.model.planner import FLOOR_AGE_MAX_S, Backoff, Floors, Load, alone_from, claim_size
 
 loads = st.builds(
     Load,
@@ -52,6 +52,11 @@ def test_a_steady_load_does_not_degrade_into_pulls_of_one() -> None:
     half_empty = Load(concurrency=10, running=10, buffered=50, mean_s=0.01)
     assert claim_size(nearly_full, pull_size=100, start_within_s=1.0) == 0
     assert claim_size(half_empty, pull_size=100, start_within_s=1.0) == 50
+
+
+def test_a_last_chance_is_the_one_after_which_a_job_is_given_up() -> None:
+    """With three lost workers the fourth is the end; a job that lost none is never alone."""
+    assert [alone_from(reaped_max) for reaped_max in (0, 1, 2, 3)] == [1, 1, 2, 3]
 
 
 def test_floors_follow_full_pulls_lane_by_lane() -> None:

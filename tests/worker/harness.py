@@ -81,6 +81,7 @@ class Rig:
             [columns.get("options")] * count,
             [False] * count,
             [""] * count,
+            [None] * count,
         )
         return ids
 

@@ -2,7 +2,8 @@
 
     python -m tests.worker.program URL JOB_SECONDS LEASE_SECONDS
 
-Each execution leaves a row in the table `executed`. Prints a line per incarnation; exits with 3
+Each execution leaves a row in the table `executed`; one of the path `DEADLY` kills the process
+instead. Prints a line per incarnation; exits with 3
 when outcomes could not be stored.
 """
 
@@ -28,6 +29,8 @@ from trioworker.store.postgres.store import WORKER_LANES, PostgresStore
 from trioworker.worker.config import Ports, WorkerConfig
 from trioworker.worker.supervisor import Stop, work
 
+DEADLY = "deadly"
+
 
 class Recorder:
     """Runs jobs by sleeping; writes each execution down, past the code under test."""
@@ -46,6 +49,8 @@ class Recorder:
     async def run(self, job: Job, log: JobLog) -> Outcome:
         """Sleep, and say so in the database."""
         del log
+        if job.path == DEADLY:
+            os.kill(os.getpid(), signal.SIGKILL)
         await trio.sleep(self._seconds)
         self._record(job.id)
         return Succeeded(str(os.getpid()).encode())

@@ -30,6 +30,26 @@ def test_a_claim_is_held_until_its_last_job_has_left() -> None:
     assert (len(holdings), holdings.claims) == (0, set())
 
 
+async def test_whoever_waits_for_a_claim_is_woken_when_it_is_settled() -> None:
+    """Not while a job of it is in hand, and however many of other claims are."""
+    holdings = Holdings()
+    holdings.take([job(1, 7), job(2, 7), job(3, 8)])
+    woken: list[str] = []
+
+    async def wait() -> None:
+        await holdings.settled.wait()
+        woken.append("woken")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        holdings.release([job(1, 7)])
+        await trio.testing.wait_all_tasks_blocked()
+        assert (woken, holdings.has(UUID(int=7))) == ([], True)
+        holdings.release([job(2, 7)])
+    assert (woken, holdings.has(UUID(int=7)), len(holdings)) == (["woken"], False, 1)
+
+
 def test_an_abandoned_job_is_out_of_hand_and_its_claim_known() -> None:
     """To adopt it would be to run it again, which no failed commit may cause."""
     holdings = Holdings()

@@ -24,8 +24,9 @@ async def pull(
     floor_priorities: Sequence[int],
     floor_times: Sequence[datetime],
     floor_ids: Sequence[UUID],
+    alone_from: int,
 ) -> Rows:
-    """Claims up to `size` due jobs, best first within each tag."""
+    """Claims up to `size` due jobs, best first within each tag; one on its last chance alone."""
     me = s.find(s.tables.worker, worker)
     if me is None or me.lost_at is not None:
         return []
@@ -40,7 +41,7 @@ async def pull(
         peek += await _best_of_tag(s, tag, size, floors)
     taken = [
         row
-        for best in sorted(peek, key=_place)[:size]
+        for best in _batch(sorted(peek, key=_place)[:size], alone_from)
         if (row := await s.delete(s.tables.ready, best.id)) is not None
     ]
     if taken:
@@ -83,6 +84,12 @@ async def _best_of_tag(
             if locked is not None:
                 found.append(locked)
     return found
+
+
+def _batch(best: Sequence[ReadyRow], alone_from: int) -> Sequence[ReadyRow]:
+    """The first of `best`, and those that follow it until one comes that is claimed alone."""
+    last_chances = [nth for nth, row in enumerate(best) if row.reaped >= alone_from]
+    return best[: max(1, last_chances[0])] if last_chances else best
 
 
 def _lanes(visible: Sequence[ReadyRow], known: Sequence[int]) -> Iterator[int]:

@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from trioworker.bench.figures import Measured, Samples, ratio, shown
-from trioworker.bench.rig import BENCH, Rig, Server, script
+from trioworker.bench.rig import ALONE_FROM, BENCH, Rig, Server, script
 from trioworker.bench.tally import TAG, Drained, worker_config
 from trioworker.bench.turns import in_turns
 from trioworker.model.batching import Mode
@@ -32,6 +32,7 @@ PULL_PARAMETERS: Final = (
     "'{}'",
     "'{}'",
     "'{}'",
+    str(ALONE_FROM),
 )
 COMMIT_PARAMETERS: Final = (
     "my_worker",

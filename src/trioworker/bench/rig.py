@@ -41,6 +41,8 @@ SNAPSHOT: Final = "snapshot"
 STATEMENT_TIMEOUT_S: Final = 600.0
 LEASE_S: Final = 3600.0
 FILL_STEP: Final = 10_000
+ALONE_FROM: Final = 3
+"""More workers than a job of a measurement has lost."""
 RESULT: Final = Succeeded(b"null")
 
 
@@ -163,7 +165,7 @@ class Rig:
         self, worker: UUID, size: int, *, tag: str = TAG, floors: FloorColumns = NO_FLOORS
     ) -> Sequence[Job]:
         """One claim of exactly `size` jobs."""
-        jobs = await self.store.pull(worker, new_id(), size, [tag], floors)
+        jobs = await self.store.pull(worker, new_id(), size, [tag], floors, alone_from=ALONE_FROM)
         assert len(jobs) == size, f"{len(jobs)} jobs were pulled, not {size}"
         return jobs
 
@@ -179,6 +181,7 @@ class Rig:
         columns = (
             ids, [sort.kind] * size, [sort.path] * size, [sort.args] * size, [tag] * size,
             [0] * size, [None] * size, [sort.options] * size, [False] * size, [""] * size,
+            [None] * size,
         )  # fmt: skip
 
         async def body(tx: Transaction) -> None:

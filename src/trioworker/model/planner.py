@@ -43,6 +43,16 @@ def claim_size(load: Load, *, pull_size: int, start_within_s: float) -> int:
     return room if slots_would_idle or room * 2 >= target else 0
 
 
+def alone_from(reaped_max: int) -> int:
+    """How many workers a job has lost when it is on its last chance: the next loss gives it up.
+
+    Such a job is claimed alone, and nothing is pulled while it is in hand: if it is what kills its
+    workers it then costs no other job anything. With a limit of 0 there is no chance to protect:
+    whatever a dead worker held is given up, and a job that was never lost is claimed like any.
+    """
+    return max(1, reaped_max)
+
+
 def _starts(load: Load, within_s: float) -> int:
     if load.mean_s is None:
         return 0

@@ -78,10 +78,18 @@ class Store(Protocol):
         ...
 
     async def pull(
-        self, worker: UUID, claim: UUID, size: int, tags: Sequence[str], floors: FloorColumns
+        self,
+        worker: UUID,
+        claim: UUID,
+        size: int,
+        tags: Sequence[str],
+        floors: FloorColumns,
+        *,
+        alone_from: int,
     ) -> Sequence[Job]:
         """Claim up to `size` due jobs as the claim `claim`, best first within each tag.
 
+        A job that has lost `alone_from` workers or more is claimed alone, in its turn.
         Raises an ambiguous error when the claim may have been made: `adopt` then finds it.
         """
         ...

@@ -13,12 +13,16 @@ from trioworker.worker.channel import Signal
 
 
 class Holdings:
-    """Claims in hand. `emptied` is set whenever the last job of all has left."""
+    """Claims in hand.
+
+    `settled` is set whenever the last job of a claim has left, `emptied` when the last of all has.
+    """
 
     def __init__(self) -> None:
         self._jobs_left: dict[UUID, int] = {}
         self._abandoned: set[UUID] = set()
         self._jobs = 0
+        self.settled = Signal()
         self.emptied = Signal()
 
     def __len__(self) -> int:
@@ -28,6 +32,10 @@ class Holdings:
     def claims(self) -> AbstractSet[UUID]:
         """The ids of the claims of which at least one job is in hand, or was given up."""
         return self._jobs_left.keys() | self._abandoned
+
+    def has(self, claim: UUID) -> bool:
+        """Whether a job of the claim is in hand."""
+        return claim in self._jobs_left
 
     def take(self, jobs: Iterable[Job]) -> None:
         """Note jobs that came in."""
@@ -44,6 +52,7 @@ class Holdings:
                 self._jobs_left[claim] = left
             else:
                 del self._jobs_left[claim]
+                self.settled.set()
             self._jobs -= size
         if not self._jobs:
             self.emptied.set()

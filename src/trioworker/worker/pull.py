@@ -3,6 +3,9 @@
 It asks the planner how many jobs can start soon, claims that many in one statement, and sends the
 batch into a bounded channel, where a busy execute stage makes it wait. When nothing is ready it
 sleeps: until a hint, until the next job is due, or for a while, whichever comes first.
+
+While it holds a job on its last chance it claims nothing: what would be lost with the worker then
+is that job alone, beside what ran already.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,6 +13,7 @@ from contextlib import contextmanager
 from enum import Enum
 from math import inf
 from typing import Final
+from uuid import UUID
 
 import trio
 
@@ -17,7 +21,7 @@ from trioworker.errors import StoreError
 from trioworker.events import BatchAdopted, BatchPulled, PullFailed
 from trioworker.model.failures import backoff_s, classify
 from trioworker.model.job import Job
-from trioworker.model.planner import Backoff, Floors, claim_size
+from trioworker.model.planner import Backoff, Floors, alone_from, claim_size
 from trioworker.worker.channel import BatchChannel, Reminder
 from trioworker.worker.config import Context
 from trioworker.worker.execute import Execute
@@ -60,13 +64,18 @@ class Pull:
         self._reply_lost = False
         self._adopted_s = trio.current_time()
         self._saw_all = False
+        self._alone_from = alone_from(self._config.reaped_max)
+        self._alone: set[UUID] = set()
         self.wake = Reminder()
 
     async def run(self) -> None:
         """Pull until stopped, or in drain mode until there is nothing left; then close."""
         while not self._stopping:
             size = 0 if self._paused else self._plan()
-            if size == 0:
+            if self._holds_last_chance():
+                with self._until_stopped():
+                    await self._holdings.settled.wait()
+            elif size == 0:
                 with self._until_stopped():
                     await self._execute.changed.wait()
             elif await self._pull_once(size) is _Next.DRAINED:
@@ -96,12 +105,18 @@ class Pull:
         if jobs:
             self._idle.reset()
             await self._send(jobs)
-        if len(jobs) < size:
+        # A job on its last chance comes alone, however many more there are.
+        if len(jobs) < size and not self._holds_last_chance():
             if self._config.drain and nothing_in_hand and not jobs and self._saw_all:
                 return _Next.DRAINED
             with self._until_stopped():
                 await self._rest(found=bool(jobs))
         return _Next.GO_ON
+
+    def _holds_last_chance(self) -> bool:
+        """Whether a job on its last chance is in hand: its outcome is neither stored nor lost."""
+        self._alone = {claim for claim in self._alone if self._holdings.has(claim)}
+        return bool(self._alone)
 
     async def _pause(self) -> None:
         """Wait after a failure. While a reply is lost even a stop has to look for it again."""
@@ -163,11 +178,13 @@ class Pull:
         started_s = trio.current_time()
         floors = self._floors.at(started_s)
         self._saw_all = not floors.tags
-        jobs = await self._store.pull(self._worker, claim, size, self._config.tags, floors)
+        jobs = await self._store.pull(
+            self._worker, claim, size, self._config.tags, floors, alone_from=self._alone_from
+        )
         self._failures = 0
         self._floors.advance(jobs, full=len(jobs) == size)
         if jobs:
-            self._holdings.take(jobs)
+            self._take(jobs)
             self._emit(
                 BatchPulled(
                     worker=self._worker,
@@ -187,9 +204,13 @@ class Pull:
         self._reply_lost = False
         self._adopted_s = trio.current_time()
         if jobs:
-            self._holdings.take(jobs)
+            self._take(jobs)
             self._emit(BatchAdopted(worker=self._worker, jobs=[job.id for job in jobs]))
         return jobs
+
+    def _take(self, jobs: Sequence[Job]) -> None:
+        self._holdings.take(jobs)
+        self._alone.update(job.claim for job in jobs if job.reaped >= self._alone_from)
 
     async def _rest(self, *, found: bool) -> None:
         """Sleep after a pull that found less than it asked for."""

@@ -113,9 +113,10 @@ class Scene:
         *,
         tags: Sequence[str] = ("default",),
         floors: FloorColumns = NO_FLOORS,
+        alone_from: int = 3,
     ) -> Sequence[Job]:
         """Pull for `worker` under a new claim."""
-        return await self.store.pull(worker, new_id(), size, tags, floors)
+        return await self.store.pull(worker, new_id(), size, tags, floors, alone_from=alone_from)
 
     async def silence(self, worker: UUID, seconds: float = 3600) -> None:
         """Let it be so long since the worker's last heartbeat."""

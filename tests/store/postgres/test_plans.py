@@ -162,8 +162,8 @@ class Damage(NamedTuple):
         Damage("pull", " offset 0", "", EMPTY, "job"),
         Damage(
             "pull",
-            "ctid = any (array(select place from peek))",
-            "id in (select id from peek)",
+            "ctid = any (array(select place from batch))",
+            "id in (select id from batch)",
             SMALL,
             "ready",
         ),

@@ -60,7 +60,7 @@ async def test_a_cancel_that_meets_a_pull_tells_the_worker(scene: Scene) -> None
     worker = await scene.worker()
     found: list[Cancellation] = []
     async with trio.open_nursery() as nursery:
-        with scene.under_way("pull", new_id(), worker, 10, ["default"], *NO_FLOORS):
+        with scene.under_way("pull", new_id(), worker, 10, ["default"], *NO_FLOORS, 3):
             nursery.start_soon(cancel, scene, ids, found)
             await scene.until_blocked()
     assert (list(found[0].ended), list(found[0].asked)) == ([], ids)
@@ -74,7 +74,9 @@ async def test_a_cancel_that_meets_a_pull_that_fails_ends_the_jobs(scene: Scene)
     worker = await scene.worker()
     found: list[Cancellation] = []
     async with trio.open_nursery() as nursery:
-        with scene.under_way("pull", new_id(), worker, 10, ["default"], *NO_FLOORS) as connection:
+        with scene.under_way(
+            "pull", new_id(), worker, 10, ["default"], *NO_FLOORS, 3
+        ) as connection:
             nursery.start_soon(cancel, scene, ids, found)
             await scene.until_blocked()
             connection.rollback()

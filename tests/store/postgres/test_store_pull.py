@@ -59,7 +59,7 @@ async def test_a_job_comes_as_it_was_asked_for(scene: Scene) -> None:
     )
     await scene.jobs.enqueue([asked])
     claim = new_id()
-    (job,) = await scene.store.pull(await scene.worker(), claim, 1, ["t"], NO_FLOORS)
+    (job,) = await scene.store.pull(await scene.worker(), claim, 1, ["t"], NO_FLOORS, alone_from=3)
     assert job == Job(
         id=asked.id,
         claim=claim,
@@ -92,7 +92,7 @@ async def test_the_claim_is_one_row_for_the_batch(scene: Scene) -> None:
     await scene.enqueue(3)
     scene.do("update trioworker.ready set attempt = 5, reaped = 2")
     worker, claim = await scene.worker(), new_id()
-    jobs = await scene.store.pull(worker, claim, 3, ["default"], NO_FLOORS)
+    jobs = await scene.store.pull(worker, claim, 3, ["default"], NO_FLOORS, alone_from=3)
     assert await scene.pull(worker) == []
     ((id_, holder, ids, attempts, reaped),) = scene.query(
         "select id, worker, ids, attempts, reaped from trioworker.claim"
@@ -197,3 +197,37 @@ async def test_a_worker_without_a_lease_gets_nothing(scene: Scene) -> None:
     assert await scene.pull(lost) == []
     assert await scene.pull(new_id()) == []
     assert scene.places() == {"ready": 3}
+
+
+@on_every_version
+async def test_a_job_on_its_last_chance_is_claimed_alone(scene: Scene) -> None:
+    """A batch ends before the first one; then that one comes, and nothing with it."""
+    ids = await scene.enqueue(6)
+    for place, reaped in ((2, 2), (3, 3), (4, 7)):
+        scene.do("update trioworker.ready set reaped = %s where id = %s", reaped, ids[place])
+    worker = await scene.worker()
+    pulls = [ids_of(await scene.pull(worker)) for _ in range(5)]
+    assert pulls == [ids[:3], ids[3:4], ids[4:5], ids[5:], []]
+    assert scene.query("select cardinality(ids) from trioworker.claim order by id") == [
+        (3,), (1,), (1,), (1,)
+    ]  # fmt: skip
+
+
+async def test_the_first_of_all_tags_decides_who_is_claimed_alone(scene: Scene) -> None:
+    """What is cut is the batch as it would be claimed, whichever tags its jobs have."""
+    in_a = await scene.enqueue(3, tag="a", due_s=-20)
+    in_b = await scene.enqueue(2, tag="b", due_s=-10)
+    best = await scene.enqueue(tag="b", priority=1)
+    scene.do("update trioworker.ready set reaped = 1 where id = any(%s)", [*best, in_a[2]])
+    worker = await scene.worker()
+    pulls = [ids_of(await scene.pull(worker, 4, tags=("a", "b"), alone_from=1)) for _ in range(4)]
+    assert pulls == [best, in_a[:2], in_a[2:], in_b]
+
+
+async def test_what_a_last_chance_leaves_behind_others_may_claim(scene: Scene) -> None:
+    """Jobs after the cut are ready as before, and as soon as the pull has ended."""
+    ids = await scene.enqueue(3)
+    scene.do("update trioworker.ready set reaped = 3 where id = %s", ids[0])
+    first, second = await scene.worker(), await scene.worker()
+    assert ids_of(await scene.pull(first)) == ids[:1]
+    assert ids_of(await scene.pull(second)) == ids[1:]

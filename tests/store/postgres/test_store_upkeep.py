@@ -11,7 +11,6 @@ from tests.database_fixtures import PostgresServer, private_server
 from tests.store.postgres.scene import Scene, executed, on_every_version, open_scene
 from trioworker.errors import ConnectionLost, ServerUnavailable
 from trioworker.ids import new_id
-from trioworker.model.planner import NO_FLOORS
 from trioworker.store.postgres.migrate import migrate
 from trioworker.store.protocol import Counters, WorkerInfo
 
@@ -132,7 +131,7 @@ async def test_a_standby_takes_no_work_until_it_is_promoted() -> None:
             await past_cut_lines(scene.store.ping)
         for write in (
             lambda: scene.store.commit(worker, [executed(job)], again=True),
-            lambda: scene.store.pull(worker, new_id(), 1, ["default"], NO_FLOORS),
+            lambda: scene.pull(worker, 1),
             lambda: scene.store.heartbeat(worker, Counters(0, 0, 0)),
         ):
             with pytest.raises(ServerUnavailable, match="read-only transaction") as caught:

@@ -79,7 +79,14 @@ class PostgresStore:
         return await self._database.transact(CONTROL, body)
 
     async def pull(
-        self, worker: UUID, claim: UUID, size: int, tags: Sequence[str], floors: FloorColumns
+        self,
+        worker: UUID,
+        claim: UUID,
+        size: int,
+        tags: Sequence[str],
+        floors: FloorColumns,
+        *,
+        alone_from: int,
     ) -> Sequence[Job]:
         """See `Store.pull`."""
         rows = await self._database.run(
@@ -93,6 +100,7 @@ class PostgresStore:
             floors.priorities,
             floors.scheduled_for,
             floors.ids,
+            alone_from,
             jobs=size,
         )
         return [_job(row, claim) for row in rows]
@@ -109,6 +117,7 @@ class PostgresStore:
 
         A batch without logs, waiters and effects and at its first try is a single statement.
         """
+        now_s = self._now_s()
         try:
             outcomes = columns(batch, now_s)
         except UnicodeDecodeError as error:
@@ -118,13 +127,14 @@ class PostgresStore:
         awaited = [executed.job.id for executed in batch if executed.job.awaited]
         hooked = [executed for executed in batch if has_effects(executed)]
         if not (again or logs or awaited or hooked):
-        now_s = self._now_s()
             rows = await self._database.run(COMMIT, "commit", *arguments, jobs=len(batch))
             return {row[0] for row in rows}
 
         async def body(tx: Transaction) -> AbstractSet[UUID]:
             lost = {row[0] for row in await tx.run("commit", *arguments, jobs=len(batch))}
             await _store_logs(tx, [e for e in logs if e.job.id not in lost])
+            effects = effects_of([e for e in hooked if e.job.id not in lost], now_s=now_s)
+            await store_effects(tx, worker, effects)
             await _run_for(tx, "notify_done", [id_ for id_ in awaited if id_ not in lost])
             if again and lost:
                 lost -= await _stored_before(tx, worker, batch, lost)
@@ -133,8 +143,6 @@ class PostgresStore:
         return await self._database.transact(COMMIT, body)
 
     async def next_due_s(self, tags: Sequence[str]) -> float | None:
-            effects = effects_of([e for e in hooked if e.job.id not in lost], now_s=now_s)
-            await store_effects(tx, worker, effects)
         """See `Store.next_due_s`."""
         rows = await self._database.run(PULL, "next_due", tags)
         seconds: float | None = rows[0][0]

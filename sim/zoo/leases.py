@@ -17,7 +17,7 @@ from sim.oracles.liveness import GoesOn, ReapedInTime
 from sim.oracles.places import Transitions
 from sim.plan import Plan, Sizes
 from sim.replace import replaced
-from sim.zoo.mutant import OURS, mutant, statement
+from sim.zoo.mutant import OURS, mutant, of_scenario, statement
 from trioworker.worker.execute import Execute
 from trioworker.worker.heartbeat import HeartbeatTask
 from trioworker.worker.maintenance import Maintenance
@@ -93,7 +93,10 @@ def zombie_that_does_not_notice() -> Iterator[None]:
         yield
 
 
-@mutant("fence that stops nothing", caught_by=SelfFence)
+IN_DOUBT: Final = of_scenario("doubt-begins-nothing")
+
+
+@mutant("fence that stops nothing", caught_by=SelfFence, plan=IN_DOUBT)
 def fence_that_stops_nothing() -> Iterator[None]:
     """A worker that cannot renew its lease goes on as if nothing were."""
 
@@ -107,7 +110,7 @@ def fence_that_stops_nothing() -> Iterator[None]:
 DEAF_HEARTBEAT: Final = Plan(
     seed=0,
     sizes=Sizes(workers=2, pull=1, lease_s=1.5, heartbeat_s=0.5, sweep_s=0.5),
-    jobs=("slow",) * 4,
+    jobs=("long",) * 4,
     exactly=[f"line lost before the effect@worker-0/heartbeat#{number}" for number in range(40)],
     chaos_s=6.0,
 )
@@ -125,7 +128,7 @@ def fence_that_lets_finish_what_runs() -> Iterator[None]:
         yield
 
 
-@mutant("fence that lets the next begin", caught_by=SelfFence, seen_in=OURS)
+@mutant("fence that lets the next begin", caught_by=SelfFence, seen_in=OURS, plan=IN_DOUBT)
 def fence_that_lets_the_next_begin() -> Iterator[None]:
     """A worker in doubt stops what runs and begins the next job that waits in its hands."""
 

@@ -13,6 +13,7 @@ import msgspec
 from sim.database.models import MODELS, Model
 from sim.oracles import Oracle
 from sim.plan import Plan
+from sim.scenario import FOLDER, load
 
 OURS: Final = "trioworker, until the simulator found it"
 
@@ -58,6 +59,11 @@ def mutant(
         return planted
 
     return register
+
+
+def of_scenario(name: str) -> Plan:
+    """The plan of a scenario, for a mutant that goes wrong in just that story."""
+    return load(FOLDER / f"{name}.toml").plan
 
 
 @contextmanager

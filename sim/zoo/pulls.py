@@ -16,7 +16,7 @@ from sim.oracles.liveness import GoesOn, Live, NobodyIdles
 from sim.oracles.outcomes import OncePerClaim
 from sim.oracles.places import NotEarly
 from sim.replace import replaced
-from sim.zoo.mutant import OURS, mutant, statement
+from sim.zoo.mutant import OURS, mutant, of_scenario, statement
 from trioworker.model import planner
 from trioworker.model.batching import BatchSizes, Mode
 from trioworker.model.job import Job
@@ -43,7 +43,12 @@ def planner_that_hoards() -> Iterator[None]:
         yield
 
 
-@mutant("pace guessed from the young", caught_by=Modest, seen_in=OURS)
+@mutant(
+    "pace guessed from the young",
+    caught_by=Modest,
+    seen_in=OURS,
+    plan=of_scenario("no-hoarding"),
+)
 def pace_guessed_from_the_young() -> Iterator[None]:
     """Before any job has ended, those that have just begun count as short ones."""
     load = Execute.load

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Final
 from uuid import UUID
 
 import trio
@@ -13,18 +14,30 @@ from sim.oracles.stopping import (
     StartsNothingMore,
     StopsInTime,
 )
+from sim.plan import Plan, Scripted, Sizes
 from sim.replace import replaced
-from sim.zoo.mutant import OURS, mutant
+from sim.zoo.mutant import OURS, mutant, of_scenario
 from trioworker.errors import StoreError
 from trioworker.worker.commit import Commit
 from trioworker.worker.execute import Execute
 from trioworker.worker.supervisor import Report, _Life
+
+ONE_WAITS: Final = of_scenario("stop-gives-back-at-once")
+BUSY_GOODBYE: Final = Plan(
+    seed=0,
+    sizes=Sizes(workers=1, lease_s=15.0, heartbeat_s=5.0, grace_s=5.0),
+    jobs=("slow",),
+    script=[Scripted(fault="worker stopped@worker-0#0", at_s=0.2)],
+    chaos_s=1.0,
+)
+"""A worker stops while a job runs, which ends before the next heartbeat."""
 
 
 @mutant(
     "buffer dropped at exit",
     caught_by=NothingHeld,
     seen_in="pgqueuer, river: when the last flush fails its results are lost without a list of ids",
+    plan=of_scenario("stop-under-outage"),
 )
 def buffer_dropped_at_exit() -> Iterator[None]:
     """What could not be stored by the deadline is dropped, and the exit status is 0."""
@@ -36,7 +49,12 @@ def buffer_dropped_at_exit() -> Iterator[None]:
         yield
 
 
-@mutant("kept quiet", caught_by=NothingHeld, seen_in=OURS)
+@mutant(
+    "kept quiet",
+    caught_by=NothingHeld,
+    seen_in=OURS,
+    plan=of_scenario("stop-names-what-waits"),
+)
 def kept_quiet() -> Iterator[None]:
     """Jobs that still wait for a slot at the deadline are in no list."""
 
@@ -51,6 +69,7 @@ def kept_quiet() -> Iterator[None]:
     "give-back forgotten",
     caught_by=StartsNothingMore,
     seen_in="oban: a queue that stops still starts jobs",
+    plan=ONE_WAITS,
 )
 def give_back_forgotten() -> Iterator[None]:
     """A worker that stops begins what it has claimed, instead of giving it back."""
@@ -62,7 +81,7 @@ def give_back_forgotten() -> Iterator[None]:
         yield
 
 
-@mutant("given back after the grace", caught_by=GivesBackAtOnce, seen_in=OURS)
+@mutant("given back after the grace", caught_by=GivesBackAtOnce, seen_in=OURS, plan=ONE_WAITS)
 def given_back_after_the_grace() -> Iterator[None]:
     """What has not begun goes back only when a slot is free for it."""
 
@@ -81,6 +100,7 @@ def given_back_after_the_grace() -> Iterator[None]:
     "stop that waits for the database",
     caught_by=StopsInTime,
     seen_in="pgqueuer: endless tries in an outage block the shutdown",
+    plan=of_scenario("stop-in-the-first-sweep"),
 )
 def stop_that_waits_for_the_database() -> Iterator[None]:
     """A stop has no deadline: it ends when everything is stored."""
@@ -99,7 +119,7 @@ def stop_that_waits_for_the_database() -> Iterator[None]:
         yield
 
 
-@mutant("goodbye before the flush", caught_by=NothingHeld)
+@mutant("goodbye before the flush", caught_by=NothingHeld, plan=BUSY_GOODBYE)
 def goodbye_before_the_flush() -> Iterator[None]:
     """A worker that stops says so first, and stores afterwards what others take meanwhile."""
     stop_when_asked = _Life._stop_when_asked

@@ -18,6 +18,7 @@ from sim.happenings import BodyEnded, BodyStarted
 from sim.plan import LONG
 from trioworker.events import Emit
 from trioworker.model.job import Job
+from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import (
     Cancelled,
     Failed,
@@ -73,6 +74,10 @@ class SimRunner:
         self._rng = rng
         self._executions = executions
         self._kill = kill
+
+    def retry_of(self, _job: Job) -> RetryPolicy | None:
+        """Nothing but what the job says."""
+        return None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

@@ -20,11 +20,14 @@ from uuid import UUID
 from trioworker.errors import UsageError
 from trioworker.model.arguments import Signature
 from trioworker.model.job import DEFAULT_TAG
-from trioworker.model.job_settings import JobSettings, check_settings
-from trioworker.model.options import Handler
+from trioworker.model.job_settings import JobSettings, check_settings, retry_policy
+from trioworker.model.options import Handler, RetryPolicy
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+RetryIf = Callable[[BaseException], bool]
+"""Gets the exception that left a job and says whether another attempt is of any use."""
 
 Flavour = Literal["async", "asyncio", "thread", "process"]
 FLAVOURS: Final[tuple[str, ...]] = get_args(Flavour)
@@ -53,7 +56,8 @@ class JobFunction(Generic[P, R]):
 
     `flavour` says where it runs: "async" on Trio, "asyncio" on an asyncio loop, "thread" in a
     thread, "process" in a process of its own. `settings` are what a job gets that is enqueued
-    without saying otherwise; its app's are among them.
+    without saying otherwise; its app's are among them. `retry_if` decides about its exceptions,
+    where the function runs; None for no such say.
     """
 
     def __init__(
@@ -63,8 +67,10 @@ class JobFunction(Generic[P, R]):
         name: str,
         flavour: Flavour,
         settings: JobSettings,
+        retry_if: RetryIf | None = None,
     ) -> None:
         self.function = function
+        self.retry_if = retry_if
         self.name = name
         self.flavour: Flavour = flavour
         self.settings = settings
@@ -91,6 +97,11 @@ class JobFunction(Generic[P, R]):
     def timeout_s(self) -> float | None:
         """How many seconds an attempt may take, unless the job says otherwise."""
         return self.settings.get("timeout_s")
+
+    @property
+    def retry(self) -> RetryPolicy | None:
+        """What a failure leads to, unless the job says otherwise."""
+        return retry_policy(self.settings.get("retry"))
 
     @property
     def where(self) -> str:
@@ -130,6 +141,7 @@ class App:
         *,
         name: str | None = None,
         flavour: Flavour | None = None,
+        retry_if: RetryIf | None = None,
         **settings: Unpack[JobSettings],
     ) -> Callable[[Callable[P, R]], JobFunction[P, R]]: ...
 
@@ -139,13 +151,16 @@ class App:
         *,
         name: str | None = None,
         flavour: Flavour | None = None,
+        retry_if: RetryIf | None = None,
         **settings: Unpack[JobSettings],
     ) -> Any:
         """Register a function as a job; usable bare and with keyword arguments.
 
         `name` is what jobs are enqueued under, by default the function's own. `flavour` defaults
-        to "async" for `async def` and to "thread" for `def`. Raises `UsageError` when the name is
-        taken, the flavour does not fit the function, or a setting could never be.
+        to "async" for `async def` and to "thread" for `def`. `retry_if` is called with the
+        exception that left the job, in the process that ran it; where it says False, the policy
+        `retry` is not asked. Raises `UsageError` when the name is taken, the flavour or `retry_if`
+        does not fit the function, or a setting could never be.
         """
 
         def register(function: Callable[..., Any]) -> JobFunction[..., Any]:
@@ -155,6 +170,7 @@ class App:
                     name=name or function.__name__,
                     flavour=_flavour(function, flavour),
                     settings={**self.settings, **settings},
+                    retry_if=retry_if,
                 )
             )
 
@@ -200,6 +216,7 @@ class App:
             raise UsageError("a lambda has no name to enqueue it under; give it one with name=…")
         try:
             check_settings(job.settings)
+            _check_retry_if(job)
         except UsageError as error:
             raise UsageError(f"job '{job.name}': {error}") from None
         if (other := self._jobs.get(job.name)) is not None:
@@ -245,6 +262,22 @@ def _flavour(function: Callable[..., Any], asked: Flavour | None) -> Flavour:
             " define it at the top of its module"
         )
     return asked
+
+
+def _check_retry_if(job: JobFunction[..., Any]) -> None:
+    """Raises `UsageError` when it could never decide about a failure of the job."""
+    decide: object = job.retry_if
+    if decide is None:
+        return
+    if not callable(decide) or inspect.iscoroutinefunction(decide):
+        raise UsageError("retry_if is a plain function that gets the exception and returns a bool")
+    if job.settings.get("retry") is None:
+        raise UsageError("retry_if says which errors are retried; say how often with retry=…")
+    if job.flavour == "process" and "<" in getattr(decide, "__qualname__", "<"):
+        raise UsageError(
+            "another process cannot find this retry_if; define it as a function at the top of its"
+            " module"
+        )
 
 
 def _imported(name: str) -> ModuleType:

@@ -76,6 +76,27 @@ app.job(name="async refuse")(async_refuse)
 app.job(name="thread refuse")(refuse)
 app.job(name="asyncio refuse", flavour="asyncio")(async_refuse)
 app.job(name="process refuse", flavour="process")(refuse)
+
+
+def is_busy(error: BaseException) -> bool:
+    """Say yes to what may pass."""
+    return "busy" in str(error)
+
+
+def raise_for(what: str) -> None:
+    """Fail with a class that has a base."""
+    raise FileNotFoundError(what)
+
+
+async def async_raise_for(what: str) -> None:
+    """Fail with a class that has a base."""
+    raise FileNotFoundError(what)
+
+
+app.job(name="async decided", retry=3, retry_if=is_busy)(async_raise_for)
+app.job(name="thread decided", retry=3, retry_if=is_busy)(raise_for)
+app.job(name="asyncio decided", flavour="asyncio", retry=3, retry_if=is_busy)(async_raise_for)
+app.job(name="process decided", flavour="process", retry=3, retry_if=is_busy)(raise_for)
 app.job(name="async plain")(async_plain)
 app.job(name="thread plain")(plain)
 app.job(name="asyncio plain", flavour="asyncio")(async_plain)

@@ -74,6 +74,10 @@ def test_a_cancellation_names_its_job() -> None:
         ),
         (b'{"id":7,"error":{"name":"E","message":"m"}}', Failed(JobError("E", "m"))),
         (
+            b'{"id":7,"error":{"name":"E","message":"m"},"kinds":["B"],"for_good":true}',
+            Failed(JobError("E", "m"), ("B",), for_good=True),
+        ),
+        (
             b'{"id":7,"error":{"name":"E","message":"m"},"retry_s":1.5}',
             Retried(JobError("E", "m"), 1.5),
         ),

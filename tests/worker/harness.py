@@ -17,8 +17,10 @@ from trioworker.events import Event, StatementRun
 from trioworker.ids import new_id
 from trioworker.model.batching import Mode, sizes_for
 from trioworker.model.job import Job
+from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Outcome, Succeeded
 from trioworker.runners.joblog import JobLog
+from trioworker.runners.protocol import Runner
 from trioworker.store.postgres.database import PostgresDatabase, open_database
 from trioworker.store.postgres.migrate import migrate
 from trioworker.store.postgres.store import WORKER_LANES, PostgresStore
@@ -43,6 +45,10 @@ class CountingRunner:
     def __init__(self, body: Body = succeed) -> None:
         self.body = body
         self.executions: Counter[UUID] = Counter()
+
+    def retry_of(self, _job: Job) -> RetryPolicy | None:
+        """Nothing but what the job says."""
+        return None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -90,7 +96,7 @@ class Rig:
         *,
         stop: Stop | None = None,
         store: Store | None = None,
-        runner: CountingRunner | None = None,
+        runner: Runner | None = None,
         mode: Mode = Mode.AGENT_BATCH,
         pull: int = 100,
         commit: int = 100,

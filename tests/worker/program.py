@@ -22,6 +22,7 @@ from trioworker.events import Event, LeaseTaken, WorkerStarted, discard
 from trioworker.ids import new_id
 from trioworker.model.batching import Mode, sizes_for
 from trioworker.model.job import Job
+from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Outcome, Succeeded
 from trioworker.runners.joblog import JobLog
 from trioworker.store.postgres.database import open_database
@@ -40,6 +41,10 @@ class Recorder:
     def __init__(self, url: str, seconds: float) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
         self._seconds = seconds
+
+    def retry_of(self, _job: Job) -> RetryPolicy | None:
+        """Nothing but what the job says."""
+        return None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

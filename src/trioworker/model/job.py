@@ -67,6 +67,7 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     `args` is JSON text as stored. `claim` and `attempt` are what the commit is fenced by;
     `reaped` counts how many workers were lost with this job in their hands. `defect` says why the
     stored definition cannot be run at all (written by hand, or by a later version).
+    `deadline_s` is when it must have ended, by the worker's monotonic clock; None for no deadline.
     """
 
     id: UUID
@@ -82,6 +83,7 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     awaited: bool
     options: JobOptions
     defect: str | None = None
+    deadline_s: float | None = None
 
 
 def _bounded_text(what: str, value: str, bytes_max: int) -> None:

@@ -68,6 +68,11 @@ def check_settings(settings: JobSettings, handler: Callable[[str], Handler] = Ha
     _options(settings, handler, None)
 
 
+def retry_policy(said: RetryPolicy | int | None) -> RetryPolicy | None:
+    """The policy that is meant. Raises `UsageError`."""
+    return RetryPolicy(attempts=said) if isinstance(said, int) else said
+
+
 def resolve(
     settings: JobSettings,
     *,
@@ -92,11 +97,11 @@ def resolve(
 def _options(
     settings: JobSettings, handler: Callable[[str], Handler], now: datetime | None
 ) -> JobOptions:
-    retry, limit = settings.get("retry"), settings.get("limit")
+    limit = settings.get("limit")
     return JobOptions(
         timeout_s=settings.get("timeout_s"),
         deadline=_deadline(settings.get("deadline_s"), now),
-        retry=RetryPolicy(attempts=retry) if isinstance(retry, int) else retry,
+        retry=retry_policy(settings.get("retry")),
         cache_ttl_s=settings.get("cache_ttl_s"),
         limit=Limit(limit) if isinstance(limit, int) else limit,
         unique=settings.get("unique"),

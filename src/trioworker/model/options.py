@@ -178,6 +178,8 @@ class JobOptions(_Option, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises `UsageError` when a bound is broken."""
+        if self.deadline is not None and self.deadline.tzinfo is None:
+            raise UsageError(f"the deadline {self.deadline} has no time zone; give it one")
         if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
             raise UsageError(f"a timeout of {self.timeout_s:g} s will not do; it must be above 0")
         if self.cache_ttl_s is not None:

@@ -30,9 +30,15 @@ class Succeeded(msgspec.Struct, frozen=True, gc=False):
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
-    """The job raised, timed out, died, or could not be started."""
+    """The job raised, timed out, died, or could not be started.
+
+    For the retry policy only, and not stored: `kinds` are the names of the classes that the error
+    is of beside its own, the nearest first; `for_good` says that another attempt is of no use.
+    """
 
     error: JobError
+    kinds: tuple[str, ...] = ()
+    for_good: bool = False
 
 
 class Retried(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from typing import Final
 import trio
 
 from trioworker.model.job import Job
+from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Failed, Outcome
 from trioworker.runners.framing import job_line
 from trioworker.runners.host_group import HostGroup, HostLimits
@@ -43,6 +44,10 @@ class DedicatedRunner:
         self._limits = limits
         self._slots = trio.CapacityLimiter(scripts_max)
         self._groups: dict[_Key, tuple[Script, HostGroup]] = {}
+
+    def retry_of(self, _job: Job) -> RetryPolicy | None:
+        """Nothing: of scripts only their jobs say it."""
+        return None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

@@ -9,7 +9,9 @@ Rule of this file: no I/O. One JSON object per line, either way:
   it any number of {"id": 7, "log": text}.
 
 Jobs are run and answered in the order in which they were sent. Hosts that run `trioworker`'s own
-functions also answer with a verdict: snooze_s, retry_s (beside the error) or cancel.
+functions also answer with a verdict: snooze_s, retry_s (beside the error) or cancel. Beside an
+error may be "kinds", the names of the classes that it is of, too, and "for_good": true when
+another attempt is of no use.
 """
 
 import re
@@ -19,6 +21,7 @@ import msgspec
 
 from trioworker.model.outcome import (
     Cancelled,
+    Failed,
     JobError,
     Outcome,
     Retried,
@@ -48,6 +51,8 @@ class Reply(msgspec.Struct):
     dropped: bool = False
     result: msgspec.Raw = _ABSENT
     error: JobError | None = None
+    kinds: tuple[str, ...] = ()
+    for_good: bool = False
     snooze_s: float | None = None
     retry_s: float | None = None
     cancel: str | None = None
@@ -103,8 +108,10 @@ def outcome_of(reply: Reply) -> Outcome | None:
     if result := bytes(reply.result):
         return Succeeded(result)
     if reply.error is not None:
-        error = failed(reply.error.name, reply.error.message, reply.error.traceback)
-        return error if reply.retry_s is None else Retried(error.error, reply.retry_s)
+        error = failed(reply.error.name, reply.error.message, reply.error.traceback).error
+        if reply.retry_s is not None:
+            return Retried(error, reply.retry_s)
+        return Failed(error, reply.kinds, reply.for_good)
     if reply.snooze_s is not None:
         return Snoozed(reply.snooze_s)
     if reply.cancel is not None:

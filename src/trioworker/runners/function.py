@@ -14,9 +14,10 @@ from typing import Any, Final, Literal
 
 import trio
 
-from trioworker.app import App, JobContext, JobFunction
+from trioworker.app import App, JobContext, JobFunction, RetryIf
 from trioworker.errors import UsageError
 from trioworker.model.job import Job
+from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Failed, JobError, Outcome, Snoozed, timed_out
 from trioworker.runners.asyncio_thread import AsyncioThread
 from trioworker.runners.capture import Capture, capturing, current
@@ -58,11 +59,16 @@ class FunctionRunner:
         self._threads = trio.CapacityLimiter(threads)
         self._pool = ProcessPool(rng, processes=processes)
         self._asyncio = AsyncioThread()
-        self._flavours: dict[str, Callable[[Call], Awaitable[Outcome]]] = {
+        self._flavours: dict[str, Callable[[Call, RetryIf | None], Awaitable[Outcome]]] = {
             "async": _on_trio,
             "asyncio": self._on_asyncio,
             "thread": self._in_thread,
         }
+
+    def retry_of(self, job: Job) -> RetryPolicy | None:
+        """What the function says."""
+        function = self._app.jobs.get(job.path)
+        return None if function is None else function.retry
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -99,9 +105,9 @@ class FunctionRunner:
             signature = function.signature
             context = _context(job, capture) if signature.wants_context else None
             call = signature.bind(job.args, context)
-            return await self._flavours[function.flavour](call)
+            return await self._flavours[function.flavour](call, function.retry_if)
         except UsageError as error:
-            return Failed(JobError(type(error).__name__, str(error)))
+            return Failed(JobError(type(error).__name__, str(error)), for_good=True)
         finally:
             current.reset(token)
             capture.close()
@@ -111,42 +117,42 @@ class FunctionRunner:
             return LEFT_TO_OTHERS
         return Failed(JobError("UnknownFunction", self._app.unknown(path)))
 
-    async def _on_asyncio(self, call: Call) -> Outcome:
-        return await self._asyncio.run(partial(_settled_on_asyncio, call))
+    async def _on_asyncio(self, call: Call, retry_if: RetryIf | None) -> Outcome:
+        return await self._asyncio.run(partial(_settled_on_asyncio, call, retry_if))
 
-    async def _in_thread(self, call: Call) -> Outcome:
+    async def _in_thread(self, call: Call, retry_if: RetryIf | None) -> Outcome:
         return await trio.to_thread.run_sync(
-            _settled_in_thread, call, abandon_on_cancel=True, limiter=self._threads
+            _settled_in_thread, call, retry_if, abandon_on_cancel=True, limiter=self._threads
         )
 
 
-async def _on_trio(call: Call) -> Outcome:
+async def _on_trio(call: Call, retry_if: RetryIf | None) -> Outcome:
     try:
         value = await call()
     except BaseException as error:  # noqa: BLE001 - the rule of this file
         if (cancelled := _cancellation_in(error)) is not None:
             raise cancelled from None
-        return outcome_of(error)
+        return outcome_of(error, retry_if)
     return returned(value)
 
 
-async def _settled_on_asyncio(call: Call) -> Outcome:
+async def _settled_on_asyncio(call: Call, retry_if: RetryIf | None) -> Outcome:
     try:
         value = await call()
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - the rule of this file
-        return outcome_of(error)
+        return outcome_of(error, retry_if)
     return returned(value)
 
 
-def _settled_in_thread(call: Call) -> Outcome:
+def _settled_in_thread(call: Call, retry_if: RetryIf | None) -> Outcome:
     try:
         value = call()
     except trio.Cancelled:
         raise
     except BaseException as error:  # noqa: BLE001 - the rule of this file
-        return outcome_of(error)
+        return outcome_of(error, retry_if)
     return returned(value)
 
 

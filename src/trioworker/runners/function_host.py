@@ -2,7 +2,7 @@
 
 Runs in a process of its own that has the worker's Python and `sys.path`. A function is found by
 module and qualified name; beside {"id", "args"} a line has {"call": {"module", "function"},
-"context": {"id", "attempt", "tag"}}.
+"context": {"id", "attempt", "tag"}}, and {"retry_if": {"module", "function"}} if it has one.
 """
 
 import importlib
@@ -50,29 +50,34 @@ def run(message: Message) -> str:
     if not logging.root.handlers:
         logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stdout)
     try:
-        signature = found(message["call"]["module"], message["call"]["function"])
+        signature = found(**message["call"])
         call = signature.bind(json.dumps(message["args"]), context(message["context"]))
     except UsageError as error:
-        return body(Failed(JobError(type(error).__name__, str(error))))
-    return body(settled(call))
+        return body(Failed(JobError(type(error).__name__, str(error)), for_good=True))
+    return body(settled(call, message.get("retry_if")))
 
 
-def settled(call: Callable[[], object]) -> Outcome:
+def settled(call: Callable[[], object], retry_if: Message | None) -> Outcome:
     """What becomes of the call; exit() and the like end the job, not the process."""
     try:
         value = call()
     except BaseException as error:  # noqa: BLE001 - said above
-        return outcome_of(error)
+        return outcome_of(error, None if retry_if is None else imported(**retry_if))
     return returned(value)
 
 
 @cache
 def found(module: str, function: str) -> Signature:
     """How the function is called, once its module is imported."""
-    target: Any = reduce(getattr, function.split("."), importlib.import_module(module))
+    target = imported(module, function)
     if isinstance(target, JobFunction):
         return target.signature
     return Signature(function, target, context_type=JobContext)
+
+
+def imported(module: str, function: str) -> Any:  # noqa: ANN401 - whatever it is
+    """What a module calls by that qualified name."""
+    return reduce(getattr, function.split("."), importlib.import_module(module))
 
 
 def context(fields: Message) -> JobContext:
@@ -85,8 +90,8 @@ def body(outcome: Outcome) -> str:
     match outcome:
         case Succeeded(result=result):
             return f'"result":{result.decode()}'
-        case Failed(error=error):
-            return f'"error":{_json(error)}'
+        case Failed(error=error, kinds=kinds, for_good=for_good):
+            return f'"error":{_json(error)},"kinds":{_json(kinds)},"for_good":{_json(for_good)}'
         case Retried(error=error, delay_s=delay_s):
             return f'"error":{_json(error)},"retry_s":{delay_s}'
         case Snoozed(delay_s=delay_s):

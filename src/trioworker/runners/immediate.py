@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from trioworker.model.job import Job
+from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Outcome, Succeeded
 from trioworker.runners.joblog import JobLog
 
@@ -17,6 +18,10 @@ class ImmediateRunner:
     def __init__(self, outcome_of: Callable[[Job], Outcome]) -> None:
         self.run_now: Callable[[Job], Outcome] | None = outcome_of
         self._outcome_of = outcome_of
+
+    def retry_of(self, _job: Job) -> RetryPolicy | None:
+        """Nothing: these jobs never fail."""
+        return None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ to kill its process. Processes are started when needed and stay until they have 
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
@@ -53,9 +53,15 @@ class ProcessPool:
                 f"job '{job.path}' is defined in the program that was started, where another"
                 " process cannot find it; move it to a module",
             )
-        named = {
-            "call": {"module": target.__module__, "function": target.__qualname__},
+        named: dict[str, object] = {
+            "call": _name_of(target),
             "context": {"id": job.id, "attempt": job.attempt, "tag": job.tag},
         }
+        if function.retry_if is not None:
+            named["retry_if"] = _name_of(function.retry_if)
         extra = f"{msgspec.json.encode(named).decode()[1:-1]},"
         return await self._group.call(partial(job_line, args=job.args, extra=extra), log)
+
+
+def _name_of(function: Callable[..., Any]) -> Mapping[str, str]:
+    return {"module": function.__module__, "function": function.__qualname__}

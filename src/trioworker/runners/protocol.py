@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from trioworker.model.job import Job
+from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Outcome
 from trioworker.runners.joblog import JobLog
 
@@ -23,6 +24,10 @@ class Runner(Protocol):
 
         The worker calls it instead of `run`, without a cancel scope.
         """
+        ...
+
+    def retry_of(self, job: Job) -> RetryPolicy | None:
+        """What is known here of retries of `job`, for a job that says nothing of them itself."""
         ...
 
     def open(self) -> AbstractAsyncContextManager[None]:

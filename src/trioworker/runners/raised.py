@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from trioworker.app import RetryIf
 from trioworker.errors import Cancel, Retry, Snooze
 from trioworker.model.outcome import (
     ERROR_MESSAGE_CHARS_MAX,
@@ -56,10 +57,29 @@ def returned(value: object) -> Outcome:
         return failed("UnserializableResult", message)
 
 
-def outcome_of(error: BaseException) -> Outcome:
-    """The outcome of a job that `error` left."""
+def outcome_of(error: BaseException, retry_if: RetryIf | None = None) -> Outcome:
+    """The outcome of a job that `error` left; `retry_if` has a say in whether it is retried."""
     leaves = _leaves(error)
     only = leaves[0] if len(leaves) == 1 else error
+    outcome = _outcome_of(error, only, leaves)
+    if not isinstance(outcome, Failed):
+        return outcome
+    kinds = tuple(kind.__name__ for kind in type(only).__mro__[1:-1])
+    failure = msgspec.structs.replace(outcome, kinds=kinds)
+    return failure if retry_if is None else _decided(failure, only, retry_if)
+
+
+def _decided(failure: Failed, error: BaseException, retry_if: RetryIf) -> Failed:
+    try:
+        return msgspec.structs.replace(failure, for_good=not retry_if(error))
+    except Exception as second:  # noqa: BLE001 - it is the user's code
+        why = f"; its retry_if raised {type(second).__name__}: {_message(second)}"
+        message = _cut(failure.error.message + why, ERROR_MESSAGE_CHARS_MAX)
+        told = msgspec.structs.replace(failure.error, message=message)
+        return msgspec.structs.replace(failure, error=told, for_good=True)
+
+
+def _outcome_of(error: BaseException, only: BaseException, leaves: list[BaseException]) -> Outcome:
     match only:
         case Snooze(delay_s=delay_s):
             return Snoozed(float(delay_s)) if _is_delay(delay_s) else _bad_delay(only, delay_s)

@@ -22,6 +22,7 @@ import msgspec
 import trio
 
 from trioworker.model.job import Job
+from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Failed, Outcome, Succeeded
 from trioworker.runners.dedicated import SCRIPTS_MAX, DedicatedRunner
 from trioworker.runners.host_group import HostLimits
@@ -55,6 +56,10 @@ class ScriptRunner:
         self._one_shot = OneShotRunner(scripts)
         self._dedicated = DedicatedRunner(scripts, rng, limits=limits, scripts_max=scripts_max)
 
+    def retry_of(self, _job: Job) -> RetryPolicy | None:
+        """Nothing: of scripts only their jobs say it."""
+        return None
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """See `Runner`."""
@@ -75,6 +80,10 @@ class OneShotRunner:
         self.run_now: Callable[[Job], Outcome] | None = None
         self._scripts = scripts
         self._slots = trio.CapacityLimiter(at_once or SCRIPTS_PER_CPU * (os.cpu_count() or 1))
+
+    def retry_of(self, _job: Job) -> RetryPolicy | None:
+        """Nothing: of scripts only their jobs say it."""
+        return None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

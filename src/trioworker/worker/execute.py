@@ -26,6 +26,7 @@ from trioworker.model.outcome import (
     timed_out,
 )
 from trioworker.model.planner import Load
+from trioworker.model.retry import cut_at_deadline, past_deadline, settled, tries_of
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.protocol import Runner
 from trioworker.worker.channel import BatchChannel, Signal
@@ -51,6 +52,7 @@ class Execute:
         self._config = context.config
         self._worker = context.worker
         self._emit = context.emit
+        self._rng = context.ports.rng
         self._runners = runners
         self._jobs = jobs
         self._outcomes = outcomes
@@ -208,10 +210,12 @@ class Execute:
             return Cancelled(self._cancelled_early.pop(job.id))
         if job.defect is not None:
             return Failed(JobError("InvalidJob", job.defect))
+        if job.deadline_s is not None and trio.current_time() >= job.deadline_s:
+            return past_deadline()
         return None
 
     async def _attempt(self, runner: Runner, job: Job, started_s: float) -> Executed:
-        attempt = _Attempt(job.id, started_s, job.options.timeout_s)
+        attempt = _Attempt(job, started_s)
         log = JobLog()
         self._attempts[attempt] = None
         outcome: Outcome | None = None
@@ -219,13 +223,20 @@ class Execute:
             with attempt.scope:
                 outcome = await runner.run(job, log)
         except UsageError as error:
-            outcome = Failed(JobError(type(error).__name__, str(error)))
+            outcome = Failed(JobError(type(error).__name__, str(error)), for_good=True)
         finally:
             del self._attempts[attempt]
         if outcome is None:
-            outcome = attempt.verdict(job.options.timeout_s)
-        duration_s = trio.current_time() - started_s
-        return Executed(job, _within_bounds(outcome), started_s, duration_s, log.text())
+            outcome = attempt.verdict()
+        now_s = trio.current_time()
+        outcome = settled(
+            _within_bounds(outcome),
+            job.options.retry or runner.retry_of(job),
+            tries=tries_of(job),
+            left_s=None if job.deadline_s is None else job.deadline_s - now_s,
+            rng=self._rng,
+        )
+        return Executed(job, outcome, started_s, now_s - started_s, log.text())
 
     def _note(self, executed: Executed) -> None:
         self._note_mean(executed.duration_s)
@@ -262,14 +273,18 @@ class _Attempt:
     claim again what it has in hand. The fence drops the outcome of the forgotten claim.
     """
 
-    __slots__ = ("_stopped_as", "job", "scope", "started_s")
+    __slots__ = ("_deadline_s", "_stopped_as", "_timeout_s", "job", "scope", "started_s")
 
-    def __init__(self, job: UUID, started_s: float, timeout_s: float | None) -> None:
-        self.job = job
+    def __init__(self, job: Job, started_s: float) -> None:
+        self.job = job.id
         self.started_s = started_s
         self.scope = trio.CancelScope()
-        if timeout_s is not None:
-            self.scope.deadline = started_s + timeout_s
+        self._timeout_s = job.options.timeout_s
+        self._deadline_s = job.deadline_s
+        if self._timeout_s is not None:
+            self.scope.deadline = started_s + self._timeout_s
+        if self._deadline_s is not None:
+            self.scope.deadline = min(self.scope.deadline, self._deadline_s)
         self._stopped_as: Outcome | None = None
 
     def stop(self, outcome: Outcome) -> None:
@@ -278,9 +293,11 @@ class _Attempt:
             self._stopped_as = outcome
         self.scope.cancel()
 
-    def verdict(self, timeout_s: float | None) -> Outcome:
-        """What a cancelled attempt counts as: as it was stopped, else it ran into its timeout."""
+    def verdict(self) -> Outcome:
+        """What a cancelled attempt counts as: as it was stopped, else the limit it ran into."""
         if self._stopped_as is not None:
             return self._stopped_as
-        assert timeout_s is not None
-        return timed_out(timeout_s)
+        if self._deadline_s is not None and self.scope.deadline == self._deadline_s:
+            return cut_at_deadline()
+        assert self._timeout_s is not None
+        return timed_out(self._timeout_s)

@@ -186,7 +186,8 @@ def result_body(value: object) -> str:
 
 def error_body(error: BaseException) -> str:
     """The reply to a job that raised."""
-    return f'"error":{_dumps(described(error))}'
+    kinds = [kind.__name__ for kind in type(error).__mro__[1:-1]]
+    return f'"error":{_dumps(described(error))},"kinds":{_dumps(kinds)}'
 
 
 def error_text(name: str, message: str) -> str:

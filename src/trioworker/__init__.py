@@ -1,6 +1,6 @@
 """trioworker: a job worker for PostgreSQL that works in batches, written on Trio."""
 
-from trioworker.app import App, Flavour, JobContext, JobFunction
+from trioworker.app import App, Call, Flavour, JobContext, JobFunction
 from trioworker.client import Client, open_client
 from trioworker.errors import (
     Cancel,
@@ -39,6 +39,7 @@ from trioworker.model.state import (
 
 __all__ = [
     "App",
+    "Call",
     "Cancel",
     "Cancellation",
     "Client",

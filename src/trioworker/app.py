@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property, update_wrapper
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -19,12 +19,14 @@ from uuid import UUID
 
 from trioworker.errors import UsageError
 from trioworker.model.arguments import Signature
+from trioworker.model.chunk_arguments import LINGER_S, Chunking, ChunkSignature
 from trioworker.model.job import DEFAULT_TAG
 from trioworker.model.job_settings import JobSettings, check_settings, retry_policy
 from trioworker.model.options import Handler, RetryPolicy
 
 P = ParamSpec("P")
 R = TypeVar("R")
+A = TypeVar("A")
 
 RetryIf = Callable[[BaseException], bool]
 """Gets the exception that left a job and says whether another attempt is of any use."""
@@ -51,13 +53,29 @@ class JobContext:
     log: Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Call(JobContext, Generic[A]):
+    """One job in the list that a chunk function takes; `args` is the record of its arguments.
+
+    `log` appends to this job's log alone.
+    """
+
+    args: A = field(kw_only=True)
+
+    @classmethod
+    def of(cls, context: JobContext, args: A) -> "Call[A]":
+        """What a worker makes of a job's context and its arguments."""
+        known = {one.name: getattr(context, one.name) for one in fields(context)}
+        return cls(**known, args=args)
+
+
 class JobFunction(Generic[P, R]):
     """A function that is a job too: still called as the plain function it is.
 
     `flavour` says where it runs: "async" on Trio, "asyncio" on an asyncio loop, "thread" in a
     thread, "process" in a process of its own. `settings` are what a job gets that is enqueued
     without saying otherwise; its app's are among them. `retry_if` decides about its exceptions,
-    where the function runs; None for no such say.
+    where the function runs; None for no such say. With a `chunking` it takes a list of calls.
     """
 
     def __init__(
@@ -68,8 +86,10 @@ class JobFunction(Generic[P, R]):
         flavour: Flavour,
         settings: JobSettings,
         retry_if: RetryIf | None = None,
+        chunking: Chunking | None = None,
     ) -> None:
         self.function = function
+        self.chunking = chunking
         self.retry_if = retry_if
         self.name = name
         self.flavour: Flavour = flavour
@@ -109,11 +129,13 @@ class JobFunction(Generic[P, R]):
         return f"{self.function.__module__}.{self.function.__qualname__}"
 
     @cached_property
-    def signature(self) -> Signature:
+    def signature(self) -> Signature | ChunkSignature:
         """How JSON becomes a call. Read late, when all names in the type hints exist.
 
         Raises `UsageError` when an argument can have no value in JSON.
         """
+        if self.chunking is not None:
+            return ChunkSignature(self.name, self.function, call_type=Call)
         return Signature(self.name, self.function, context_type=JobContext)
 
 
@@ -142,6 +164,8 @@ class App:
         name: str | None = None,
         flavour: Flavour | None = None,
         retry_if: RetryIf | None = None,
+        chunk: int | None = None,
+        linger_s: float | None = None,
         **settings: Unpack[JobSettings],
     ) -> Callable[[Callable[P, R]], JobFunction[P, R]]: ...
 
@@ -152,6 +176,8 @@ class App:
         name: str | None = None,
         flavour: Flavour | None = None,
         retry_if: RetryIf | None = None,
+        chunk: int | None = None,
+        linger_s: float | None = None,
         **settings: Unpack[JobSettings],
     ) -> Any:
         """Register a function as a job; usable bare and with keyword arguments.
@@ -159,18 +185,22 @@ class App:
         `name` is what jobs are enqueued under, by default the function's own. `flavour` defaults
         to "async" for `async def` and to "thread" for `def`. `retry_if` is called with the
         exception that left the job, in the process that ran it; where it says False, the policy
-        `retry` is not asked. Raises `UsageError` when the name is taken, the flavour or `retry_if`
+        `retry` is not asked. With `chunk` the function takes a list of up to so many calls, the
+        first of which waits `linger_s` seconds for more, and returns a list with a result or an
+        exception for each. Raises `UsageError` when the name is taken, the flavour or `retry_if`
         does not fit the function, or a setting could never be.
         """
 
         def register(function: Callable[..., Any]) -> JobFunction[..., Any]:
+            called = name or function.__name__
             return self._register(
                 JobFunction(
                     function,
-                    name=name or function.__name__,
+                    name=called,
                     flavour=_flavour(function, flavour),
                     settings={**self.settings, **settings},
                     retry_if=retry_if,
+                    chunking=_chunking(called, chunk, linger_s),
                 )
             )
 
@@ -224,6 +254,8 @@ class App:
                 f"two jobs are called '{job.name}': {other.where} and {job.where};"
                 " give one of them another name with name=…"
             )
+        if job.chunking is not None:
+            _check_calls(job)
         self._jobs[job.name] = job
         return job
 
@@ -262,6 +294,29 @@ def _flavour(function: Callable[..., Any], asked: Flavour | None) -> Flavour:
             " define it at the top of its module"
         )
     return asked
+
+
+def _chunking(name: str, chunk: int | None, linger_s: float | None) -> Chunking | None:
+    try:
+        if chunk is not None:
+            return Chunking(chunk, LINGER_S if linger_s is None else linger_s)
+    except UsageError as error:
+        raise UsageError(f"job '{name}': {error}") from None
+    if linger_s is not None:
+        raise UsageError(
+            f"job '{name}': linger_s is how long a chunk waits for more calls; say chunk=… too"
+        )
+    return None
+
+
+def _check_calls(job: JobFunction[..., Any]) -> None:
+    """Raises `UsageError` when a chunk function could never be called."""
+    try:
+        job.signature  # noqa: B018 - reading the signature is the check
+    except UsageError as error:
+        # A record that is defined further down is read when the app is complete.
+        if not isinstance(error.__cause__, NameError):
+            raise
 
 
 def _check_retry_if(job: JobFunction[..., Any]) -> None:

@@ -35,6 +35,15 @@ class WorkerStarted(Event, frozen=True, kw_only=True):
     tags: Sequence[str]
 
 
+class ChunksCut(Event, frozen=True, kw_only=True):
+    """A function asks for chunks of more calls than the worker runs jobs at once."""
+
+    path: str
+    chunk: int
+    concurrency: int
+    message: str
+
+
 class WorkerStopping(Event, frozen=True, kw_only=True):
     """A graceful stop began: nothing is pulled any more."""
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Any, Literal, assert_type
+from typing import Any, Literal, TypedDict, assert_type
 from uuid import UUID
 
 import trio
@@ -18,6 +18,7 @@ import trio
 import trioworker
 from trioworker import (
     App,
+    Call,
     Cancel,
     Cancellation,
     Client,
@@ -75,6 +76,28 @@ async def report(context: JobContext, to: list[str]) -> None:
     context.log(f"to {to}")
 
 
+class Mail(TypedDict):
+    """What the jobs of a chunk function take."""
+
+    to: str
+
+
+@app.job(chunk=100, linger_s=0.05, timeout_s=60)
+async def send(calls: list[Mail]) -> list[str | Exception]:
+    """One that takes many jobs at once."""
+    return [mail["to"] for mail in calls]
+
+
+@app.job(flavour="thread", chunk=10)
+def send_and_tell(calls: list[Call[Mail]]) -> list[str]:
+    """The same, with what each job knows about itself."""
+    for call in calls:
+        assert_type(call.args, Mail)
+        assert_type((call.id, call.attempt, call.tag), tuple[UUID, int, str])
+        call.log("sent")
+    return [call.args["to"] for call in calls]
+
+
 @app.job()
 def verdicts(number: int) -> int:
     """One that ends otherwise than by returning."""
@@ -95,6 +118,7 @@ async def decorated_functions_stay_what_they_are() -> None:
     assert_type(await report(context_of_a_test(), ["you"]), None)
     assert_type(shrink("a.png", by=3), dict[str, int])
     assert_type(verdicts(1), int)
+    assert_type(await send([{"to": "you"}]), list[str | Exception])
     await greet(1)  # type: ignore[arg-type]  # a number is no name
     await greet("you", loud="yes")  # type: ignore[arg-type]  # nor is a word a bool
     await greet("you", volume=11)  # type: ignore[call-arg]  # it has no such parameter

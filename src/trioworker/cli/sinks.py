@@ -18,6 +18,7 @@ from trioworker.events import (
     BatchPulled,
     BatchStored,
     CancelReceived,
+    ChunksCut,
     CommitFailed,
     Emit,
     Event,
@@ -43,6 +44,7 @@ _ORDER: Final = tuple(LogLevel)
 
 LEVELS: Final[Mapping[type[Event], LogLevel]] = {
     WorkerStarted: LogLevel.INFO,
+    ChunksCut: LogLevel.WARNING,
     WorkerStopping: LogLevel.INFO,
     WorkerStopped: LogLevel.INFO,
     BatchPulled: LogLevel.DEBUG,

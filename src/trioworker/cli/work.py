@@ -17,7 +17,7 @@ from trioworker.app import App
 from trioworker.cli.progress import Tally, showing
 from trioworker.cli.sinks import Log, log_sink, statement_sink
 from trioworker.errors import UsageError
-from trioworker.events import Emit, discard, fan_out
+from trioworker.events import ChunksCut, Emit, discard, fan_out
 from trioworker.ids import new_id
 from trioworker.model.batching import sizes_for
 from trioworker.runners.host_group import HostLimits
@@ -50,13 +50,15 @@ async def work_at(
             total = await _count(database, settings.tags)
             await stack.enter_async_context(showing(tally, log, total=total))
         await stack.enter_async_context(open_runners(runners))
+        emit = fan_out(tally, log_sink(log))
+        tell_cut_chunks(app, settings.concurrency, emit)
         return await work(
             store=PostgresStore(database, now_s=trio.current_time),
             runners=runners,
             config=worker_config(settings, drain=drain),
             ports=Ports(new_id, rng),
             stop=stop,
-            emit=fan_out(tally, log_sink(log)),
+            emit=emit,
         )
 
 
@@ -100,8 +102,25 @@ def runners_for(settings: Settings, app: App | None, rng: Random) -> Mapping[str
         scripts_dir=settings.scripts_dir or Path.cwd(),
         rng=rng,
         unknown=settings.unknown_functions,
+        concurrency=settings.concurrency,
         dedicated=HostLimits(window=settings.dedicated_window),
     )
+
+
+def tell_cut_chunks(app: App | None, concurrency: int, emit: Emit) -> None:
+    """Tell which functions never get as many calls in a chunk as they ask for."""
+    for function in app.jobs.values() if app is not None else ():
+        chunking = function.chunking
+        if chunking is not None and chunking.size > concurrency:
+            emit(
+                ChunksCut(
+                    path=function.name,
+                    chunk=chunking.size,
+                    concurrency=concurrency,
+                    message=f"no chunk of '{function.name}' can have more than the {concurrency}"
+                    " jobs that run at once; raise --concurrency, or lower its chunk=…",
+                )
+            )
 
 
 @asynccontextmanager

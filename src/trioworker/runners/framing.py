@@ -12,6 +12,8 @@ Jobs are run and answered in the order in which they were sent. Hosts that run `
 functions also answer with a verdict: snooze_s, retry_s (beside the error) or cancel. Beside an
 error may be "kinds", the names of the classes that it is of, too, and "for_good": true when
 another attempt is of no use.
+
+The result of a chunk is a list of the same replies, one for each of its jobs, without ids.
 """
 
 import re
@@ -59,6 +61,7 @@ class Reply(msgspec.Struct):
 
 
 read_reply: Final = msgspec.json.Decoder(Reply).decode
+read_replies: Final = msgspec.json.Decoder(list[Reply]).decode
 
 
 class LineSplitter:
@@ -119,3 +122,10 @@ def outcome_of(reply: Reply) -> Outcome | None:
     if reply.dropped:
         return Cancelled("dropped before it began")
     return None
+
+
+def ended(reply: Reply) -> Outcome:
+    """What the reply to one job of a chunk says; it always ends it."""
+    outcome = outcome_of(reply)
+    assert outcome is not None
+    return outcome

@@ -6,7 +6,7 @@ goes through.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
@@ -14,13 +14,16 @@ from typing import Any, Final, Literal
 
 import trio
 
-from trioworker.app import App, JobContext, JobFunction, RetryIf
+from trioworker.app import App, Call, JobContext, JobFunction, RetryIf
 from trioworker.errors import UsageError
+from trioworker.model.chunk_arguments import ChunkSignature
 from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Failed, JobError, Outcome, Snoozed, timed_out
 from trioworker.runners.asyncio_thread import AsyncioThread
 from trioworker.runners.capture import Capture, capturing, current
+from trioworker.runners.chunk_call import ChunkCall
+from trioworker.runners.chunks import Chunk, Chunks, Member
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.process_pool import ProcessPool
 from trioworker.runners.raised import outcome_of, returned
@@ -29,7 +32,7 @@ THREADS_MAX: Final = 64
 LEFT_TO_OTHERS: Final = Snoozed(5.0)
 
 Unknown = Literal["fail", "leave"]
-Call = Callable[[], Any]
+Started = Callable[[], Any]
 
 
 class FunctionRunner:
@@ -42,6 +45,8 @@ class FunctionRunner:
     processes. A thread cannot be killed: when its job is cancelled it is left alone, its output
     dropped, and it counts against `threads` until it ends. Functions that run long should call
     `trio.from_thread.check_cancelled()` now and then.
+
+    `concurrency` is how many jobs the worker runs at once: a chunk of so many waits for no more.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class FunctionRunner:
         unknown: Unknown = "fail",
         threads: int = THREADS_MAX,
         processes: int | None = None,
+        concurrency: int | None = None,
     ) -> None:
         self.run_now: Callable[[Job], Outcome] | None = None
         self._app = app
@@ -59,7 +65,8 @@ class FunctionRunner:
         self._threads = trio.CapacityLimiter(threads)
         self._pool = ProcessPool(rng, processes=processes)
         self._asyncio = AsyncioThread()
-        self._flavours: dict[str, Callable[[Call, RetryIf | None], Awaitable[Outcome]]] = {
+        self._chunks = Chunks(self._run_chunk, concurrency=concurrency)
+        self._flavours: dict[str, Callable[[Started, RetryIf | None], Awaitable[Outcome]]] = {
             "async": _on_trio,
             "asyncio": self._on_asyncio,
             "thread": self._in_thread,
@@ -79,7 +86,7 @@ class FunctionRunner:
         self._app.check()
         with capturing():
             try:
-                async with self._pool.open():
+                async with self._pool.open(), self._chunks.open():
                     yield
             finally:
                 await self._asyncio.aclose()
@@ -97,12 +104,14 @@ class FunctionRunner:
         return timed_out(function.timeout_s)
 
     async def _run(self, function: JobFunction[..., Any], job: Job, log: JobLog) -> Outcome:
+        signature = function.signature
+        if isinstance(signature, ChunkSignature):
+            return await self._in_chunk(function, signature, job, log)
         if function.flavour == "process":
             return await self._pool.run(function, job, log)
         capture = Capture(log)
         token = current.set(capture)
         try:
-            signature = function.signature
             context = _context(job, capture) if signature.wants_context else None
             call = signature.bind(job.args, context)
             return await self._flavours[function.flavour](call, function.retry_if)
@@ -112,21 +121,47 @@ class FunctionRunner:
             current.reset(token)
             capture.close()
 
+    async def _in_chunk(
+        self, function: JobFunction[..., Any], signature: ChunkSignature, job: Job, log: JobLog
+    ) -> Outcome:
+        try:
+            record = signature.record(job.args)
+        except UsageError as error:
+            return Failed(JobError(type(error).__name__, str(error)), for_good=True)
+        return await self._chunks.run(function, Member(job, record, log))
+
+    async def _run_chunk(
+        self, function: JobFunction[..., Any], members: Sequence[Member], chunk: Chunk
+    ) -> Sequence[Outcome]:
+        if function.flavour == "process":
+            return await self._pool.run_chunk(function, members, chunk)
+        calls = [_call(one) if function.signature.wants_context else one.record for one in members]
+        shared = ChunkCall(function.function, calls, function.retry_if)
+        call = shared.call if function.flavour == "thread" else shared.acall
+        capture = Capture(chunk)
+        token = current.set(capture)
+        try:
+            outcome = await self._flavours[function.flavour](call, function.retry_if)
+        finally:
+            current.reset(token)
+            capture.close()
+        return shared.outcomes or [outcome] * len(members)
+
     def _not_mine(self, path: str) -> Outcome:
         if self._unknown == "leave":
             return LEFT_TO_OTHERS
         return Failed(JobError("UnknownFunction", self._app.unknown(path)))
 
-    async def _on_asyncio(self, call: Call, retry_if: RetryIf | None) -> Outcome:
+    async def _on_asyncio(self, call: Started, retry_if: RetryIf | None) -> Outcome:
         return await self._asyncio.run(partial(_settled_on_asyncio, call, retry_if))
 
-    async def _in_thread(self, call: Call, retry_if: RetryIf | None) -> Outcome:
+    async def _in_thread(self, call: Started, retry_if: RetryIf | None) -> Outcome:
         return await trio.to_thread.run_sync(
             _settled_in_thread, call, retry_if, abandon_on_cancel=True, limiter=self._threads
         )
 
 
-async def _on_trio(call: Call, retry_if: RetryIf | None) -> Outcome:
+async def _on_trio(call: Started, retry_if: RetryIf | None) -> Outcome:
     try:
         value = await call()
     except BaseException as error:  # noqa: BLE001 - the rule of this file
@@ -136,7 +171,7 @@ async def _on_trio(call: Call, retry_if: RetryIf | None) -> Outcome:
     return returned(value)
 
 
-async def _settled_on_asyncio(call: Call, retry_if: RetryIf | None) -> Outcome:
+async def _settled_on_asyncio(call: Started, retry_if: RetryIf | None) -> Outcome:
     try:
         value = await call()
     except asyncio.CancelledError:
@@ -146,7 +181,7 @@ async def _settled_on_asyncio(call: Call, retry_if: RetryIf | None) -> Outcome:
     return returned(value)
 
 
-def _settled_in_thread(call: Call, retry_if: RetryIf | None) -> Outcome:
+def _settled_in_thread(call: Started, retry_if: RetryIf | None) -> Outcome:
     try:
         value = call()
     except trio.Cancelled:
@@ -165,3 +200,7 @@ def _cancellation_in(error: BaseException) -> BaseException | None:
 
 def _context(job: Job, capture: Capture) -> JobContext:
     return JobContext(job.id, job.attempt, job.tag, capture.line)
+
+
+def _call(member: Member) -> Call[object]:
+    return Call.of(_context(member.job, member.capture), member.record)

@@ -2,23 +2,26 @@
 
 Runs in a process of its own that has the worker's Python and `sys.path`. A function is found by
 module and qualified name; beside {"id", "args"} a line has {"call": {"module", "function"},
-"context": {"id", "attempt", "tag"}}, and {"retry_if": {"module", "function"}} if it has one.
+"context": {"id", "attempt", "tag"}}, and {"retry_if": {"module", "function"}} if it has one. The
+line of a chunk has {"contexts": […]} instead, and in "args" the JSON text of each of its jobs.
 """
 
 import importlib
+import io
 import json
 import logging
 import sys
 from collections.abc import Callable
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-from trioworker.app import JobContext, JobFunction
+from trioworker.app import Call, JobContext, JobFunction
 from trioworker.errors import UsageError
 from trioworker.model.arguments import Signature
+from trioworker.model.chunk_arguments import ChunkSignature
 from trioworker.model.outcome import (
     Cancelled,
     Failed,
@@ -29,6 +32,7 @@ from trioworker.model.outcome import (
     Succeeded,
 )
 from trioworker.runners.capture import LOG_FORMAT
+from trioworker.runners.chunk_call import ChunkCall
 from trioworker.runners.hosts.host import Host, Message
 from trioworker.runners.raised import outcome_of, returned
 
@@ -49,12 +53,36 @@ def run(message: Message) -> str:
     """Run one job; the body of its reply."""
     if not logging.root.handlers:
         logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stdout)
+    if "contexts" in message:
+        return run_chunk(message)
     try:
         signature = found(**message["call"])
         call = signature.bind(json.dumps(message["args"]), context(message["context"]))
     except UsageError as error:
         return body(Failed(JobError(type(error).__name__, str(error)), for_good=True))
     return body(settled(call, message.get("retry_if")))
+
+
+def run_chunk(message: Message) -> str:
+    """Run the jobs of a chunk; the body of the one reply to all."""
+    function, signature = found_chunk(**message["call"])
+    logs = [io.StringIO() for _ in message["contexts"]]
+    calls: list[object] = []
+    try:
+        for args, fields, log in zip(message["args"], message["contexts"], logs, strict=True):
+            record = signature.record(args)
+            known = context(fields, partial(print, file=log))
+            calls.append(Call.of(known, record) if signature.wants_context else record)
+    except UsageError as error:
+        return body(Failed(JobError(type(error).__name__, str(error)), for_good=True))
+    retry_if = message.get("retry_if")
+    shared = ChunkCall(function, calls, None if retry_if is None else imported(**retry_if))
+    outcome = settled(shared.call, retry_if)
+    if not shared.outcomes:
+        return body(outcome)
+    ends = zip(shared.outcomes, logs, strict=True)
+    replies = (f'{{{body(one)},"log":{_json(log.getvalue())}}}' for one, log in ends)
+    return f'"result":[{",".join(replies)}]'
 
 
 def settled(call: Callable[[], object], retry_if: Message | None) -> Outcome:
@@ -69,10 +97,21 @@ def settled(call: Callable[[], object], retry_if: Message | None) -> Outcome:
 @cache
 def found(module: str, function: str) -> Signature:
     """How the function is called, once its module is imported."""
+    name, plain = named(module, function)
+    return Signature(name, plain, context_type=JobContext)
+
+
+@cache
+def found_chunk(module: str, function: str) -> tuple[Callable[..., Any], ChunkSignature]:
+    """A function that takes a list of calls, and what they are made of."""
+    name, plain = named(module, function)
+    return plain, ChunkSignature(name, plain, call_type=Call)
+
+
+def named(module: str, function: str) -> tuple[str, Callable[..., Any]]:
+    """The function, under the name that messages use."""
     target = imported(module, function)
-    if isinstance(target, JobFunction):
-        return target.signature
-    return Signature(function, target, context_type=JobContext)
+    return (target.name, target.function) if isinstance(target, JobFunction) else (function, target)
 
 
 def imported(module: str, function: str) -> Any:  # noqa: ANN401 - whatever it is
@@ -80,9 +119,9 @@ def imported(module: str, function: str) -> Any:  # noqa: ANN401 - whatever it i
     return reduce(getattr, function.split("."), importlib.import_module(module))
 
 
-def context(fields: Message) -> JobContext:
+def context(fields: Message, log: Callable[[str], None] = print) -> JobContext:
     """What the function may know about its job."""
-    return JobContext(UUID(fields["id"]), fields["attempt"], fields["tag"], print)
+    return JobContext(UUID(fields["id"]), fields["attempt"], fields["tag"], log)
 
 
 def body(outcome: Outcome) -> str:

@@ -7,7 +7,7 @@ to kill its process. Processes are started when needed and stay until they have 
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
@@ -18,8 +18,9 @@ import trio
 
 from trioworker.app import JobFunction
 from trioworker.model.job import Job
-from trioworker.model.outcome import Outcome
-from trioworker.runners.framing import job_line
+from trioworker.model.outcome import Outcome, Succeeded
+from trioworker.runners.chunks import Member
+from trioworker.runners.framing import ended, job_line, read_replies
 from trioworker.runners.function_host import BOOT
 from trioworker.runners.host_group import HostGroup, HostLimits
 from trioworker.runners.host_process import CLOSE_GRACE_S, HostCommand
@@ -46,21 +47,41 @@ class ProcessPool:
 
     async def run(self, function: JobFunction[..., Any], job: Job, log: JobLog) -> Outcome:
         """Run one job in one of the processes."""
+        return await self._call(function, {"context": _context(job)}, job.args, log)
+
+    async def run_chunk(
+        self, function: JobFunction[..., Any], members: Sequence[Member], log: JobLog
+    ) -> Sequence[Outcome]:
+        """Run a chunk function in one of the processes; the outcomes of `members`."""
+        contexts = [_context(member.job) for member in members]
+        args = msgspec.json.encode([member.job.args for member in members]).decode()
+        outcome = await self._call(function, {"contexts": contexts}, args, log)
+        if not isinstance(outcome, Succeeded):
+            return [outcome] * len(members)
+        replies = read_replies(outcome.result)
+        for member, reply in zip(members, replies, strict=True):
+            member.capture.write(reply.log or "")
+        return [ended(reply) for reply in replies]
+
+    async def _call(
+        self, function: JobFunction[..., Any], named: dict[str, object], args: str, log: JobLog
+    ) -> Outcome:
         target = function.function
         if target.__module__ == "__main__":
             return failed(
                 "NotImportable",
-                f"job '{job.path}' is defined in the program that was started, where another"
+                f"job '{function.name}' is defined in the program that was started, where another"
                 " process cannot find it; move it to a module",
             )
-        named: dict[str, object] = {
-            "call": _name_of(target),
-            "context": {"id": job.id, "attempt": job.attempt, "tag": job.tag},
-        }
+        named["call"] = _name_of(target)
         if function.retry_if is not None:
             named["retry_if"] = _name_of(function.retry_if)
         extra = f"{msgspec.json.encode(named).decode()[1:-1]},"
-        return await self._group.call(partial(job_line, args=job.args, extra=extra), log)
+        return await self._group.call(partial(job_line, args=args, extra=extra), log)
+
+
+def _context(job: Job) -> Mapping[str, object]:
+    return {"id": job.id, "attempt": job.attempt, "tag": job.tag}
 
 
 def _name_of(function: Callable[..., Any]) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ neither Trio nor asyncio. Whoever calls it has let cancellations pass already.
 """
 
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -55,6 +56,27 @@ def returned(value: object) -> Outcome:
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
         message = f"the job returned a {kind} that cannot be written as JSON: {_message(error)}"
         return failed("UnserializableResult", message)
+
+
+def each_returned(
+    value: object, *, calls: int, retry_if: RetryIf | None = None
+) -> Sequence[Outcome]:
+    """The outcomes of the jobs of a chunk whose function returned `value` for so many `calls`."""
+    if not isinstance(value, list | tuple):
+        what = f"a {type(value).__name__}"
+    elif len(value) != calls:
+        what = f"{len(value)} results for {calls} calls"
+    else:
+        return [_item(item, retry_if) for item in value]
+    message = (
+        f"the chunk function returned {what}; it must return a list with a result or an exception"
+        f" for each of its {calls} calls, in their order"
+    )
+    return [failed("InvalidResults", message)] * calls
+
+
+def _item(item: object, retry_if: RetryIf | None) -> Outcome:
+    return outcome_of(item, retry_if) if isinstance(item, BaseException) else returned(item)
 
 
 def outcome_of(error: BaseException, retry_if: RetryIf | None = None) -> Outcome:

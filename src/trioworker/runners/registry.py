@@ -22,6 +22,7 @@ def build_runners(
     unknown: Unknown = "fail",
     threads: int = THREADS_MAX,
     processes: int | None = None,
+    concurrency: int | None = None,
     dedicated: HostLimits = HostLimits(),  # noqa: B008 - frozen
     dedicated_scripts_max: int = SCRIPTS_MAX,
 ) -> Mapping[str, Runner]:
@@ -30,11 +31,17 @@ def build_runners(
     `scripts_dir` holds all scripts that jobs may name. `rng` spreads out restarts. `unknown` says
     whether jobs whose function `app` does not have "fail" or are "leave"-d to other workers.
     `threads` and `processes` bound the jobs in threads and processes (default: one per CPU),
-    `dedicated` and `dedicated_scripts_max` the processes of dedicated scripts.
+    `dedicated` and `dedicated_scripts_max` the processes of dedicated scripts. `concurrency` is how
+    many jobs the worker runs at once; chunks do not wait for more.
     """
     return {
         "function": FunctionRunner(
-            app or App(), rng, unknown=unknown, threads=threads, processes=processes
+            app or App(),
+            rng,
+            unknown=unknown,
+            threads=threads,
+            processes=processes,
+            concurrency=concurrency,
         ),
         "script": ScriptRunner(
             scripts_dir, rng, limits=dedicated, scripts_max=dedicated_scripts_max

@@ -87,14 +87,14 @@ class LogRow(Row, frozen=True, kw_only=True):
 
 
 class AttemptRow(Row, frozen=True, kw_only=True):
-    """An attempt that failed and was followed by another. `error` is JSON text."""
+    """An attempt that failed or was lost, followed by another. `error` is JSON text."""
 
     id: UUID
     attempt: int
     error: str
     worker: UUID | None
-    started_at: datetime
-    duration_ms: int
+    started_at: datetime | None
+    duration_ms: int | None
 
 
 class WorkerRow(Row, frozen=True, kw_only=True):

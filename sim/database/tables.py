@@ -100,7 +100,8 @@ def _check_completed(row: CompletedRow) -> None:
 def _check_attempt(row: AttemptRow) -> None:
     values.jsonb(row.error)
     values.integer(row.attempt)
-    values.integer(row.duration_ms)
+    if row.duration_ms is not None:
+        values.integer(row.duration_ms)
 
 
 def _check_worker(row: WorkerRow) -> None:

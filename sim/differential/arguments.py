@@ -68,8 +68,8 @@ def _new_job(draw: st.DrawFn, id_: UUID) -> list[Any]:
     due = draw(st.sampled_from((None, BASE - HOUR, BASE - HOUR, BASE + HOUR, BASE - 2 * HOUR)))
     tag = draw(st.sampled_from(TAGS))
     priority = draw(st.sampled_from((0, 0, 10, -5)))
-    options = draw(st.sampled_from((None, '{"retry": 2}')))
-    parent = draw(st.sampled_from((None, None, JOBS[0])))
+    options = draw(st.sampled_from((None, '{"retry": 2}', '{"deadline": "soon"}')))
+    parent = draw(st.sampled_from((None, None, JOBS[0], JOBS[1])))
     awaited = draw(st.booleans())
     return [id_, "noop", "path", '{"n": 1}', tag, priority, due, options, awaited, "", parent]
 
@@ -238,9 +238,11 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
         "count_jobs": _NOTHING,
         "ended_jobs": st.tuples(_some_jobs),
         "enqueue": enqueue(),
+        "family": st.tuples(_some_jobs, st.just(100)),
         "find_stored": st.tuples(_workers, _attempts_of_jobs(logs=False)).map(_flat),
         "forget_workers": st.tuples(_limits, st.sampled_from((86_400.0, 0.0, 86_400.0))),
         "heartbeat": st.tuples(_workers, st.just(3), st.just(2), st.sampled_from((1, 1, 2**31))),
+        "job_attempts": st.tuples(_jobs),
         "job_logs": st.tuples(_jobs),
         "job_states": st.tuples(_some_jobs),
         "list_jobs": _listing,

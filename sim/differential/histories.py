@@ -47,6 +47,7 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "register_worker": 2,
     "retire_worker": 2,
     "sweep_cancels": 2,
+    "family": 2,
     "find_stored": 2,
     "adopt": 2,
 }
@@ -62,7 +63,7 @@ _RIVALS: Final[Mapping[str, Sequence[str]]] = {
     "enqueue": ("enqueue", "enqueue", "cancel_unstarted", "pull"),
     "cancel_unstarted": ("pull", "pull", "cancel_unstarted", "enqueue", "commit"),
     "store_logs": ("store_logs",),
-    "store_attempts": ("store_attempts",),
+    "store_attempts": ("store_attempts", "reap"),
     "request_cancel": ("request_cancel", "sweep_cancels", "commit"),
     "lock_migrations": ("lock_migrations",),
     "record_migration": ("record_migration",),

@@ -144,10 +144,11 @@ def _job(index: int, place: Place) -> JobRow:
         args='{"n": 1.50}',
         tag=place.tag,
         priority=place.priority,
-        options='{"retry": 2}' if place.awaited else None,
+        options='{"deadline": "soon"}' if place.awaited else None,
         awaited=place.awaited,
         created_at=BASE - 2 * HOUR,
         created_by="",
+        parent=JOBS[index - 1] if place.cancel else None,
     )
 
 

@@ -184,7 +184,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (0, "clock"), (0, "ping"), (0, "server_version"), (0, "schema_version"), (0, "count_jobs"),
         (0, "list_workers", 9), (0, "next_due", [RED]), (0, "adopt", W2, []),
         (0, "adopt", W2, [C2]), (0, "job_states", [J3, J1, J2]), (0, "ended_jobs", [J1]),
-        (0, "job_logs", J1),
+        (0, "job_logs", J1), (0, "job_attempts", J1), (0, "family", [J2, J1], 9),
         (0, *_commit(2, 3)), (0, "find_stored", W2, [J3, J3, J1], [1, 2, 1]),
         (0, "store_logs", [J3], [1], ["line"]), (0, "job_logs", J3), (0, "ended_jobs", [J3, J3]),
         (0, "request_cancel", [J1, J3], "enough"), (0, "cancels_for_worker", W2),
@@ -240,6 +240,12 @@ SCRIPTS: Final[Mapping[str, History]] = {
     "a last chance comes alone": _play(
         _scene(_job(1), _job(2), _job(3), _ready(1), _ready(2, reaped=3), _ready(3), _worker(1)),
         (0, *PULL), (0, "pull", C2, *PULL[2:]), (0, "pull", CLAIMS[2], *PULL[2:]),
+    ),
+    "a lost attempt is remembered, but is no outcome": _play(
+        _scene(_job(1), _job(2), _claim(1, 1, 2)),
+        (0, "store_attempts", W1, [J1], [1], ['{"name": "E"}'], [1.5], [20]), (0, "reap", 9, 3),
+        (0, "job_attempts", J1), (0, "job_attempts", J2),
+        (0, "find_stored", W1, [J1, J2], [1, 1]), (0, "find_stored", W2, [J1], [1]),
     ),
     "two write one log": _play(
         {}, (0, BEGIN), (0, "store_logs", [J1], [1], ["a"]), (1, "store_logs", [J1], [1], ["b"]),

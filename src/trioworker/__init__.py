@@ -30,6 +30,7 @@ from trioworker.model.options import (
 from trioworker.model.outcome import JobError
 from trioworker.model.state import (
     Cancellation,
+    JobAttempt,
     JobLogText,
     JobState,
     State,
@@ -47,6 +48,7 @@ __all__ = [
     "Flavour",
     "Handler",
     "InvalidArguments",
+    "JobAttempt",
     "JobContext",
     "JobError",
     "JobFailed",

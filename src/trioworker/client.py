@@ -35,6 +35,7 @@ from trioworker.model.outcome import JobError
 from trioworker.model.state import (
     STATES,
     Cancellation,
+    JobAttempt,
     JobLogText,
     JobState,
     State,
@@ -50,6 +51,7 @@ from trioworker.store.postgres.waits import Waits
 __all__ = [
     "Cancellation",
     "Client",
+    "JobAttempt",
     "JobLogText",
     "JobState",
     "TagCounts",
@@ -175,7 +177,10 @@ class Client:
     async def cancel(
         self, ids: Iterable[UUID], reason: str = "cancelled by a client"
     ) -> Cancellation:
-        """Cancel jobs: unstarted ones end here and now, running ones are asked to stop."""
+        """Cancel jobs: unstarted ones end here and now, running ones are asked to stop.
+
+        So are all jobs below them, those whose `parent` they are and theirs in turn.
+        """
         with _refusing(f"the reason {reason!r}"):
             return await self._jobs.cancel(ids, reason)
 
@@ -212,6 +217,16 @@ class Client:
         if logs is None:
             raise UnknownJob(f"there is no job {id}")
         return logs
+
+    async def attempts(self, id: UUID) -> Sequence[JobAttempt]:  # noqa: A002 - as above
+        """The attempts of a job that failed and were followed by another, the first one first.
+
+        How the last one ended is the job's own state. Raises `UnknownJob`.
+        """
+        attempts = await self._jobs.attempts(id)
+        if attempts is None:
+            raise UnknownJob(f"there is no job {id}")
+        return attempts
 
     async def workers(self, limit: int = 50) -> Sequence[WorkerState]:
         """Up to `limit` workers: those that live, then those that ended last."""

@@ -55,6 +55,21 @@ async def notify_ready(s: Statement, tags: Sequence[str]) -> Rows:
     return [(None,)] * len(tags)
 
 
+@models("family")
+async def family(s: Statement, ids: Sequence[UUID], limit: int) -> Rows:
+    """The unfinished among the jobs and all below them."""
+    found = dict.fromkeys(ids)
+    generation = list(found)
+    while generation:
+        parents = set(generation)
+        generation = [
+            row.id for row in s.rows(s.tables.job) if row.parent in parents and row.id not in found
+        ]
+        found.update(dict.fromkeys(generation))
+    unfinished = [(id_,) for id_ in found if s.find(s.tables.job_completed, id_) is None]
+    return s.shuffled(unfinished[:limit])
+
+
 @models("cancel_unstarted")
 async def cancel_unstarted(s: Statement, ids: Sequence[UUID], reason: str) -> Rows:
     """Ends the jobs that no worker holds."""

@@ -132,10 +132,13 @@ async def find_stored(
     """Which attempts of this worker are stored already."""
     found = []
     for id_, attempt in zip(ids, attempts, strict=True):
-        done = s.find(s.tables.job_completed, id_)
-        if done is None or done.started_at is None:
-            continue
-        if (done.worker, done.attempt) == (worker, attempt):
+        ends = (s.find(s.tables.job_completed, id_), s.find(s.tables.job_attempt, (id_, attempt)))
+        if any(
+            end is not None
+            and end.started_at is not None
+            and (end.worker, end.attempt) == (worker, attempt)
+            for end in ends
+        ):
             found.append((id_,))
     return s.shuffled(found)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from sim.database.models import Rows, Statement, models
-from sim.database.rows import ClaimRow, CompletedRow, ReadyRow, WorkerRow
+from sim.database.rows import AttemptRow, ClaimRow, CompletedRow, ReadyRow, WorkerRow
 
 
 @models("register_worker")
@@ -129,13 +129,15 @@ async def reap(s: Statement, limit: int, reaped_max: int) -> Rows:
         ]
     )
     # The parts that nothing reads are carried out from the last to the first.
+    again = [member for member in members if member[3] < reaped_max]
+    for worker, id_, attempt, _ in again:
+        await s.insert(s.tables.job_attempt, _lost(id_, worker, attempt), do_nothing=True)
     for worker, id_, attempt, lost in members:
         if lost >= reaped_max:
             row = _given_up(id_, worker, attempt, lost + 1, s.now)
             await s.insert(s.tables.job_completed, row, do_nothing=True)
-    for _, id_, attempt, lost in members:
-        if lost < reaped_max:
-            await _make_ready(s, id_, attempt + 1, lost + 1)
+    for _, id_, attempt, lost in again:
+        await _make_ready(s, id_, attempt + 1, lost + 1)
     for claim in dead:
         await s.delete(s.tables.claim, claim.id)
     return [(id_, lost >= reaped_max) for _, id_, _, lost in members]
@@ -143,6 +145,14 @@ async def reap(s: Statement, limit: int, reaped_max: int) -> Rows:
 
 def _is_dead(worker: WorkerRow | None) -> bool:
     return worker is None or worker.lost_at is not None or worker.stopped_at is not None
+
+
+def _lost(id_: UUID, worker: UUID, attempt: int) -> AttemptRow:
+    message = "worker lost: it died with this job in its hands"
+    error = msgspec.json.encode({"name": "WorkerLost", "message": message}).decode()
+    return AttemptRow(
+        id=id_, attempt=attempt, error=error, worker=worker, started_at=None, duration_ms=None
+    )
 
 
 def _given_up(id_: UUID, worker: UUID, attempt: int, reaped: int, now: datetime) -> CompletedRow:

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from sim.database.models import Rows, Statement, models
 from sim.database.rows import ClaimRow, JobRow, ReadyRow
 
@@ -58,7 +60,7 @@ async def pull(
             ),
         )
     return [
-        (*_claimed(row), *_definition(job))
+        (*_claimed(row), *_definition(s, job))
         for row in sorted(taken, key=_place)
         if (job := s.find(s.tables.job, row.id)) is not None
     ]
@@ -110,8 +112,10 @@ def _claimed(row: ReadyRow) -> tuple[Any, ...]:
     return row.id, row.attempt, row.reaped, row.scheduled_for, row.tag, row.priority
 
 
-def _definition(job: JobRow) -> tuple[Any, ...]:
-    return job.kind, job.path, job.args, job.options, job.awaited
+def _definition(s: Statement, job: JobRow) -> tuple[Any, ...]:
+    options = {} if job.options is None else msgspec.json.decode(job.options)
+    seen_at = s.clock() if "deadline" in options else None
+    return job.kind, job.path, job.args, job.options, job.awaited, seen_at
 
 
 @models("adopt")
@@ -125,7 +129,7 @@ async def adopt(s: Statement, worker: UUID, known: Sequence[UUID]) -> Rows:
             job = s.find(s.tables.job, id_)
             if job is not None:
                 place = (id_, attempt, reaped, s.now, job.tag, job.priority)
-                found.append((*place, *_definition(job), claim.id))
+                found.append((*place, *_definition(s, job), claim.id))
     return found
 
 

@@ -82,6 +82,19 @@ async def job_logs(s: Statement, job: UUID) -> Rows:
     return list(texts.items()) or [(None, None)]
 
 
+@models("job_attempts")
+async def job_attempts(s: Statement, job: UUID) -> Rows:
+    """The attempts of a job that another followed; one empty row when there are none."""
+    if s.find(s.tables.job, job) is None:
+        return []
+    failed = sorted(
+        (row for row in s.rows(s.tables.job_attempt) if row.id == job), key=lambda row: row.attempt
+    )
+    return [
+        (row.attempt, row.error, row.worker, row.started_at, row.duration_ms) for row in failed
+    ] or [(None,) * 5]
+
+
 @models("job_states")
 async def job_states(s: Statement, ids: Sequence[UUID]) -> Rows:
     """Where the jobs stand and what became of them."""

@@ -61,15 +61,30 @@ class JobLogText(msgspec.Struct, frozen=True):
     text: str
 
 
+class JobAttempt(msgspec.Struct, frozen=True):
+    """An attempt that failed and was followed by another.
+
+    One that was lost with its worker has no start and no duration: nobody is left who knows.
+    """
+
+    attempt: int
+    error: JobError
+    worker: UUID | None
+    started_at: datetime | None
+    duration_ms: int | None
+
+
 class Cancellation(msgspec.Struct, frozen=True):
     """What a request to cancel did, by job.
 
     The `ended` were unstarted and are canceled now. The `asked` are running: their workers have
-    been told to stop them. What had ended before, or never existed, is in neither.
+    been told to stop them. What had ended before, or never existed, is in neither. `more` says
+    that there are more children than one request cancels; the same request again goes on.
     """
 
     ended: Sequence[UUID]
     asked: Sequence[UUID]
+    more: bool = False
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@
 -- 0002 enqueue_function f91edffe0854ab8913dce806e2e668da
 -- 0003 unsuccessful_jobs a1cac006b4c2314d00e66a5d6aa2db3c
 -- 0004 parents_and_attempts cc0999da205e2e9fe219ad87b3a91ce5
+-- 0005 attempts_lost_with_workers 24a98d22a1b52a6e4a4913b04673867a
 
 CREATE SCHEMA trioworker;
 
@@ -98,11 +99,11 @@ CREATE TABLE trioworker.job_attempt (
     attempt integer NOT NULL,
     error jsonb NOT NULL,
     worker uuid,
-    started_at timestamp with time zone NOT NULL,
-    duration_ms integer NOT NULL
+    started_at timestamp with time zone,
+    duration_ms integer
 );
 
-COMMENT ON TABLE trioworker.job_attempt IS 'Attempts that failed and were followed by another; the last one is in job_completed.';
+COMMENT ON TABLE trioworker.job_attempt IS 'Attempts that failed, or were lost with their worker, and were followed by another; the last one is in job_completed.';
 
 CREATE TABLE trioworker.job_completed (
     id uuid NOT NULL,

@@ -8,8 +8,10 @@ import trio
 
 from tests.store.postgres.scene import Scene, executed, ids_of, on_every_version
 from trioworker.ids import new_id
+from trioworker.model.job import NewJob
 from trioworker.model.outcome import Cancelled, Interrupted
 from trioworker.model.state import Cancellation
+from trioworker.store.postgres import jobs as jobs_module
 from trioworker.store.postgres.jobs import CLIENT
 from trioworker.store.protocol import Counters, Hint
 
@@ -167,3 +169,69 @@ async def test_asking_again_tells_the_worker_again(scene: Scene) -> None:
             receive.receive_nowait()
         nursery.cancel_scope.cancel()
     assert await told(scene, worker) == {id_: "while it is ready"}
+
+
+async def family(scene: Scene, *parents: int | None) -> list[UUID]:
+    """A job for each number: the child of the job with that number, None for one without parent."""
+    ids = [new_id() for _ in parents]
+    await scene.jobs.enqueue(
+        [
+            NewJob(
+                id=id_,
+                kind="function",
+                path="f",
+                args=b"{}",
+                parent=None if parent is None else ids[parent],
+            )
+            for id_, parent in zip(ids, parents, strict=True)
+        ]
+    )
+    return ids
+
+
+@on_every_version
+async def test_all_below_a_job_are_cancelled_with_it(scene: Scene) -> None:
+    """Children and theirs, where they stand: unstarted ones end, running ones' workers are told."""
+    ids = await family(scene, None, 0, 0, 1, 1, None)
+    worker = await scene.worker()
+    scene.do("update trioworker.ready set priority = 1 where id = any (%s)", [ids[2], ids[3]])
+    running = ids_of(await scene.pull(worker, 2))
+    found = await scene.jobs.cancel([ids[0]], "enough")
+    assert sorted(found.ended) == [ids[0], ids[1], ids[4]]
+    assert sorted(found.asked) == sorted(running) == [ids[2], ids[3]]
+    assert not found.more
+    assert await told(scene, worker) == dict.fromkeys(running, "enough")
+    assert scene.query("select id from trioworker.ready") == [(ids[5],)]
+
+
+async def test_a_parent_that_has_ended_is_a_way_to_its_children(scene: Scene) -> None:
+    """It is left as it is; what it has left behind is cancelled."""
+    parent, child, grandchild = await family(scene, None, 0, 1)
+    worker = await scene.worker()
+    jobs = await scene.pull(worker, 2)
+    await scene.store.commit(worker, [executed(job) for job in jobs], again=False)
+    found = await scene.jobs.cancel([parent], "enough")
+    assert (list(found.ended), list(found.asked)) == ([grandchild], [])
+    assert scene.query(
+        "select status from trioworker.job_completed where id = any (%s)", [parent, child]
+    ) == [("success",), ("success",)]
+
+
+async def test_a_ring_of_parents_is_walked_once(scene: Scene) -> None:
+    """Only SQL by hand can make one; cancelling it ends all the same."""
+    ids = await family(scene, None, 0, 1)
+    scene.do("update trioworker.job set parent = %s where id = %s", ids[2], ids[0])
+    with trio.fail_after(30):
+        found = await scene.jobs.cancel([ids[1]], "enough")
+    assert sorted(found.ended) == ids
+
+
+async def test_a_family_without_end_is_cancelled_in_steps(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request has a bound and says that there is more; asked again, it goes on."""
+    monkeypatch.setattr(jobs_module, "CHILDREN_MAX", 3)
+    ids = await family(scene, None, *[0] * 7)
+    steps = [await scene.jobs.cancel([ids[0]], "enough") for _ in range(3)]
+    assert [(len(step.ended), step.more) for step in steps] == [(4, True), (4, False), (0, False)]
+    assert scene.places() == {"completed": 8}

@@ -212,15 +212,32 @@ async def test_what_a_sweep_gave_up_is_not_found_as_stored(scene: Scene) -> None
     assert await scene.store.commit(worker, batch, again=True) == {batch[0].job.id}
 
 
-async def test_what_went_back_to_ready_is_not_found_as_stored(scene: Scene) -> None:
-    """A repeated commit of a retry is lost, not repeated: the next attempt may be another's."""
+@on_every_version
+async def test_a_stored_retry_is_found_in_the_history(scene: Scene) -> None:
+    """Repeated, it counts as stored and nothing happens twice, whoever has the next attempt."""
     await scene.enqueue()
     worker = await scene.worker()
     (job,) = await scene.pull(worker)
     batch = [executed(job, Retried(ERROR, 0.0))]
     assert await scene.store.commit(worker, batch, again=False) == set()
-    assert await scene.store.commit(worker, batch, again=True) == {job.id}
+    assert await scene.store.commit(worker, batch, again=True) == set()
     assert scene.query("select attempt from trioworker.ready") == [(2,)]
+    other = await scene.worker()
+    (next_attempt,) = await scene.pull(other)
+    assert await scene.store.commit(worker, batch, again=True) == set()
+    assert await scene.store.commit(worker, [executed(next_attempt)], again=True) == {job.id}
+    assert scene.places() == {"claimed": 1}
+
+
+async def test_what_went_back_uncharged_is_not_found_as_stored(scene: Scene) -> None:
+    """A repeated snooze is lost, not repeated: the same attempt may be another worker's now."""
+    await scene.enqueue()
+    worker = await scene.worker()
+    (job,) = await scene.pull(worker)
+    batch = [executed(job, Snoozed(0.0))]
+    assert await scene.store.commit(worker, batch, again=False) == set()
+    assert await scene.store.commit(worker, batch, again=True) == {job.id}
+    assert scene.query("select attempt from trioworker.ready") == [(1,)]
 
 
 async def test_logs_are_stored_with_the_outcome_only(scene: Scene) -> None:

@@ -1,6 +1,6 @@
 """Pulling on a real database: what is claimed, in which order, and what is left alone."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import psycopg
@@ -85,6 +85,50 @@ async def test_options_nobody_knows_are_a_defect_of_that_job_only(scene: Scene) 
     assert first.defect is not None
     assert "colour" in first.defect
     assert (first.options, second.defect) == (NO_OPTIONS, None)
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ('{"timeout_s": -1}', "above 0"),
+        ('{"retry": {}}', "would never end"),
+        ('{"deadline": "tomorrow"}', "deadline"),
+        ('{"deadline": "2026-01-01T00:00:00"}', "time zone"),
+        ('{"deadline": 7}', "deadline"),
+    ],
+)
+async def test_options_that_cannot_be_are_a_defect_of_that_job_only(
+    scene: Scene, stored: str, said: str
+) -> None:
+    """Whatever somebody has written by hand, it is that job's failure and no other's."""
+    first, second = await scene.enqueue(2)
+    scene.do("update trioworker.job set options = %s::jsonb where id = %s", stored, first)
+    jobs = {job.id: job for job in await scene.pull(await scene.worker())}
+    assert said in (jobs[first].defect or "")
+    assert jobs[second].defect is None
+
+
+@on_every_version
+async def test_a_job_with_a_deadline_knows_how_long_it_has(scene: Scene) -> None:
+    """By the worker's clock, counted from the database's; so does one that is adopted."""
+    now = await scene.jobs.now()
+    deadlines = [now + timedelta(seconds=s) for s in (100, -100)]
+    ids = [
+        *await scene.enqueue(options=JobOptions(deadline=deadlines[0])),
+        *await scene.enqueue(options=JobOptions(deadline=deadlines[1])),
+        *await scene.enqueue(options=JobOptions(timeout_s=1.0)),
+    ]
+    worker = await scene.worker()
+    pulled = await scene.pull(worker)
+    adopted = await scene.store.adopt(worker, set())
+    for jobs in (pulled, adopted):
+        left_s = {
+            job.id: None if job.deadline_s is None else job.deadline_s - trio.current_time()
+            for job in jobs
+        }
+        assert left_s[ids[0]] == pytest.approx(100, abs=20)
+        assert left_s[ids[1]] == pytest.approx(-100, abs=20)
+        assert left_s[ids[2]] is None
 
 
 async def test_the_claim_is_one_row_for_the_batch(scene: Scene) -> None:

@@ -16,10 +16,20 @@ import msgspec
 from trioworker.model.job import NewJob
 from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.outcome import JobError
-from trioworker.model.state import Cancellation, JobLogText, JobState, TagCounts, WorkerState
+from trioworker.model.state import (
+    Cancellation,
+    JobAttempt,
+    JobLogText,
+    JobState,
+    TagCounts,
+    WorkerState,
+)
 from trioworker.store.postgres.database import Database, Row, Transaction
 
 CLIENT: Final = "client"
+
+CHILDREN_MAX: Final = 10_000
+"""So many jobs are cancelled at most because another one is."""
 
 HINT_EVERY_S: Final = 0.005
 """A worker that a hint woke looks once more after this long, and finds what came without one."""
@@ -94,16 +104,19 @@ class PostgresJobs:
         return {row[0] for row in rows}
 
     async def cancel(self, ids: Iterable[UUID], reason: str) -> Cancellation:
-        """Cancel the jobs: unstarted ones end, the workers of running ones are told."""
-        wanted = list(ids)
+        """Cancel the jobs and those below them: unstarted ones end, workers of others are told."""
+        wanted = list(dict.fromkeys(ids))
+        most = len(wanted) + CHILDREN_MAX
 
         async def body(tx: Transaction) -> Cancellation:
-            ended = await tx.run("cancel_unstarted", wanted, reason)
+            found = [row[0] for row in await tx.run("family", wanted, most + 1)]
+            family, more = found[:most], len(found) > most
+            ended = await tx.run("cancel_unstarted", family, reason)
             # A statement of its own sees what a pull has claimed while the first one waited for it.
-            asked = await tx.run("request_cancel", wanted, reason)
+            asked = await tx.run("request_cancel", family, reason)
             if awaited := [row[0] for row in ended if row[1]]:
                 await tx.run("notify_done", awaited)
-            return Cancellation([row[0] for row in ended], [row[0] for row in asked])
+            return Cancellation([row[0] for row in ended], [row[0] for row in asked], more)
 
         return await self._database.transact(CLIENT, body)
 
@@ -113,6 +126,17 @@ class PostgresJobs:
         if not rows:
             return None
         return [JobLogText(attempt, text) for attempt, text in rows if attempt is not None]
+
+    async def attempts(self, job: UUID) -> Sequence[JobAttempt] | None:
+        """The job's attempts that another followed, in order; None when there is no such job."""
+        rows = await self._database.run(CLIENT, "job_attempts", job)
+        if not rows:
+            return None
+        return [
+            JobAttempt(attempt, _decode_error(error), *rest)
+            for attempt, error, *rest in rows
+            if attempt is not None
+        ]
 
     async def workers(self, limit: int) -> Sequence[WorkerState]:
         """Up to `limit` workers: those that live, then those that ended last."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from trioworker.errors import Refused, ServerUnavailable
+from trioworker.errors import Refused, ServerUnavailable, UsageError
 from trioworker.model.completion import columns
 from trioworker.model.effects import effects_of, has_effects
 from trioworker.model.job import Job, claims_of
@@ -103,12 +103,14 @@ class PostgresStore:
             alone_from,
             jobs=size,
         )
-        return [_job(row, claim) for row in rows]
+        now_s = self._now_s()
+        return [_job(row, claim, now_s) for row in rows]
 
     async def adopt(self, worker: UUID, known: AbstractSet[UUID]) -> Sequence[Job]:
         """See `Store.adopt`."""
         rows = await self._database.run(PULL, "adopt", worker, list(known))
-        return [_job(tuple(row)[:-1], row[-1]) for row in rows]
+        now_s = self._now_s()
+        return [_job(tuple(row)[:-1], row[-1], now_s) for row in rows]
 
     async def commit(
         self, worker: UUID, batch: Sequence[Executed], *, again: bool
@@ -216,15 +218,19 @@ async def _stored_before(
     return {row[0] for row in rows}
 
 
-def _job(row: Row, claim: UUID) -> Job:
-    id_, attempt, reaped, scheduled_for, tag, priority, kind, path, args, raw_options, awaited = row
-    options, defect = NO_OPTIONS, None
+def _job(row: Row, claim: UUID, now_s: float) -> Job:
+    """The job that a row came for; it came at `now_s` by the worker's monotonic clock."""
+    *columns, raw_options, awaited, seen_at = row
+    id_, attempt, reaped, scheduled_for, tag, priority, kind, path, args = columns
+    options, defect, deadline_s = NO_OPTIONS, None, None
     if raw_options is not None:
         try:
             options = _decode_options(raw_options)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UsageError) as error:
             defect = f"the stored options of this job cannot be used: {error}"
+    if options.deadline is not None:
+        deadline_s = now_s + (options.deadline - seen_at).total_seconds()
     return Job(
         id_, claim, attempt, reaped, kind, path, args, tag, priority, scheduled_for, awaited,
-        options, defect,
+        options, defect, deadline_s,
     )  # fmt: skip

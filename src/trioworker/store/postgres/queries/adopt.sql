@@ -7,7 +7,9 @@ with mine as materialized (
      where claim.worker = $1 and claim.id <> all ($2::uuid[])
 )
 select member.id, member.attempt, member.reaped, now() as scheduled_for, job.tag, job.priority,
-       job.kind, job.path, job.args, job.options, job.awaited, mine.id as claim
+       job.kind, job.path, job.args, job.options, job.awaited,
+       case when job.options -> 'deadline' is not null then clock_timestamp() end as seen_at,
+       mine.id as claim
   from mine
  cross join lateral unnest(mine.ids, mine.attempts, mine.reaped)
        with ordinality as member (id, attempt, reaped, place)

@@ -11,6 +11,9 @@
 --
 -- A job that has lost $9 workers or more is claimed alone: the next loss would give it up, and what
 -- kills its worker then may only cost itself. A batch ends before the first such job.
+--
+-- For jobs with a deadline it tells what time it is: how long they have is for the worker to see,
+-- who can read what is no time at all without failing.
 with recursive floor as materialized (
     select * from unnest($5::text[], $6::smallint[], $7::timestamptz[], $8::uuid[])
         as f (tag, priority, scheduled_for, id)
@@ -76,7 +79,8 @@ claimed as (
     having count(*) > 0
 )
 select taken.id, taken.attempt, taken.reaped, taken.scheduled_for, taken.tag, taken.priority,
-       definition.kind, definition.path, definition.args, definition.options, definition.awaited
+       definition.kind, definition.path, definition.args, definition.options, definition.awaited,
+       case when definition.options -> 'deadline' is not null then clock_timestamp() end as seen_at
   from taken
  cross join lateral (
     select * from trioworker.job where job.id = taken.id offset 0

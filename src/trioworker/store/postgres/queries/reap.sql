@@ -33,5 +33,14 @@ failed as (
            ), worker, attempt, reaped
       from member where hopeless
         on conflict (id) do nothing
+),
+remembered as (
+    insert into trioworker.job_attempt (id, attempt, error, worker)
+    select id, attempt, jsonb_build_object(
+               'name', 'WorkerLost',
+               'message', 'worker lost: it died with this job in its hands'
+           ), worker
+      from member where not hopeless
+        on conflict (id, attempt) do nothing
 )
 select id, hopeless from member

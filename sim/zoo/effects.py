@@ -19,7 +19,7 @@ from sim.oracles.outcomes import AllOrNothing, Produced, ToldRight
 from sim.oracles.places import Durable, Settled
 from sim.plan import Plan, Scripted, Sizes
 from sim.replace import replaced
-from sim.zoo.mutant import OURS, mutant, statement
+from sim.zoo.mutant import OURS, mutant, of_scenario, statement
 from trioworker.model import batching, completion
 from trioworker.model.batching import BatchPolicy
 from trioworker.model.completion import Completion
@@ -256,6 +256,7 @@ def lock_order_reversed() -> Iterator[None]:
     "completed twice",
     caught_by=Settled,
     seen_in="solid_queue: a stale heartbeat and a late finish left a job both finished and failed",
+    plan=of_scenario("zombie-commit"),
 )
 def completed_twice() -> Iterator[None]:
     """A late outcome takes the place of what another worker has stored of the job."""

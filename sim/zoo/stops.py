@@ -31,6 +31,17 @@ BUSY_GOODBYE: Final = Plan(
     chaos_s=1.0,
 )
 """A worker stops while a job runs, which ends before the next heartbeat."""
+NO_WELCOME: Final = Plan(
+    seed=0,
+    sizes=Sizes(workers=1, lease_s=1.5, heartbeat_s=0.5, sweep_s=0.5),
+    jobs=("ok",),
+    exactly=[
+        *(f"line lost before the effect@worker-0/heartbeat#{ordinal}" for ordinal in range(30)),
+        "line lost before the effect@worker-0/register_worker#1",
+    ],
+    chaos_s=6.0,
+)
+"""A worker loses its lease, and its line once more when it registers anew."""
 
 
 @mutant(
@@ -145,6 +156,7 @@ def goodbye_before_the_flush() -> Iterator[None]:
     "gives up in an outage",
     caught_by=ExitsAsPromised,
     seen_in="pg-boss: the process dies when the database is away",
+    plan=NO_WELCOME,
 )
 def gives_up_in_an_outage() -> Iterator[None]:
     """A worker that has to register anew and finds no database ends."""

@@ -5,8 +5,7 @@
 -- 0001 jobs_ready_claims 6a0e21154db2a398375b206e2bbfbb39
 -- 0002 enqueue_function f91edffe0854ab8913dce806e2e668da
 -- 0003 unsuccessful_jobs a1cac006b4c2314d00e66a5d6aa2db3c
--- 0004 parents_and_attempts cc0999da205e2e9fe219ad87b3a91ce5
--- 0005 attempts_lost_with_workers 24a98d22a1b52a6e4a4913b04673867a
+-- 0004 parents_and_attempts fd5247093756fd059c448808d34548a9
 
 CREATE SCHEMA trioworker;
 

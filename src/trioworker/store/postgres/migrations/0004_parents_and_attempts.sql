@@ -7,8 +7,8 @@ create table trioworker.job_attempt (
     attempt     integer     not null,
     error       jsonb       not null,
     worker      uuid,
-    started_at  timestamptz not null,
-    duration_ms integer     not null,
+    started_at  timestamptz,
+    duration_ms integer,
     primary key (id, attempt)
 );
-comment on table trioworker.job_attempt is 'Attempts that failed and were followed by another; the last one is in job_completed.';
+comment on table trioworker.job_attempt is 'Attempts that failed, or were lost with their worker, and were followed by another; the last one is in job_completed.';

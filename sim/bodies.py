@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 import trio
 
+from sim.calls import CALLS, call
 from sim.happenings import BodyEnded, BodyStarted
 from sim.plan import LONG
 from trioworker.events import Emit
@@ -187,6 +188,10 @@ async def _cancel_itself(_job: Job, _log: JobLog, _said: Said, _rng: Random) -> 
     return Cancelled("the job cancelled itself")
 
 
+async def _call(job: Job, log: JobLog, _said: Said, _rng: Random) -> Outcome:
+    return await call(job, log)
+
+
 BODIES: Final[Mapping[str, Body]] = {
     "ok": _ok,
     "slow": _slow,
@@ -202,6 +207,7 @@ BODIES: Final[Mapping[str, Body]] = {
     "poison number": _poison_number,
     "cancel itself": _cancel_itself,
     DEADLY: _ok,
+    **dict.fromkeys(CALLS, _call),
 }
 TIMEOUTS_S: Final = {"hang": 0.5, "stubborn": 5.0}
 """Bodies whose jobs have a timeout."""

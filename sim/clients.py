@@ -12,6 +12,7 @@ import msgspec
 import trio
 
 from sim.bodies import IMMEDIATE, TIMEOUTS_S
+from sim.calls import CALLS
 from sim.database.server import EPOCH
 from sim.happenings import CancelAnswered, CancelAsked, Enqueued
 from sim.plan import Plan, when_and_what
@@ -125,7 +126,7 @@ class Clients:
             id=self._new_id(),
             kind=cast("Kind", path if path in IMMEDIATE else "function"),
             path=path,
-            args=b"{}",
+            args=CALLS.get(path, b"{}"),
             tag=self._tags[0],
             options=JobOptions(timeout_s=TIMEOUTS_S.get(path)),
         )

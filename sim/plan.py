@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from sim.calls import CALLS
 from sim.database.faults import Kind
 from sim.streams import Streams
 from trioworker.errors import UsageError
@@ -38,6 +39,8 @@ BODIES: Final = (
 )  # fmt: skip
 LONG: Final = "long"
 """For stories, in which "slow" might be over too soon: it takes the same time in every run."""
+STORIES: Final = (LONG, *CALLS)
+"""Bodies that no seed draws."""
 RARE: Final = {"deadly": 0.05}
 """Bodies of which one in a run is plenty: a worker that is always dying does nothing else."""
 
@@ -63,6 +66,8 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     flush_s: float = 2.0
     command_timeout_s: float = 3.0
     reaped_max: int = 3
+    drain: bool = False
+    report_jobs: bool = True
 
 
 class Scripted(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +121,7 @@ def when_and_what(job: str) -> tuple[float, str]:
         at_s = float(seconds) if at else 0.0
     except ValueError:
         at_s = -1.0
-    if body not in (*BODIES, LONG) or not at_s >= 0:
+    if body not in (*BODIES, *STORIES) or not at_s >= 0:
         raise UsageError(f"'{job}' is no job; write it as 'slow' or 'slow@0.2'")
     return at_s, body
 

@@ -219,5 +219,6 @@ def _config(name: str, slot: int, sizes: Sizes, tags: tuple[str, ...]) -> Worker
         grace_s=sizes.grace_s,
         flush_s=sizes.flush_s,
         reaped_max=sizes.reaped_max,
-        report_jobs=True,
+        drain=sizes.drain,
+        report_jobs=sizes.report_jobs,
     )

@@ -215,7 +215,7 @@ class GivesBackAtOnce(Oracle):
 
 
 class ExitsAsPromised(Oracle):
-    """A process ends when it is asked to, and its exit status says how.
+    """A process ends when it is asked to, or drains and has drained all; its exit status says how.
 
     0 when all is stored, 3 when some is not, which is then listed. 4 when the database could not
     be reached at the very start, and never later: a worker outlives any outage.
@@ -253,8 +253,12 @@ class ExitsAsPromised(Oracle):
         expected = ExitStatus.UNSAVED if event.unsaved else ExitStatus.OK
         if event.status != expected:
             self.find(f"{actor} exited with {event.status} and {len(event.unsaved)} unsaved")
-        if not asked:
+        if not asked and not self._dry():
             self.find(f"{actor} exited although nobody had asked it to")
+
+    def _dry(self) -> bool:
+        """Whether workers of this plan end by themselves, and nothing is left for them."""
+        return self.plan.sizes.drain and not self.facts.ready and not self.facts.claims
 
 
 class NothingUnexpected(Oracle):

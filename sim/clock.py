@@ -12,20 +12,20 @@ from typing import Final
 
 import trio
 
-from sim.trio_inside import somebody_waits_for_idleness
+from sim.trio_inside import nobody_can_run, somebody_waits_for_idleness
 
 NEVER: Final = inf
 
 
 class VirtualClock(trio.abc.Clock):
-    """A clock that begins at 0 and costs nothing to wait for.
+    """A clock that begins at 0 and costs nothing to wait for. `now_s` is for reading only.
 
     An alarm is a deadline without a task and without a cancel scope: `action` is called between two
     turns of the loop, so it may do no more than wake somebody.
     """
 
     def __init__(self) -> None:
-        self._now_s = 0.0
+        self.now_s = 0.0
         self._alarms: list[tuple[float, int, Callable[[], None]]] = []
         self._tickets = 0
 
@@ -34,23 +34,21 @@ class VirtualClock(trio.abc.Clock):
 
     def current_time(self) -> float:
         """See `trio.abc.Clock`."""
-        return self._now_s
+        return self.now_s
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         """See `trio.abc.Clock`: no time at all, for it is that late now.
 
         Without any deadline the loop spins, so that whoever watches it can end the run.
         """
+        if somebody_waits_for_idleness():
+            return NEVER
         alarms = self._alarms
-        next_s = min(deadline, alarms[0][0]) if alarms else deadline
-        if next_s > self._now_s:
-            if somebody_waits_for_idleness():
-                return NEVER
-            if next_s == NEVER:
-                return 0.0
-            self._now_s = next_s
-        while alarms and alarms[0][0] <= next_s:
-            heappop(alarms)[2]()
+        while alarms and alarms[0][0] < deadline and nobody_can_run():
+            self.now_s, _, action = heappop(alarms)
+            action()
+        if nobody_can_run() and deadline != NEVER:
+            self.now_s = max(self.now_s, deadline)
         return 0.0
 
     def call_at(self, at_s: float, action: Callable[[], None]) -> None:

@@ -24,14 +24,20 @@ def count(trace: Iterable[Happening]) -> Counter[str]:
     """How often each state was passed through."""
     seen: Counter[str] = Counter()
     facts = Facts()
-    handlers: dict[type[Event], list[Handler]] = {}
+
+    def struck(_happening: Happening, event: FaultFired) -> None:
+        seen[event.fault.partition("@")[0]] += 1
+
+    # `facts` first: what is counted is asked of them.
+    handlers: dict[type[Event], list[Handler]]
+    handlers = {kind: [handler] for kind, handler in facts.handlers.items()}
+    handlers.setdefault(FaultFired, []).append(struck)
     for part in PARTS:
         for kind, handler in part(facts, seen).handlers().items():
             handlers.setdefault(kind, []).append(handler)
     for happening in trace:
-        facts.see(happening)
-        if isinstance(happening.event, FaultFired):
-            seen[happening.event.fault.partition("@")[0]] += 1
-        for handler in handlers.get(type(happening.event), ()):
-            handler(happening, happening.event)
+        event = happening.event
+        facts.now_s = happening.at_s
+        for handler in handlers.get(type(event), ()):
+            handler(happening, event)
     return seen

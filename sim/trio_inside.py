@@ -59,6 +59,11 @@ def somebody_waits_for_idleness() -> bool:
     return bool(_run.GLOBAL_RUN_CONTEXT.runner.waiting_for_idle)
 
 
+def nobody_can_run() -> bool:
+    """Whether every task waits for something."""
+    return not _run.GLOBAL_RUN_CONTEXT.runner.runq
+
+
 def living_tasks() -> list[Task]:
     """Every task that lives, the oldest first."""
     return sorted(_run.GLOBAL_RUN_CONTEXT.runner.tasks, key=lambda task: task._counter)

@@ -31,11 +31,16 @@ class Post:
         self._closed = False
         self._sleeper: trio.lowlevel.Task | None = None
 
+    @property
+    def now_s(self) -> float:
+        """Virtual seconds: `trio.current_time()`, without the way through Trio."""
+        return self._clock.now_s
+
     def send(self, message: Message, after_s: float) -> None:
         """Let `message` arrive in so many seconds: never before the next turn of the loop."""
         if after_s > 0:
             self._on_their_way += 1
-            self._clock.call_at(self._clock.current_time() + after_s, partial(self._land, message))
+            self._clock.call_at(self._clock.now_s + after_s, partial(self._land, message))
         else:
             self._here.append(message)
             self._wake()

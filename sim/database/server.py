@@ -134,8 +134,8 @@ class SimServer:
 
     def _forget_dead_versions(self, transaction: Transaction) -> None:
         """Vacuum, at once: nobody looks at old versions but statements that wait for a lock."""
-        self._dead += (change for change in transaction.changes if change.before is not None)
-        if any(session.waits for session in self.sessions):
+        self._dead += [change for change in transaction.changes if change.before is not None]
+        if not self._dead or any(session.waits for session in self.sessions):
             return
         for change in self._dead:
             version = change.before

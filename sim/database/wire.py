@@ -188,7 +188,7 @@ class _Exchange(Generic[T]):
         self._wire = wire
         there_s = wire.faults.latency_s(actor)
         self._back_s = wire.faults.latency_s(actor) + self._delay(Kind.STALLED_AFTER)
-        self._until_s = trio.current_time() + timeout_s
+        self._until_s = wire.post.now_s + timeout_s
         delay_s = self._delay(Kind.SLOW) + self._delay(Kind.STALLED_BEFORE)
         self._travel(self._arrive, there_s + delay_s)
 
@@ -200,15 +200,20 @@ class _Exchange(Generic[T]):
             self._session.end()
         elif fault is not None and fault.kind in SQLSTATES and self._session.alive:
             self._refuse(fault.kind)
-        elif self._session.alive:
-            work = self._carry_out()
-            try:
-                begun(work)
-            except Waits:
-                self._time()
-                self._wire.start(self._finish, work)
-                return
+        elif self._session.alive and not self._is_carried_out():
+            return
         self._reply()
+
+    def _is_carried_out(self) -> bool:
+        """Carry it out; False when it waits for somebody, and a task replies in the end."""
+        work = self._carry_out()
+        try:
+            begun(work)
+        except Waits:
+            self._time()
+            self._wire.start(self._finish, work)
+            return False
+        return True
 
     def _refuse(self, kind: Kind) -> None:
         if self.place in BOUNDARIES:
@@ -241,15 +246,17 @@ class _Exchange(Generic[T]):
         self.over.set()
 
     def _travel(self, step: Callable[[], None], seconds: float) -> None:
-        if trio.current_time() + seconds >= self._until_s:
+        post = self._wire.post
+        if post.now_s + seconds >= self._until_s:
             self._time()
-        self._wire.post.send(step, seconds)
+        post.send(step, seconds)
 
     def _time(self) -> None:
         """From here on it may take too long; it mostly does not, and is not timed."""
         if not self._is_timed:
             self._is_timed = True
-            self._wire.post.send(self.over.set, self._until_s - trio.current_time())
+            post = self._wire.post
+            post.send(self.over.set, self._until_s - post.now_s)
 
     async def _carry_out(self) -> None:
         try:

@@ -107,6 +107,7 @@ class ProcessFacts(msgspec.Struct):
 class Facts:
     """The tables, the processes, the troubles.
 
+    Whoever shows it happenings sets `now_s` at each, and calls those of its `handlers` first.
     `moves`, `outcomes` and `reapings` are those of the commit at hand.
     """
 
@@ -146,13 +147,6 @@ class Facts:
             ServerUp: self._trouble,
             ClockJumped: self._jumped,
         }
-
-    def see(self, happening: Happening) -> None:
-        """Take note of one happening."""
-        self.now_s = happening.at_s
-        handler = self.handlers.get(type(happening.event))
-        if handler is not None:
-            handler(happening, happening.event)
 
     def process_of(self, worker: UUID) -> ProcessFacts | None:
         """The process that has, or had, this worker id."""

@@ -42,6 +42,7 @@ def files() -> set[str]:
 
 TESTED: Final = {
     "hello.py", "flavours.py", "enqueue_in_transaction.py", "web_app.py",
+    "bulk_http.py", "bulk_insert.py",
     "scripts/slug.py", "scripts/statistics.mjs", "scripts/machine.sh",
 }  # fmt: skip
 
@@ -160,7 +161,34 @@ def test_web_app(reader: Reader) -> None:
     assert "the database refuses the job 'greet'" in text
 
 
-@pytest.mark.parametrize("program", ["flavours.py", "enqueue_in_transaction.py", "web_app.py"])
+def test_bulk_http(reader: Reader) -> None:
+    """A hundred jobs, far fewer requests; one is refused and costs the others nothing."""
+    block = blocks()["bulk_http.py"].replace("8090", str(free_port()))
+    with reader.following(block) as shell:
+        output, errors = shell.communicate(timeout=PATIENCE_S)
+    assert shell.returncode == 0, output + errors
+    assert "99 mails sent, refused: nobody is no address\n" in output
+    requests = int(re.findall(r"(\d+) requests for 100 jobs", output)[0])
+    assert 2 <= requests < 100
+    ended = [(status, result) for _, status, result in reader.jobs()]
+    assert ended[:2] == [("failure", None), ("success", "to reader0@example.org")]
+
+
+def test_bulk_insert(reader: Reader) -> None:
+    """A thousand jobs, each with its row, in far fewer transactions."""
+    output = reader.run("bulk_insert.py")
+    assert "1000 readings to be stored\n" in output
+    assert "999 readings are stored\n" in output
+    transactions = int(re.findall(r"in (\d+) transactions", output)[0])
+    assert 10 <= transactions < 999
+    statuses = [status for _, status, _ in reader.jobs()]
+    assert (statuses.count("success"), statuses.count("failure")) == (999, 1)
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["flavours.py", "enqueue_in_transaction.py", "web_app.py", "bulk_http.py", "bulk_insert.py"],
+)
 def test_without_our_schema_each_program_says_what_to_do(
     program: str, reader: Reader, empty_database_url: str
 ) -> None:

@@ -141,6 +141,20 @@ def never_heard_of(made: Handmade) -> None:
     made.exit()
 
 
+def stored_and_never_heard_of_again(made: Handmade) -> None:
+    """So it is with a job that it had before: what it knew of that is over."""
+    made.begin()
+    made.enqueue(1)
+    row = made.ready[job(1)]
+    made.pull(1)
+    made.commit(A, *made.leave(1), (None, row))
+    made.ready[job(1)] = row
+    made.say_stored(1)
+    made.pull(1, told=False)
+    made.ask_to_stop()
+    made.exit()
+
+
 def asked_twice(made: Handmade) -> None:
     """A second signal ends everything at once, whatever is held."""
     made.begin()
@@ -234,6 +248,7 @@ ALLOWED: Final[list[tuple[type[Oracle], Story]]] = [
     (InOrder, locked_by_its_canceller),
     (LastChance, beside_what_runs),
     (NothingHeld, never_heard_of),
+    (NothingHeld, stored_and_never_heard_of_again),
     (NothingHeld, asked_twice),
     (NothingHeld, lease_gone_while_it_stops),
     (Leases, heartbeat_of_a_goodbye),

@@ -52,6 +52,7 @@ class NothingHeld(Oracle):
         return {
             BatchPulled: self._took,
             BatchAdopted: self._took,
+            BatchStored: self._stored,
             Committed: self._committed,
             LeaseTaken: self._taken_away,
             WorkerExited: self._exited,
@@ -62,6 +63,10 @@ class NothingHeld(Oracle):
 
     def _took(self, _happening: Happening, event: BatchPulled | BatchAdopted) -> None:
         self._known.update((event.worker, job) for job in event.jobs)
+
+    def _stored(self, _happening: Happening, event: BatchStored) -> None:
+        """What it claims of them after that it knows only once it is told."""
+        self._known.difference_update((event.worker, job) for job in event.jobs)
 
     def _committed(self, _happening: Happening, event: Committed) -> None:
         for change in event.changes:

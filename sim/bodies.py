@@ -17,6 +17,7 @@ import trio
 from sim.calls import CALLS, call
 from sim.happenings import BodyEnded, BodyStarted
 from sim.plan import LONG
+from sim.policies import POLICIES
 from trioworker.events import Emit
 from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
@@ -208,6 +209,7 @@ BODIES: Final[Mapping[str, Body]] = {
     "cancel itself": _cancel_itself,
     DEADLY: _ok,
     **dict.fromkeys(CALLS, _call),
+    **dict.fromkeys(POLICIES, _raise),
 }
 TIMEOUTS_S: Final = {"hang": 0.5, "stubborn": 5.0}
 """Bodies whose jobs have a timeout."""

@@ -16,6 +16,7 @@ from sim.calls import CALLS
 from sim.database.server import EPOCH
 from sim.happenings import CancelAnswered, CancelAsked, Enqueued
 from sim.plan import Plan, when_and_what
+from sim.policies import POLICIES
 from trioworker.errors import StoreError
 from trioworker.events import Event
 from trioworker.model.job import Kind, NewJob
@@ -128,7 +129,7 @@ class Clients:
             path=path,
             args=CALLS.get(path, b"{}"),
             tag=self._tags[0],
-            options=JobOptions(timeout_s=TIMEOUTS_S.get(path)),
+            options=JobOptions(timeout_s=TIMEOUTS_S.get(path), retry=POLICIES.get(path)),
         )
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from sim.calls import CALLS
 from sim.database.faults import Kind
+from sim.policies import POLICIES
 from sim.streams import Streams
 from trioworker.errors import UsageError
 from trioworker.model.batching import BatchPolicy, Fallback, Mode
@@ -39,7 +40,7 @@ BODIES: Final = (
 )  # fmt: skip
 LONG: Final = "long"
 """For stories, in which "slow" might be over too soon: it takes the same time in every run."""
-STORIES: Final = (LONG, *CALLS)
+STORIES: Final = (LONG, *CALLS, *POLICIES)
 """Bodies that no seed draws."""
 RARE: Final = {"deadly": 0.05}
 """Bodies of which one in a run is plenty: a worker that is always dying does nothing else."""

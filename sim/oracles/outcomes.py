@@ -134,8 +134,9 @@ class Produced(Oracle):
         if error["name"] == "Timeout":
             return None in outcomes
         told = (error["name"], error["message"])
+        last = f"attempt {key[2]} of {key[2]}: " if key[2] > 1 else ""
         return any(
-            (each.error.name, each.error.message) == told
+            told in {(each.error.name, text + each.error.message) for text in ("", last)}
             for each in outcomes
             if isinstance(each, Failed)
         )
@@ -143,9 +144,13 @@ class Produced(Oracle):
     def _goes_back(self, key: Attempt, *, charged: bool) -> bool:
         outcomes = self._outcomes.get(key, ())
         if charged:
-            return any(isinstance(each, Retried) for each in outcomes)
+            again = (Retried, Failed) if self._has_policy(key[1]) else Retried
+            return any(isinstance(each, again) for each in outcomes)
         snoozed = any(isinstance(each, Snoozed) for each in outcomes)
         return snoozed or Interrupted.__name__ in self._ended.get(key, ())
+
+    def _has_policy(self, job: UUID) -> bool:
+        return "retry" in json.loads(self.facts.jobs[job].options or "{}")
 
 
 class OncePerClaim(Oracle):

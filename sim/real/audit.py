@@ -18,6 +18,7 @@ import trio
 from psycopg.sql import SQL, Identifier
 
 from sim.database.rows import (
+    AttemptRow,
     CancelRow,
     ClaimRow,
     CompletedRow,
@@ -46,6 +47,7 @@ ROWS: Final[Mapping[str, type[Row]]] = {
     "claim": ClaimRow,
     "job_completed": CompletedRow,
     "job_log": LogRow,
+    "job_attempt": AttemptRow,
     "worker": WorkerRow,
     "cancel_request": CancelRow,
     "migration": MigrationRow,

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from tests.cli.commands import APP, Run, run_here
@@ -44,6 +45,35 @@ def test_every_flag_reaches_the_job(here: Run) -> None:
     assert (job["tag"], job["priority"]) == ("tools", -3)
 
 
+def test_flags_say_how_often_and_how_long(database_url: str) -> None:
+    """--retry, --timeout and --deadline are the job's options, as the fields of a line are."""
+    here = partial(run_here, url=database_url)
+    here(
+        *("enqueue", "greet", "--retry", "4", "--timeout", "2.5", "--deadline", "600"),
+        *("--delay", "60"),
+    ).well()
+    here(
+        *("enqueue", "-", "--retry", "4"),
+        stdin=lines(
+            {"path": "greet", "deadline_s": 600},
+            {"path": "greet", "retry": {"attempts": 2, "only": ["OSError"], "factor": 1}},
+        ),
+    ).well()
+    with psycopg.connect(database_url) as connection:
+        flags, line, policy = connection.execute(
+            "select options - 'deadline',"
+            " extract(epoch from (options->>'deadline')::timestamptz - created_at)::float8,"
+            " extract(epoch from ready.scheduled_for - created_at)::float8"
+            " from trioworker.job join trioworker.ready using (id) order by id"
+        ).fetchall()
+    assert flags[0] == {"timeout_s": 2.5, "retry": {"attempts": 4}}
+    assert line[0] == {"retry": {"attempts": 4}}
+    assert policy[0] == {"retry": {"attempts": 2, "only": ["OSError"], "factor": 1}}
+    for _, deadline_s, _ in (flags, line):
+        assert deadline_s == pytest.approx(600, abs=60)
+    assert flags[2] == pytest.approx(60, abs=30)
+
+
 def test_count_makes_so_many(here: Run) -> None:
     """--count stores that many jobs, and says how many and which."""
     ended = here("enqueue", "greet", "--count", "1500").well()
@@ -77,6 +107,9 @@ def test_lines_complete_what_the_flags_say(here: Run) -> None:
         pytest.param(b'{"path": "greet", "priorty": 1}', id="unknown field"),
         pytest.param(b'{"path": "greet", "priority": 1001}', id="priority"),
         pytest.param(b'{"path": "greet", "scheduled_for": "2030-01-01T00:00:00"}', id="no zone"),
+        pytest.param(b'{"path": "greet", "retry": 0}', id="no attempts"),
+        pytest.param(b'{"path": "greet", "retry": {"delay_s": 1}}', id="no end of attempts"),
+        pytest.param(b'{"path": "greet", "deadline_s": 0}', id="deadline"),
         pytest.param(b'{"path": "greet", "args": 3}', id="arguments"),
         pytest.param(b'{"path": "gr\xffeet"}', id="no UTF-8"),
     ],

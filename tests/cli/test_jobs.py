@@ -144,6 +144,26 @@ def test_workers_show_what_they_did(shelf: Run) -> None:
     assert (worker["jobs_done"], worker["jobs_failed"], worker["claimed"]) == (2, 1, 0)
 
 
+def test_show_has_the_attempts_that_came_before(here: Run) -> None:
+    """A line for each, before the error that was the last; as JSON a list."""
+    job = str(new_id())
+    retry = {"attempts": 3, "delay_s": 0.0}
+    line = json.dumps({"id": job, "path": "divide", "args": [1, 0], "retry": retry})
+    here("enqueue", "-", stdin=line).well()
+    here("run", APP, "--drain").well()
+    shown = here("jobs", "show", job).well().output
+    said = "ZeroDivisionError: division by zero"
+    facts = [line.split(maxsplit=1) for line in shown.partition("traceback")[0].splitlines()]
+    earlier = [rest for name, rest in facts if name == "attempt" and said in rest]
+    assert [rest.partition(" ")[0] for rest in earlier] == ["1", "2"]
+    assert ["error", "ZeroDivisionError: attempt 3 of 3: division by zero"] in facts
+    document = here("jobs", "show", job, "--json").well().document
+    assert [(one["attempt"], one["error"]["name"]) for one in document["attempts"]] == [
+        (1, "ZeroDivisionError"),
+        (2, "ZeroDivisionError"),
+    ]
+
+
 def test_cancel_ends_what_has_not_started(here: Run) -> None:
     """Unstarted jobs end here and now, with the reason; a job that has ended is told by its id."""
     here("enqueue", "-", stdin=lines(SHELF)).well()
@@ -156,4 +176,4 @@ def test_cancel_ends_what_has_not_started(here: Run) -> None:
         f"trioworker: not canceled, because ended before or unknown: {READY}\n"
     )
     again = here("jobs", "cancel", FAILED, "--json").well()
-    assert again.document == {"ended": [FAILED], "asked": []}
+    assert again.document == {"ended": [FAILED], "asked": [], "more": False}

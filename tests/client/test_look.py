@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from tests.client.harness import Held, do, happens, new_job, on_both, working
-from trioworker import Client, TagCounts, UnknownJob, UsageError, new_id, open_client
+from trioworker import Client, RetryPolicy, TagCounts, UnknownJob, UsageError, new_id, open_client
 from trioworker.events import Event, StatementRun
 from trioworker.model.state import STATES, State
 from trioworker.store.postgres.database import Lane, open_database
@@ -55,6 +55,29 @@ async def test_nobody_is_shown_a_job_that_does_not_exist(database_url: str) -> N
             await client.job(unknown)
         with pytest.raises(UnknownJob, match=f"there is no job {unknown}"):
             await client.logs(unknown)
+        with pytest.raises(UnknownJob, match=f"there is no job {unknown}"):
+            await client.attempts(unknown)
+
+
+@on_both
+async def test_a_job_shows_the_attempts_that_came_before(database_url: str) -> None:
+    """Those that failed and were followed by another, with their errors; not the last one."""
+    held = Held()
+    retry = RetryPolicy(attempts=3, delay_s=0.0)
+    async with open_client(database_url) as client:
+        id_ = await client.enqueue("fail", {"why": "no"}, retry=retry, awaited=True)
+        assert await client.attempts(id_) == []
+        with working(database_url, held.app):
+            state = await client.wait(id_)
+        first, second = await client.attempts(id_)
+    assert (state.state, state.attempt) == ("failure", 3)
+    assert state.error is not None
+    assert state.error.message == "attempt 3 of 3: no"
+    assert (first.attempt, first.error.name, first.error.message) == (1, "ValueError", "no")
+    assert (second.attempt, second.worker) == (2, state.worker)
+    assert first.started_at is not None
+    assert second.started_at is not None
+    assert first.started_at <= second.started_at
 
 
 async def one_of_each(client: Client, url: str) -> dict[str, UUID]:

@@ -24,6 +24,7 @@ from trioworker import (
     Client,
     Flavour,
     InvalidArguments,
+    JobAttempt,
     JobContext,
     JobError,
     JobFailed,
@@ -34,6 +35,7 @@ from trioworker import (
     Kind,
     NewJob,
     Retry,
+    RetryPolicy,
     SchemaMismatch,
     SettingsError,
     Snooze,
@@ -64,6 +66,28 @@ async def greet(name: str, *, loud: bool = False) -> str:
 def shrink(file: str, by: int = 2) -> dict[str, int]:
     """A plain one, with everything that a decorator may say."""
     return {file: by}
+
+
+def may_pass(error: BaseException) -> bool:
+    """Which errors of a job are worth another attempt."""
+    return not isinstance(error, ValueError)
+
+
+@app.job(retry=RetryPolicy(attempts=5, delay_s=2, jitter=0.5, never=("KeyError",)))
+async def patient(url: str) -> int:
+    """One that is tried again as a policy says."""
+    return len(url)
+
+
+@app.job(retry=3, retry_if=may_pass)
+async def choosy(url: str) -> int:
+    """One that is tried three times at most, and decides about its own errors."""
+    return len(url)
+
+
+@app.job(retry=3, retry_if=len)  # type: ignore[arg-type]  # it takes no exception
+async def confused() -> None:
+    """One that decides about something else."""
 
 
 @app.job(flavour="asyncio")
@@ -189,6 +213,10 @@ async def everything_is_asked(client: Client) -> None:
     assert_type(await client.jobs(), Sequence[JobState])
     await client.jobs(state="failure", tag="fast", path="greet", limit=10, before=job)
     assert_type(await client.logs(job), Sequence[JobLogText])
+    (attempt,) = await client.attempts(job)
+    assert_type(attempt, JobAttempt)
+    assert_type(attempt.error, JobError)
+    assert_type(attempt.started_at, datetime | None)
     assert_type(await client.workers(), Sequence[WorkerState])
     assert_type(await client.workers(limit=10), Sequence[WorkerState])
     assert_type(await client.counts(), Sequence[TagCounts])
@@ -197,6 +225,7 @@ async def everything_is_asked(client: Client) -> None:
     assert_type(cancellation, Cancellation)
     assert_type(cancellation.ended, Sequence[UUID])
     assert_type(cancellation.asked, Sequence[UUID])
+    assert_type(cancellation.more, bool)
 
 
 async def what_makes_no_sense_is_seen_before_it_is_run(client: Client) -> None:

@@ -19,6 +19,7 @@ from trioworker.model.batching import Mode, sizes_for
 from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Outcome, Succeeded
+from trioworker.runners.immediate import noop_runner
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.protocol import Runner
 from trioworker.store.postgres.database import PostgresDatabase, open_database
@@ -114,7 +115,7 @@ class Rig:
         )
         return await work(
             store=store or self.store(),
-            runners={"function": runner or self.runner},
+            runners={"function": runner or self.runner, "noop": noop_runner()},
             config=config,
             ports=Ports(new_id, random.Random(1)),
             stop=stop or Stop(),
@@ -138,10 +139,10 @@ class Rig:
         with psycopg.connect(self.url) as connection:
             return connection.execute(sql, arguments).fetchall()
 
-    def do(self, sql: str) -> None:
+    def do(self, sql: str, *arguments: object) -> None:
         """Change something in the database directly."""
         with psycopg.connect(self.url) as connection:
-            connection.execute(sql)
+            connection.execute(sql, arguments or None)
 
     def counts(self) -> Mapping[str, int]:
         """How many jobs stand where: invariant 1 in one look."""

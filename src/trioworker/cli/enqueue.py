@@ -57,11 +57,20 @@ At: TypeAlias = Annotated[
     str | None, typer.Option(metavar="TIME", help="Not before, as 2030-01-31T08:00+01:00.")
 ]
 In: TypeAlias = Annotated[
-    float | None, typer.Option("--in", metavar="SECONDS", help="Not before so much later.")
+    float | None,
+    typer.Option("--in", "--delay", metavar="SECONDS", help="Not before so much later."),
 ]
 Timeout: TypeAlias = Annotated[
     float | None,
     typer.Option("--timeout", metavar="SECONDS", help="How long one attempt may take."),
+]
+Deadline: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--deadline", metavar="SECONDS", help="When all attempts must be over, from now."),
+]
+Retry: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--retry", metavar="NUMBER", help="At most so many attempts, the first included."),
 ]
 Count: TypeAlias = Annotated[
     int,
@@ -84,6 +93,8 @@ def enqueue(
     at: At = None,
     in_s: In = None,
     timeout_s: Timeout = None,
+    deadline_s: Deadline = None,
+    retry: Retry = None,
     dedicated: Dedicated = False,
     count: Count = 1,
     app: Annotated[
@@ -105,6 +116,8 @@ def enqueue(
         scheduled_for=None if at is None else parse_time(at),
         delay_s=in_s,
         timeout_s=timeout_s,
+        deadline_s=deadline_s,
+        retry=retry,
         dedicated=dedicated or None,
     )
     checker = None if app is None else load_app(app)

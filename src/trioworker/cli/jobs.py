@@ -1,6 +1,6 @@
 """`trioworker jobs`: look at jobs, wait for them, cancel them."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Final, TypeAlias, TypeVar, cast
@@ -24,7 +24,7 @@ from trioworker.cli.output import (
 )
 from trioworker.cli.place import open_jobs
 from trioworker.cli.waiting import wait_for
-from trioworker.client import Client, JobState
+from trioworker.client import Client, JobAttempt, JobState
 from trioworker.errors import UsageError
 from trioworker.model.state import STATES, Cancellation, State
 from trioworker.settings import Settings
@@ -71,12 +71,12 @@ def list_jobs(
 @jobs_app.command()
 @takes_settings()
 def show(settings: Settings, job: Id, *, as_json: AsJson = False) -> None:
-    """All there is to know about one job."""
-    found = _ask(settings, lambda c: c.job(_id(job)))
+    """All there is to know about one job, its earlier attempts included."""
+    found, attempts = _ask(settings, partial(_story, job=_id(job)))
     if as_json:
-        print_json(found)
+        print_json(msgspec.structs.asdict(found) | {"attempts": attempts})
         return
-    for name, value in _facts(found):
+    for name, value in _facts(found, attempts):
         typer.echo(f"{name:<14}{value}".rstrip())
 
 
@@ -114,8 +114,8 @@ def cancel(
 ) -> None:
     """Cancel jobs that have not ended.
 
-    Those that wait end at once; those that run are stopped by their worker. Fails unless all could
-    be canceled.
+    Those that wait end at once; those that run are stopped by their worker; so it is with all that
+    have them as a parent. Fails unless all could be canceled.
     """
     ids = {_id(job) for job in jobs}
     found = _ask(settings, lambda c: c.cancel(ids, reason))
@@ -180,7 +180,7 @@ def _outcome(job: JobState) -> str:
     return shortened(text, OUTCOME_CELLS_MAX)
 
 
-def _facts(job: JobState) -> Iterator[tuple[str, object]]:
+def _facts(job: JobState, attempts: Sequence[JobAttempt]) -> Iterator[tuple[str, object]]:
     """What is known, by name; a traceback comes last, because it is long."""
     for name, value in msgspec.structs.asdict(job).items():
         if isinstance(value, datetime):
@@ -189,10 +189,23 @@ def _facts(job: JobState) -> Iterator[tuple[str, object]]:
             yield name, json_text(value)
         elif value is not None and name not in {"result", "error"}:
             yield name, on_one_line(value)
+    yield from map(_earlier, attempts)
     if job.error is not None:
         yield "error", f"{job.error.name}: {job.error.message}"
         if job.error.traceback:
             yield "traceback", f"\n{job.error.traceback}"
+
+
+async def _story(client: Client, job: UUID) -> tuple[JobState, Sequence[JobAttempt]]:
+    return await client.job(job), await client.attempts(job)
+
+
+def _earlier(one: JobAttempt) -> tuple[str, str]:
+    """An attempt that another followed, on a line."""
+    began = "" if one.started_at is None else f", {shown_time(one.started_at)}"
+    took = "" if one.duration_ms is None else f", {one.duration_ms} ms"
+    error = " ".join(f"{one.error.name}: {one.error.message}".split())
+    return f"attempt {one.attempt}", f"{shortened(error, OUTCOME_CELLS_MAX)}{began}{took}"
 
 
 def _print_cancellation(found: Cancellation) -> None:
@@ -200,3 +213,5 @@ def _print_cancellation(found: Cancellation) -> None:
         typer.echo(f"{counted(len(found.ended), 'job')} canceled")
     if found.asked:
         typer.echo(f"{counted(len(found.asked), 'job')} running: the workers were asked to stop")
+    if found.more:
+        complain("there are more jobs below these than one command cancels; give it again")

@@ -17,14 +17,17 @@ from trioworker.errors import UsageError
 from trioworker.ids import new_id
 from trioworker.model.job import Kind, NewJob
 from trioworker.model.job_settings import JobSettings, resolve
-from trioworker.model.options import Handler
+from trioworker.model.options import Handler, RetryPolicy
 
 NO_ARGS: Final = b"{}"
 UNSAID: Final = msgspec.Raw()
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One job; None means that nobody has said it yet, as `UNSAID` does. Times in seconds."""
+    """One job; None means that nobody has said it yet, as `UNSAID` does. Times in seconds.
+
+    `retry` is a policy or just the number of attempts; `deadline_s` counts from the enqueue.
+    """
 
     path: str
     args: msgspec.Raw = UNSAID  # a Raw in a union with None decodes to None or not at all
@@ -34,6 +37,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     scheduled_for: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     delay_s: float | None = None
     timeout_s: float | None = None
+    deadline_s: float | None = None
+    retry: int | RetryPolicy | None = None
     dedicated: bool | None = None
     language: str | None = None
     id: UUID | None = None
@@ -45,7 +50,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """
         try:
             said = _decode(line)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UsageError) as error:
             raise UsageError(f"this is not a job: {_plain(error)}") from None
         except (msgspec.DecodeError, UnicodeError) as error:
             raise UsageError(f"this is not JSON: {error}") from None
@@ -59,20 +64,26 @@ _decode: Final = msgspec.json.Decoder(Wanted).decode
 
 @dataclass(frozen=True)
 class Order:
-    """A job that has been checked; with a delay it is due so many seconds after it is stored."""
+    """A job that has been checked; its delay and its deadline count from when it is stored."""
 
     job: NewJob
     delay_s: float | None
+    deadline_s: float | None = None
 
     def due(self, now: datetime) -> NewJob:
         """The job as it is stored at `now`. Raises `UsageError`."""
+        job = self.job
+        if self.deadline_s is not None:
+            deadline = now + timedelta(seconds=self.deadline_s)
+            options = msgspec.structs.replace(job.options, deadline=deadline)
+            job = msgspec.structs.replace(job, options=options)
         if self.delay_s is None:
-            return self.job
+            return job
         try:
             moment = now + timedelta(seconds=self.delay_s)
         except OverflowError:
             raise UsageError(f"a delay of {self.delay_s:g} s leads past all calendars") from None
-        return msgspec.structs.replace(self.job, scheduled_for=moment)
+        return msgspec.structs.replace(job, scheduled_for=moment)
 
 
 def order(wanted: Wanted, app: App | None, *, awaited: bool) -> Order:
@@ -85,9 +96,9 @@ def order(wanted: Wanted, app: App | None, *, awaited: bool) -> Order:
     if kind == "function":
         _check_args(app, wanted.path, args)
     _check(wanted, kind)
-    settings = {} if app is None else app.settings_of(wanted.path, kind)
+    settings = ({} if app is None else app.settings_of(wanted.path, kind)) | _said(wanted)
     resolved = resolve(
-        settings | _said(wanted),
+        settings,
         path=wanted.path,
         args=args,
         handler=Handler if app is None else app.handler,
@@ -106,7 +117,7 @@ def order(wanted: Wanted, app: App | None, *, awaited: bool) -> Order:
         ),
         awaited=awaited,
     )
-    return Order(job, wanted.delay_s)
+    return Order(job, wanted.delay_s, settings.get("deadline_s"))
 
 
 def parse_args(text: str) -> msgspec.Raw:
@@ -153,7 +164,8 @@ def _check(wanted: Wanted, kind: str) -> None:
 
 def _said(wanted: Wanted) -> JobSettings:
     """What somebody has said, as settings."""
-    said = {name: getattr(wanted, name) for name in ("tag", "priority", "timeout_s")}
+    names = ("tag", "priority", "timeout_s", "deadline_s", "retry")
+    said = {name: getattr(wanted, name) for name in names}
     return cast("JobSettings", {name: value for name, value in said.items() if value is not None})
 
 

@@ -50,6 +50,7 @@ from trioworker import (
     new_id,
     open_client,
 )
+from trioworker.testing import FrozenClock, MemoryQueue, run_job
 
 # ---- jobs -------------------------------------------------------------------------------------
 
@@ -287,6 +288,23 @@ def a_worker_is_looked_at(worker: WorkerState) -> None:
     assert_type(worker.tags, Sequence[str])
     assert_type(worker.state, Literal["alive", "silent", "lost", "stopped"])
     assert_type(worker.claimed + worker.jobs_done + worker.jobs_failed + worker.jobs_running, int)
+
+
+# ---- tests of users ---------------------------------------------------------------------------
+
+
+async def a_queue_in_memory_is_a_client(queue: MemoryQueue) -> None:
+    """And more: it tells what was enqueued, and runs it."""
+    client: Client = queue
+    await client.enqueue("greet", {"name": "you"})
+    assert_type(queue.enqueued("greet", {"name": "you"}, tag="default", count=1), list[NewJob])
+    assert_type(queue.new_jobs, Sequence[NewJob])
+    assert_type(await queue.drain(raise_failures=False), Sequence[JobState])
+    assert_type(await run_job(app, "greet", ["you"]), Any)
+    queue.clock.advance(60)
+    assert_type(queue.clock.now, datetime)
+    MemoryQueue(app, clock=FrozenClock(datetime.now(UTC)))
+    queue.enqueued("greet", name="you")  # type: ignore[call-arg]  # arguments are one argument
 
 
 # ---- errors -----------------------------------------------------------------------------------

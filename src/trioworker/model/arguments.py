@@ -46,6 +46,11 @@ class Arguments:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self.invalid(f"the arguments are not JSON: {error}") from None
 
+    def by_name(self, args: bytes) -> bytes:
+        """The same arguments as a JSON object, if they are given by position."""
+        text = _stripped(args)
+        return self._by_name(text).encode() if text.startswith("[") else args
+
     def invalid(self, why: str) -> InvalidArguments:
         """The refusal of arguments, in the words that all refusals share."""
         return InvalidArguments(f"job '{self._name}': {why}")
@@ -120,6 +125,10 @@ class Signature:
     def check(self, args: str | bytes) -> None:
         """Raise `InvalidArguments` when `args` do not fit."""
         self._arguments.decoded(args)
+
+    def by_name(self, args: bytes) -> bytes:
+        """The same arguments as a JSON object, if they are given by position."""
+        return self._arguments.by_name(args)
 
 
 def hints_of(name: str, annotated: Any) -> dict[str, Any]:  # noqa: ANN401 - a function or a class

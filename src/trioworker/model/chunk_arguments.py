@@ -84,6 +84,10 @@ class ChunkSignature:
         """Raise `InvalidArguments` when `args` do not fit."""
         self.record(args)
 
+    def by_name(self, args: bytes) -> bytes:
+        """The same arguments as a JSON object, if they are given by position."""
+        return args if self._arguments is None else self._arguments.by_name(args)
+
     def _fields_of_record(self) -> Arguments:
         try:
             info = msgspec.inspect.type_info(self._record)

@@ -47,6 +47,7 @@ class FunctionRunner:
     `trio.from_thread.check_cancelled()` now and then.
 
     `concurrency` is how many jobs the worker runs at once: a chunk of so many waits for no more.
+    Without `in_processes`, what is meant for a process runs in a thread: for tests.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class FunctionRunner:
         threads: int = THREADS_MAX,
         processes: int | None = None,
         concurrency: int | None = None,
+        in_processes: bool = True,
     ) -> None:
         self.run_now: Callable[[Job], Outcome] | None = None
         self._app = app
@@ -70,7 +72,9 @@ class FunctionRunner:
             "async": _on_trio,
             "asyncio": self._on_asyncio,
             "thread": self._in_thread,
+            "process": self._in_thread,
         }
+        self._in_processes = in_processes
 
     def retry_of(self, job: Job) -> RetryPolicy | None:
         """What the function says."""
@@ -107,7 +111,7 @@ class FunctionRunner:
         signature = function.signature
         if isinstance(signature, ChunkSignature):
             return await self._in_chunk(function, signature, job, log)
-        if function.flavour == "process":
+        if function.flavour == "process" and self._in_processes:
             return await self._pool.run(function, job, log)
         capture = Capture(log)
         token = current.set(capture)
@@ -133,14 +137,15 @@ class FunctionRunner:
     async def _run_chunk(
         self, function: JobFunction[..., Any], members: Sequence[Member], chunk: Chunk
     ) -> Sequence[Outcome]:
-        if function.flavour == "process":
+        if function.flavour == "process" and self._in_processes:
             return await self._pool.run_chunk(function, members, chunk)
         calls = [_call(one) if function.signature.wants_context else one.record for one in members]
         shared = ChunkCall(function.function, calls, function.retry_if)
-        call = shared.call if function.flavour == "thread" else shared.acall
+        waits = function.flavour in {"async", "asyncio"}
         capture = Capture(chunk)
         token = current.set(capture)
         try:
+            call = shared.acall if waits else shared.call
             outcome = await self._flavours[function.flavour](call, function.retry_if)
         finally:
             current.reset(token)

@@ -169,6 +169,23 @@ async def test_a_hint_that_comes_during_a_look_is_followed_by_another(scene: Sce
 
 
 @by_hand
+async def test_a_cancellation_during_a_heartbeat_is_followed_by_another(scene: Scene) -> None:
+    """What was requested after that one had looked would wait until the next one is due."""
+    worker = str(scene.rig.said(WorkerStarted)[0].worker)
+    with psycopg.connect(scene.rig.url) as other:
+        other.execute("select from trioworker.worker for update")
+        notify(scene.rig.url, "trioworker_cancel", worker)
+        await soon(lambda: waits_for_a_lock(scene.rig.url))
+        looks = scene.looks()
+        notify(scene.rig.url, "trioworker_cancel", worker)
+        # The line keeps the order: once this one was heard, the other one was, too.
+        notify(scene.rig.url, "trioworker_ready", "default")
+        await soon(lambda: scene.looks() > looks)
+        beats = len(scene.rig.statements("cancels_for_worker"))
+    await soon(lambda: len(scene.rig.statements("cancels_for_worker")) >= beats + 2)
+
+
+@by_hand
 async def test_hints_are_sent_again_after_a_while(scene: Scene) -> None:
     """One for each tag and each while, however many jobs."""
     await scene.client.enqueue_many([new_job() for _ in range(100)])

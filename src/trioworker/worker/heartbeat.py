@@ -15,7 +15,7 @@ from trioworker.errors import LeaseLost, StoreError
 from trioworker.events import CancelReceived, HeartbeatFailed, LeaseDoubtful
 from trioworker.model.failures import classify
 from trioworker.store.protocol import Counters
-from trioworker.worker.channel import Signal
+from trioworker.worker.channel import Reminder, Signal
 from trioworker.worker.commit import Commit
 from trioworker.worker.config import Context
 from trioworker.worker.execute import Execute
@@ -47,7 +47,7 @@ class HeartbeatTask:
         self._renewed_s = trio.current_time()
         self._fenced = False
         self._renewed = Signal()
-        self.wake = Signal()
+        self.wake = Reminder()
 
     async def run(self) -> None:
         """Beat until cancelled. Raises `LeaseLost` when the lease was taken away."""

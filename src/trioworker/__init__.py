@@ -1,79 +1,19 @@
-"""trioworker: a job worker for PostgreSQL that works in batches, written on Trio."""
+"""trioworker: a job worker for PostgreSQL that works in batches, written on Trio.
 
-from trioworker.app import App, Call, Flavour, JobContext, JobFunction
-from trioworker.client import Client, open_client
-from trioworker.errors import (
-    Cancel,
-    InvalidArguments,
-    JobFailed,
-    Retry,
-    SchemaMismatch,
-    SettingsError,
-    Snooze,
-    StoreError,
-    TrioworkerError,
-    UnknownJob,
-    UsageError,
-    WaitTimeout,
-)
-from trioworker.ids import new_id
-from trioworker.model.job import Kind, NewJob
-from trioworker.model.job_settings import JobSettings
-from trioworker.model.options import (
-    Debounce,
-    Handler,
-    JobOptions,
-    Limit,
-    RetryPolicy,
-    Unique,
-)
-from trioworker.model.outcome import JobError
-from trioworker.model.state import (
-    Cancellation,
-    JobAttempt,
-    JobLogText,
-    JobState,
-    State,
-    TagCounts,
-    WorkerState,
-)
+What there is stands in `trioworker.api`, and is imported when it is first asked for: the program
+`trioworker` has to be ready for Ctrl-C before it imports anything large.
+"""
 
-__all__ = [
-    "App",
-    "Call",
-    "Cancel",
-    "Cancellation",
-    "Client",
-    "Debounce",
-    "Flavour",
-    "Handler",
-    "InvalidArguments",
-    "JobAttempt",
-    "JobContext",
-    "JobError",
-    "JobFailed",
-    "JobFunction",
-    "JobLogText",
-    "JobOptions",
-    "JobSettings",
-    "JobState",
-    "Kind",
-    "Limit",
-    "NewJob",
-    "Retry",
-    "RetryPolicy",
-    "SchemaMismatch",
-    "SettingsError",
-    "Snooze",
-    "State",
-    "StoreError",
-    "TagCounts",
-    "TrioworkerError",
-    "Unique",
-    "UnknownJob",
-    "UsageError",
-    "WaitTimeout",
-    "WorkerState",
-    "new_id",
-    "open_client",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trioworker.api import *  # noqa: F403 - all that it names
+    from trioworker.api import __all__ as __all__
+else:
+
+    def __getattr__(name: str) -> object:
+        return getattr(import_module("trioworker.api"), name)
+
+    def __dir__() -> list[str]:
+        return [*globals(), *import_module("trioworker.api").__all__]

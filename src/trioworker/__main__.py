@@ -1,5 +1,5 @@
 """`python -m trioworker`: the same as `trioworker`."""
 
-from trioworker.cli.main import main
+from trioworker.cli.start import main
 
 main()

@@ -2,6 +2,8 @@
 
 import signal
 import subprocess
+import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +13,10 @@ import trio
 
 from tests.cli.commands import COMMAND, ROOT, Run, environment
 from tests.worker.harness import until
+from trioworker.cli.start import main as start
 
+SLOW_IMPORT = "import time\nprint('importing', flush=True)\ntime.sleep(600)\n"
+"""In the place of a library that the program needs, so that its imports take long."""
 LISTENS = (
     "select from pg_stat_activity"
     " where application_name = 'trioworker listen' and datname = current_database()"
@@ -94,3 +99,32 @@ def test_ctrl_c_ends_a_wait(here: Run, database_url: str, command: Sequence[str]
     with psycopg.connect(database_url) as connection:
         left = connection.execute("select id from trioworker.ready").fetchall()
     assert len(left) == (1 if "ID" in command else 2)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [COMMAND, (sys.executable, "-c", "from trioworker.cli.start import main; main()")],
+    ids=["module", "script"],
+)
+def test_ctrl_c_at_the_very_start_is_quiet(command: Sequence[str], tmp_path: Path) -> None:
+    """While the program is still importing, too: 130 and not a word."""
+    (tmp_path / "trio.py").write_text(SLOW_IMPORT)
+    with subprocess.Popen(
+        [*command, "--version"],
+        env=environment(None, {"PYTHONPATH": str(tmp_path)}),
+        cwd=ROOT / "src",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        printed, complaints = process.communicate()
+    assert (process.returncode, printed, complaints) == (130, "", "")
+
+
+def test_the_program_that_is_installed_begins_at_its_start() -> None:
+    """What pip puts on the PATH is ready for Ctrl-C as early as `python -m trioworker` is."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["scripts"] == {"trioworker": f"{start.__module__}:{start.__name__}"}

@@ -1,0 +1,79 @@
+"""The public names: what `import trioworker` offers, gathered from where it is made."""
+
+from trioworker.app import App, Call, Flavour, JobContext, JobFunction
+from trioworker.client import Client, open_client
+from trioworker.errors import (
+    Cancel,
+    InvalidArguments,
+    JobFailed,
+    Retry,
+    SchemaMismatch,
+    SettingsError,
+    Snooze,
+    StoreError,
+    TrioworkerError,
+    UnknownJob,
+    UsageError,
+    WaitTimeout,
+)
+from trioworker.ids import new_id
+from trioworker.model.job import Kind, NewJob
+from trioworker.model.job_settings import JobSettings
+from trioworker.model.options import (
+    Debounce,
+    Handler,
+    JobOptions,
+    Limit,
+    RetryPolicy,
+    Unique,
+)
+from trioworker.model.outcome import JobError
+from trioworker.model.state import (
+    Cancellation,
+    JobAttempt,
+    JobLogText,
+    JobState,
+    State,
+    TagCounts,
+    WorkerState,
+)
+
+__all__ = [
+    "App",
+    "Call",
+    "Cancel",
+    "Cancellation",
+    "Client",
+    "Debounce",
+    "Flavour",
+    "Handler",
+    "InvalidArguments",
+    "JobAttempt",
+    "JobContext",
+    "JobError",
+    "JobFailed",
+    "JobFunction",
+    "JobLogText",
+    "JobOptions",
+    "JobSettings",
+    "JobState",
+    "Kind",
+    "Limit",
+    "NewJob",
+    "Retry",
+    "RetryPolicy",
+    "SchemaMismatch",
+    "SettingsError",
+    "Snooze",
+    "State",
+    "StoreError",
+    "TagCounts",
+    "TrioworkerError",
+    "Unique",
+    "UnknownJob",
+    "UsageError",
+    "WaitTimeout",
+    "WorkerState",
+    "new_id",
+    "open_client",
+]

@@ -49,6 +49,10 @@ class WaitingRow(Row, frozen=True, kw_only=True):
     attempt: int
     reaped: int
     since: datetime
+    key: str | None = None
+    priority: int | None = None
+    scheduled_for: datetime | None = None
+    fresh: bool = False
 
 
 class ClaimRow(Row, frozen=True, kw_only=True):
@@ -95,6 +99,31 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     worker: UUID | None
     started_at: datetime | None
     duration_ms: int | None
+
+
+class ConcurrencyRow(Row, frozen=True, kw_only=True):
+    """The limit of a concurrency key."""
+
+    key: str
+    slots: int
+    window_s: float | None
+    said_at: datetime
+    look_at: datetime | None = None
+
+
+class SlotRow(Row, frozen=True, kw_only=True):
+    """A job that counts against a limit."""
+
+    id: UUID
+    key: str
+
+
+class SpentRow(Row, frozen=True, kw_only=True):
+    """Slots that stay taken until their window has passed."""
+
+    key: str
+    free_at: datetime
+    slots: int
 
 
 class WorkerRow(Row, frozen=True, kw_only=True):

@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 WRITES: Final = frozenset(
     {
-        "cancel_unstarted", "commit", "enqueue", "forget_workers", "heartbeat",
-        "mark_lost", "notify_done", "notify_ready", "pull", "reap", "record_migration",
-        "register_worker", "request_cancel", "retire_worker", "store_attempts", "store_logs",
-        "sweep_cancels",
+        "cancel_unstarted", "commit", "due_limits", "enqueue", "forget_workers", "heartbeat",
+        "lock_limits", "mark_lost", "notify_done", "notify_ready", "plan_looks", "promote", "pull",
+        "reap", "record_migration", "register_worker", "release_slots", "request_cancel",
+        "retire_worker", "store_attempts", "store_logs", "sweep_cancels", "take_slots",
     }
 )  # fmt: skip
 """What a standby refuses (25006)."""

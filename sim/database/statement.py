@@ -117,13 +117,14 @@ class Statement:
         table: Table[R],
         row: R,
         *,
-        on_conflict: Callable[[R], R] | None = None,
+        on_conflict: Callable[[R], R | None] | None = None,
         do_nothing: bool = False,
     ) -> bool:
         """Insert one row; whether it was inserted.
 
         On a row with the same key, committed by whomever and whenever: `ON CONFLICT DO NOTHING`,
-        or `on_conflict` makes the new row from the old one, or `Refused` (23505). An insertion
+        or `on_conflict` makes the new row from the old one (None: it is locked and stays as it is),
+        or `Refused` (23505). An insertion
         that somebody has not committed yet is waited for.
         """
         table.check(row)
@@ -187,8 +188,7 @@ class Statement:
                     return None
                 if version.deleted_by is None:
                     # What does not fit any more is locked all the same.
-                    version.locked_by = mine
-                    mine.locked.append(version)
+                    self._hold(version)
                     fits = not changed or still is None or still(version.row)
                     return version if fits else None
                 if version.newer is None:
@@ -251,7 +251,7 @@ class Statement:
         return None
 
     async def _upsert(
-        self, table: Table[R], rival: Version[R], on_conflict: Callable[[R], R]
+        self, table: Table[R], rival: Version[R], on_conflict: Callable[[R], R | None]
     ) -> bool:
         """`ON CONFLICT DO UPDATE`; False when the row in conflict was changed meanwhile."""
         if rival.created_by is self._transaction and rival.created_in == self._transaction.command:
@@ -263,8 +263,16 @@ class Statement:
             place.leave()
         if rival.deleted_by is not None:
             return False
-        self._change(table, rival, on_conflict)
+        row = on_conflict(rival.row)
+        if row is None:
+            self._hold(rival)
+        else:
+            self._change(table, rival, lambda _: row)
         return True
+
+    def _hold(self, version: Version[R]) -> None:
+        version.locked_by = self._transaction
+        self._transaction.locked.append(version)
 
     def _make(self, table: Table[R], row: R, before: Version[R] | None = None) -> Version[R]:
         version = Version(row, self._transaction, self._transaction.command)

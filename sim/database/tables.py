@@ -11,11 +11,14 @@ from sim.database.rows import (
     CancelRow,
     ClaimRow,
     CompletedRow,
+    ConcurrencyRow,
     JobRow,
     LogRow,
     MigrationRow,
     ReadyRow,
     Row,
+    SlotRow,
+    SpentRow,
     WaitingRow,
     WorkerRow,
 )
@@ -44,6 +47,13 @@ class Tables:
         )
         self.job_attempt: Table[AttemptRow] = Table(
             "job_attempt", lambda row: (row.id, row.attempt), _check_attempt
+        )
+        self.concurrency: Table[ConcurrencyRow] = Table(
+            "concurrency", lambda row: row.key, _check_concurrency
+        )
+        self.slot: Table[SlotRow] = Table("slot", lambda row: row.id, _anything)
+        self.spent_slot: Table[SpentRow] = Table(
+            "spent_slot", lambda row: (row.key, row.free_at), _anything
         )
         self.worker: Table[WorkerRow] = Table("worker", lambda row: row.id, _check_worker)
         self.cancel_request: Table[CancelRow] = Table(
@@ -77,6 +87,8 @@ def _check_ready(row: ReadyRow) -> None:
 def _check_waiting(row: WaitingRow) -> None:
     values.check(row.attempt >= 1, "waiting_attempt_check")
     values.check(row.reaped >= 0, "waiting_reaped_check")
+    in_line = row.priority is not None and row.scheduled_for is not None
+    values.check(row.key is None or in_line, "waiting_turn_check")
 
 
 def _check_claim(row: ClaimRow) -> None:
@@ -102,6 +114,12 @@ def _check_attempt(row: AttemptRow) -> None:
     values.integer(row.attempt)
     if row.duration_ms is not None:
         values.integer(row.duration_ms)
+
+
+def _check_concurrency(row: ConcurrencyRow) -> None:
+    values.check(1 <= len(row.key.encode()) <= PATH_BYTES_MAX, "concurrency_key_check")
+    values.check(row.slots >= 1, "concurrency_slots_check")
+    values.check(row.window_s is None or row.window_s > 0, "concurrency_window_s_check")
 
 
 def _check_worker(row: WorkerRow) -> None:

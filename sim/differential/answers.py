@@ -90,7 +90,7 @@ class Normal:
     def rows(self, query: str, rows: Iterable[Iterable[Any]]) -> Answer:
         """The rows that a query gave."""
         found = [tuple(self.value(value) for value in row) for row in rows]
-        if query == "next_due":
+        if query in ("next_due", "next_look"):
             found = [tuple(_hours(value) for value in row) for row in found]
         if query == "server_version":
             found = [("a version",)] * len(found)

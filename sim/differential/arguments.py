@@ -13,6 +13,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from sim.database.rows import ClaimRow
+from sim.differential.arguments_of_limits import LIMITED, limits
 from sim.differential.history import BASE, CLAIMS, HOUR, HOUR_S, JOBS, TAGS, WORKERS, Scene
 
 Arguments: TypeAlias = tuple[Any, ...]
@@ -68,7 +69,7 @@ def _new_job(draw: st.DrawFn, id_: UUID) -> list[Any]:
     due = draw(st.sampled_from((None, BASE - HOUR, BASE - HOUR, BASE + HOUR, BASE - 2 * HOUR)))
     tag = draw(st.sampled_from(TAGS))
     priority = draw(st.sampled_from((0, 0, 10, -5)))
-    options = draw(st.sampled_from((None, '{"retry": 2}', '{"deadline": "soon"}')))
+    options = draw(st.sampled_from((None, '{"retry": 2}', '{"deadline": "soon"}', LIMITED)))
     parent = draw(st.sampled_from((None, None, JOBS[0], JOBS[1])))
     awaited = draw(st.booleans())
     return [id_, "noop", "path", '{"n": 1}', tag, priority, due, options, awaited, "", parent]
@@ -264,7 +265,7 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
         "store_attempts": st.tuples(_workers, _failed_attempts()).map(_flat),
         "store_logs": _attempts_of_jobs(logs=True).map(tuple),
         "sweep_cancels": _NOTHING,
-    }
+    } | limits()
 
 
 def _flat(found: tuple[UUID, Columns]) -> Arguments:

@@ -49,6 +49,11 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "sweep_cancels": 2,
     "family": 2,
     "find_stored": 2,
+    "lock_limits": 4,
+    "promote": 4,
+    "release_slots": 3,
+    "plan_looks": 2,
+    "due_limits": 2,
     "adopt": 2,
 }
 """How often a query is drawn, 1 for all others."""
@@ -64,6 +69,11 @@ _RIVALS: Final[Mapping[str, Sequence[str]]] = {
     "cancel_unstarted": ("pull", "pull", "cancel_unstarted", "enqueue", "commit"),
     "store_logs": ("store_logs",),
     "store_attempts": ("store_attempts", "reap"),
+    "lock_limits": ("lock_limits", "lock_limits", "plan_looks"),
+    "promote": ("promote", "cancel_unstarted", "due_limits"),
+    "release_slots": ("release_slots", "take_slots", "lock_limits"),
+    "plan_looks": ("lock_limits", "plan_looks"),
+    "due_limits": ("due_limits", "promote", "cancel_unstarted"),
     "request_cancel": ("request_cancel", "sweep_cancels", "commit"),
     "lock_migrations": ("lock_migrations",),
     "record_migration": ("record_migration",),
@@ -100,8 +110,8 @@ class _Cast:
 
 LOOKS: Final = (
     "cancels_for_worker", "clock", "count_jobs", "ended_jobs", "job_logs", "job_states",
-    "list_jobs", "list_workers", "next_due", "notify_done", "notify_ready", "ping",
-    "schema_version", "server_version",
+    "limit_drift", "list_jobs", "list_workers", "next_due", "next_look", "notify_done",
+    "notify_ready", "ping", "schema_version", "server_version",
 )  # fmt: skip
 """Statements that nobody waits for."""
 

@@ -42,6 +42,7 @@ JOBS: Final = _ids(0xA, 6)
 CLAIMS: Final = _ids(0xC, 6)
 WORKERS: Final = _ids(0xE, 4)
 TAGS: Final = ("red", "blue")
+KEYS: Final = ("k", "l")
 PRIORITIES: Final = (0, 10, -5)
 
 NAMES: Final = {

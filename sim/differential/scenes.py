@@ -14,14 +14,29 @@ from sim.database.rows import (
     CancelRow,
     ClaimRow,
     CompletedRow,
+    ConcurrencyRow,
     JobRow,
     LogRow,
     ReadyRow,
     Row,
+    SlotRow,
+    SpentRow,
     WaitingRow,
     WorkerRow,
 )
-from sim.differential.history import BASE, CLAIMS, HOUR, JOBS, PRIORITIES, TAGS, WORKERS, Scene
+from sim.differential.arguments_of_limits import LIMITED
+from sim.differential.history import (
+    BASE,
+    CLAIMS,
+    HOUR,
+    HOUR_S,
+    JOBS,
+    KEYS,
+    PRIORITIES,
+    TAGS,
+    WORKERS,
+    Scene,
+)
 
 LONG_LEASE_S: Final = 1_000_000.0
 SERVER_LIVES_LESS_S: Final = 360_000.0
@@ -39,12 +54,17 @@ _PLACES: Final = (
     ("job", "waiting"),
     ("ready",),
     ("claim",),
+    ("job", "in line"),
+    ("job", "ready", "slot"),
+    ("job", "claim", "slot"),
+    ("job", "in line", "slot"),
+    ("slot",),
     ("job", "ready", "claim"),
     ("job", "ready", "completed"),
     ("job", "ready", "waiting"),
     ("job", "claim", "completed"),
 )
-_WEIGHTS: Final = (4, 8, 9, 2, 2, 2, 1, 1, 1, 1, 1, 1)
+_WEIGHTS: Final = (4, 8, 9, 2, 2, 2, 1, 1, 5, 2, 2, 1, 1, 1, 1, 1, 1)
 
 
 class Place(NamedTuple):
@@ -59,6 +79,8 @@ class Place(NamedTuple):
     claim: int = 0
     awaited: bool = False
     cancel: bool = False
+    key: str = KEYS[0]
+    fresh: bool = False
 
 
 _places: Final = st.builds(
@@ -72,6 +94,8 @@ _places: Final = st.builds(
     claim=st.sampled_from((1, 0, 0, 2)),
     awaited=st.booleans(),
     cancel=st.sampled_from((False, False, True)),
+    key=st.sampled_from((KEYS[0], KEYS[0], KEYS[1])),
+    fresh=st.sampled_from((False, False, True)),
 )
 
 _WORKERS: Final[dict[str, dict[str, Any]]] = {
@@ -100,6 +124,7 @@ def scenes(draw: st.DrawFn) -> Scene:
     for index, place in enumerate(places):
         for table, row in _rows(index, place):
             scene.setdefault(table, []).append(row)
+    scene |= draw(_limits())
     scene["claim"] = list(_claims(places))
     scene["worker"] = [
         _worker(index, life) for index, life in enumerate(draw(_lives)) if life != _ABSENT
@@ -128,12 +153,54 @@ def _rows(index: int, place: Place) -> Iterator[tuple[str, Row]]:
     if "waiting" in place.tables:
         row = WaitingRow(id=id_, reason="flow", until=None, attempt=2, reaped=1, since=BASE - HOUR)
         yield "waiting", row
+    if "in line" in place.tables:
+        yield "waiting", _in_line(index, place)
+    if "slot" in place.tables:
+        yield "slot", SlotRow(id=id_, key=place.key)
     if "completed" in place.tables:
         yield "job_completed", _completed(index, place)
         yield "job_log", LogRow(id=id_, attempt=1, chunk=1, text="more")
         yield "job_log", LogRow(id=id_, attempt=1, chunk=0, text="some")
     if place.cancel:
         yield "cancel_request", CancelRow(id=id_, reason="enough", requested_at=BASE - HOUR)
+
+
+def _in_line(index: int, place: Place) -> WaitingRow:
+    return WaitingRow(
+        id=JOBS[index],
+        reason="limit",
+        until=None,
+        attempt=place.attempt,
+        reaped=place.reaped,
+        since=BASE - HOUR,
+        key=place.key,
+        priority=place.priority,
+        scheduled_for=BASE + (1 if place.awaited else place.hours) * HOUR,
+        fresh=place.fresh,
+    )
+
+
+@st.composite
+def _limits(draw: st.DrawFn) -> dict[str, list[Row]]:
+    """What is known of the keys, and which of their slots are spent."""
+    keys = draw(st.lists(st.sampled_from(KEYS), unique=True))
+    look_at = st.sampled_from((None, BASE - HOUR, BASE + HOUR))
+    known: list[Row] = [
+        ConcurrencyRow(
+            key=key,
+            slots=draw(st.sampled_from((1, 2, 3))),
+            window_s=draw(st.sampled_from((None, 2.0 * HOUR_S))),
+            said_at=BASE - HOUR,
+            look_at=draw(look_at),
+        )
+        for key in keys
+    ]
+    places = st.tuples(st.sampled_from(KEYS), st.sampled_from((BASE - HOUR, BASE + 2 * HOUR)))
+    spent: list[Row] = [
+        SpentRow(key=key, free_at=free_at, slots=1)
+        for key, free_at in draw(st.lists(places, unique=True, max_size=2))
+    ]
+    return {"concurrency": known, "spent_slot": spent}
 
 
 def _job(index: int, place: Place) -> JobRow:
@@ -144,11 +211,10 @@ def _job(index: int, place: Place) -> JobRow:
         args='{"n": 1.50}',
         tag=place.tag,
         priority=place.priority,
-        options='{"deadline": "soon"}' if place.awaited else None,
+        options=LIMITED if place.fresh else '{"deadline": "soon"}' if place.awaited else None,
         awaited=place.awaited,
         created_at=BASE - 2 * HOUR,
         created_by="",
-        parent=JOBS[index - 1] if place.cancel else None,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from sim.database.rows import ClaimRow, JobRow, ReadyRow, Row, WaitingRow, WorkerRow
+from sim.differential.arguments_of_limits import LIMITED
 from sim.differential.history import (
     BASE,
     BEGIN,
@@ -121,6 +122,8 @@ def _enqueue(*numbers: int, **columns: object) -> Sequence[Any]:
     return ("enqueue", [JOBS[n - 1] for n in numbers], *given.values())
 
 
+LOCK: Final[Sequence[object]] = ("lock_limits", [], ["k"], [1], [7_200.0], [None])
+PROMOTE: Final[Sequence[object]] = ("promote", ["k"])
 HEARTBEAT: Final = ("heartbeat", W1, 1, 1, 1)
 RETIRE: Final = ("retire_worker", W1)
 PULL: Final[Sequence[object]] = ("pull", C1, W1, 10, [RED], [], [], [], [], 3)
@@ -246,6 +249,14 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (0, "store_attempts", W1, [J1], [1], ['{"name": "E"}'], [1.5], [20]), (0, "reap", 9, 3),
         (0, "job_attempts", J1), (0, "job_attempts", J2),
         (0, "find_stored", W1, [J1, J2], [1, 1]), (0, "find_stored", W2, [J1], [1]),
+    ),
+    "a slot goes from one job to the next": _play(
+        _scene(_worker(1)), (0, *_enqueue(1, 2, options=[LIMITED] * 2)), (0, *LOCK), (0, *PROMOTE),
+        (0, *PULL), (1, BEGIN), (1, *_commit(1, 1)), (1, "lock_limits", [J1], [], [], [], []),
+        (2, BEGIN), (2, *LOCK), (1, "release_slots", [J1], [True]), (1, *PROMOTE),
+        (1, "plan_looks", ["k"]), (0, "limit_drift", 9), (1, COMMIT), (2, *PROMOTE),
+        (2, "plan_looks", ["k"]), (2, COMMIT), (0, "next_look"), (0, "due_limits", 9),
+        (0, "take_slots", [J1, J2], ["k", "k"]), (0, "limit_drift", 9),
     ),
     "two write one log": _play(
         {}, (0, BEGIN), (0, "store_logs", [J1], [1], ["a"]), (1, "store_logs", [J1], [1], ["b"]),

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from sim.database.models import Rows, Statement, models
+from sim.database.models.limits import limit_of
 from sim.database.rows import CancelRow, CompletedRow, JobRow, ReadyRow, WaitingRow
 from sim.database.table import Table
 
@@ -37,14 +38,33 @@ async def enqueue(s: Statement, *columns: Sequence[Any]) -> Rows:
         if await s.insert(s.tables.job, row, do_nothing=True):
             new.append(row)
     # An id that comes twice is joined with both of its due times.
-    for job in new:
-        for due in due_of[job.id]:
-            await s.insert(s.tables.ready, _ready(job, due or s.now))
+    placed = [(job, due or s.now) for job in new for due in due_of[job.id]]
+    # The parts that nothing reads are carried out from the last to the first.
+    for job, due in placed:
+        if limit_of(job) is None:
+            await s.insert(s.tables.ready, _ready(job, due))
+    for job, due in placed:
+        if (limit := limit_of(job)) is not None:
+            await s.insert(s.tables.waiting, _waiting(job, due, limit[0]))
     return s.shuffled([(job.id,) for job in new])
 
 
 def _ready(job: JobRow, due: datetime) -> ReadyRow:
     return ReadyRow(id=job.id, tag=job.tag, priority=job.priority, scheduled_for=due)
+
+
+def _waiting(job: JobRow, due: datetime, key: str) -> WaitingRow:
+    return WaitingRow(
+        id=job.id,
+        reason="limit",
+        until=None,
+        attempt=1,
+        reaped=0,
+        since=job.created_at,
+        key=key,
+        priority=job.priority,
+        scheduled_for=due,
+    )
 
 
 @models("notify_ready")

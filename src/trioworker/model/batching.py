@@ -54,6 +54,7 @@ class NotSimple(StrEnum):
     NOT_A_SUCCESS = "the job did not succeed"
     HAS_LOG = "the job wrote a log"
     AWAITED = "somebody waits for the job"
+    HAS_EFFECTS = "its end stores more than its own row"
 
 
 class BatchSizes(msgspec.Struct, frozen=True):
@@ -76,6 +77,8 @@ def why_not_simple(executed: Executed) -> NotSimple | None:
         return NotSimple.HAS_LOG
     if executed.job.awaited:
         return NotSimple.AWAITED
+    if executed.job.options.has_effects:
+        return NotSimple.HAS_EFFECTS
     return None
 
 

@@ -4,7 +4,7 @@ Rule of this file: pure. Each sort of effect is one set of columns for one set-b
 whatever the number of jobs; `store/postgres/effects.py` says in which order they are stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -12,7 +12,7 @@ import msgspec
 
 from trioworker.model.completion import DURATION_MS_MAX, error_json
 from trioworker.model.options import NO_OPTIONS
-from trioworker.model.outcome import Executed, Retried
+from trioworker.model.outcome import Executed, Interrupted, Retried, Skipped
 
 
 class Attempts(NamedTuple):
@@ -29,11 +29,13 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
     """All that a batch stores besides its jobs' own rows; None and empty are nothing to store."""
 
     attempts: Attempts | None = None
+    left_slots: Mapping[UUID, bool] = {}
+    """Jobs that leave the slot of their concurrency key, if they have one, and whether they ran."""
 
 
 def has_effects(executed: Executed) -> bool:
     """Whether anything may follow from this end of an attempt."""
-    if type(executed.outcome) is Retried:
+    if type(executed.outcome) is Retried or executed.job.defect is not None:
         return True
     options = executed.job.options
     return options is not NO_OPTIONS and options.has_effects
@@ -44,7 +46,7 @@ def effects_of(batch: Sequence[Executed], *, now_s: float) -> Effects:
 
     `now_s` is the worker's monotonic clock.
     """
-    return Effects(attempts=_attempts(batch, now_s))
+    return Effects(attempts=_attempts(batch, now_s), left_slots=_left_slots(batch))
 
 
 def _attempts(batch: Sequence[Executed], now_s: float) -> Attempts | None:
@@ -60,3 +62,13 @@ def _attempts(batch: Sequence[Executed], now_s: float) -> Attempts | None:
         if isinstance(executed.outcome, Retried)
     ]
     return Attempts(*zip(*rows, strict=True)) if rows else None
+
+
+def _left_slots(batch: Sequence[Executed]) -> Mapping[UUID, bool]:
+    """An interrupted job keeps its slot: it goes on at once. One with a defect may have one."""
+    return {
+        executed.job.id: not isinstance(executed.outcome, Skipped)
+        for executed in batch
+        if executed.job.options.limit is not None or executed.job.defect is not None
+        if not isinstance(executed.outcome, Interrupted)
+    }

@@ -52,6 +52,16 @@ class Reaped(msgspec.Struct, frozen=True):
     failed: Sequence[UUID]
 
 
+class Promoted(msgspec.Struct, frozen=True):
+    """How many jobs got a slot that time alone has freed, and in how many seconds to look again.
+
+    None: no time is known at which there will be anything to do.
+    """
+
+    jobs: int
+    look_s: float | None
+
+
 class Hint(msgspec.Struct, frozen=True):
     """Something may be worth a look: jobs of `tag` are ready, or `cancel` for worker `worker`.
 
@@ -114,6 +124,15 @@ class Store(Protocol):
 
     async def reap(self, *, claims_max: int, reaped_max: int) -> Reaped:
         """Take back up to `claims_max` claims of dead workers; one bounded sweep."""
+        ...
+
+    async def promote(self) -> Promoted:
+        """Make ready the jobs that a concurrency limit holds back no longer; one bounded sweep.
+
+        The end of a job lets in the next one with its commit. This is for what time brings about,
+        a job that becomes due or a window that passes, and for jobs that were enqueued in
+        transactions of somebody else's.
+        """
         ...
 
     async def tidy(self) -> None:

@@ -24,8 +24,8 @@ from trioworker.events import (
 from trioworker.model.batching import cut, divide
 from trioworker.model.completion import refused
 from trioworker.model.failures import Failure, Step, backoff_s, classify, next_step
-from trioworker.model.outcome import Executed, Failed
-from trioworker.worker.channel import BatchChannel
+from trioworker.model.outcome import Executed, Failed, Retried, Snoozed
+from trioworker.worker.channel import BatchChannel, Reminder
 from trioworker.worker.config import Context
 from trioworker.worker.holdings import Holdings
 
@@ -57,7 +57,11 @@ class _Group(msgspec.Struct):
 
 
 class Commit:
-    """The commit stage of one worker."""
+    """The commit stage of one worker.
+
+    It sets `freed` when jobs have left a slot, so that others may be ready in their place, and
+    `delayed` when time has to pass before a limited job may run.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,8 @@ class Commit:
         *,
         outcomes: BatchChannel[Executed],
         holdings: Holdings,
+        freed: Reminder,
+        delayed: Reminder,
     ) -> None:
         self._config = context.config
         self._worker = context.worker
@@ -73,6 +79,8 @@ class Commit:
         self._emit = context.emit
         self._outcomes = outcomes
         self._holdings = holdings
+        self._freed = freed
+        self._delayed = delayed
         self._pending: deque[_Group] = deque()
         self.abandoned: list[UUID] = []
         self.done = 0
@@ -177,6 +185,11 @@ class Commit:
         self._emit(OutcomeRefused(worker=self._worker, job=job, message=message))
 
     def _settle(self, group: _Group) -> None:
+        limited = [e for e in group.batch if e.job.options.limit is not None]
+        if limited:
+            self._freed.set()
+        if any(_takes_time(executed) for executed in limited):
+            self._delayed.set()
         self._pending.popleft()
         self._holdings.release(executed.job for executed in group.batch)
 
@@ -194,3 +207,9 @@ class Commit:
 
     async def _pause(self, tries: int) -> None:
         await trio.sleep(backoff_s(tries, self._ports.rng))
+
+
+def _takes_time(executed: Executed) -> bool:
+    limit = executed.job.options.limit
+    windowed = limit is not None and limit.window_s is not None
+    return windowed or isinstance(executed.outcome, Retried | Snoozed)

@@ -4,6 +4,7 @@ Sweeps are bounded and skip what others have locked, so that ten workers that sw
 the work instead of repeating it.
 """
 
+from math import inf
 from typing import Final
 
 import trio
@@ -11,16 +12,20 @@ import trio
 from trioworker.errors import StoreError
 from trioworker.events import JobsReaped, MaintenanceFailed
 from trioworker.model.failures import classify
+from trioworker.worker.channel import Reminder
 from trioworker.worker.config import Context
 
 CLAIMS_PER_SWEEP_MAX: Final = 100
 TIDY_EVERY_SWEEPS: Final = 12
+LOOK_PAUSE_S: Final = 0.02
+"""Before each look at the limits: however many hints come, there are no more looks than this, and
+a job whose hint was spared by its client is found by the look that an earlier one's hint brings."""
 
 
 class Maintenance:
     """The sweeps of one worker."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, promoted: Reminder) -> None:
         self._config = context.config
         self._worker = context.worker
         self._store = context.store
@@ -28,12 +33,25 @@ class Maintenance:
         self._emit = context.emit
         self._sweeps = 0
         self._sweeping = trio.Lock()
+        self._promoted = promoted
+        self._look_at_s = inf
+        self._rest = trio.CancelScope()
+        self.wake = Reminder()
 
     async def run(self) -> None:
-        """Sweep until cancelled, at jittered intervals."""
+        """Sweep until cancelled, at jittered intervals, and look at the limits when it is time."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look_when_due)
+            while True:
+                await trio.sleep(self._config.sweep_s * self._ports.rng.uniform(0.8, 1.2))
+                await self.sweep()
+
+    async def _look_when_due(self) -> None:
         while True:
-            await trio.sleep(self._config.sweep_s * self._ports.rng.uniform(0.8, 1.2))
-            await self.sweep()
+            with trio.CancelScope(deadline=self._look_at_s) as self._rest:
+                await self.wake.wait()
+            await trio.sleep(LOOK_PAUSE_S)
+            await self._promote()
 
     async def sweep(self) -> None:
         """One sweep; one that fails is reported and comes again in its turn.
@@ -43,12 +61,33 @@ class Maintenance:
         async with self._sweeping:
             try:
                 await self._reap_all()
+                await self._promote_all()
                 if self._sweeps % TIDY_EVERY_SWEEPS == 0:
                     await self._store.tidy()
             except StoreError as error:
-                failure, message = classify(error), str(error)
-                self._emit(MaintenanceFailed(worker=self._worker, failure=failure, message=message))
+                self._failed(error)
             self._sweeps += 1
+
+    async def _promote(self) -> None:
+        async with self._sweeping:
+            try:
+                await self._promote_all()
+            except StoreError as error:
+                self._look_at(inf)
+                self._failed(error)
+
+    def _failed(self, error: StoreError) -> None:
+        failure, message = classify(error), str(error)
+        self._emit(MaintenanceFailed(worker=self._worker, failure=failure, message=message))
+
+    async def _promote_all(self) -> None:
+        found = await self._store.promote()
+        self._look_at(inf if found.look_s is None else trio.current_time() + found.look_s)
+        if found.jobs:
+            self._promoted.set()
+
+    def _look_at(self, look_at_s: float) -> None:
+        self._look_at_s = self._rest.deadline = look_at_s
 
     async def _reap_all(self) -> None:
         while True:

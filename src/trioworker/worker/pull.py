@@ -108,10 +108,20 @@ class Pull:
         # A job on its last chance comes alone, however many more there are.
         if len(jobs) < size and not self._holds_last_chance():
             if self._config.drain and nothing_in_hand and not jobs and self._saw_all:
-                return _Next.DRAINED
+                return await self._drained()
             with self._until_stopped():
                 await self._rest(found=bool(jobs))
         return _Next.GO_ON
+
+    async def _drained(self) -> "_Next":
+        """Nothing is ready; but something may be, if a limit holds it back no longer."""
+        try:
+            promoted = await self._store.promote()
+        except StoreError as error:
+            self._failed(error)
+            await self._pause()
+            return _Next.GO_ON
+        return _Next.GO_ON if promoted.jobs else _Next.DRAINED
 
     def _holds_last_chance(self) -> bool:
         """Whether a job on its last chance is in hand: its outcome is neither stored nor lost."""
@@ -160,18 +170,20 @@ class Pull:
                     return adopted
             return await self._pull(size)
         except StoreError as error:
-            self._failures += 1
+            self._failed(error)
             self._reply_lost = self._reply_lost or error.ambiguous
-            failure = classify(error)
-            self._emit(
-                PullFailed(
-                    worker=self._worker,
-                    failure=failure,
-                    message=str(error),
-                    ambiguous=error.ambiguous,
-                )
-            )
             return None
+
+    def _failed(self, error: StoreError) -> None:
+        self._failures += 1
+        self._emit(
+            PullFailed(
+                worker=self._worker,
+                failure=classify(error),
+                message=str(error),
+                ambiguous=error.ambiguous,
+            )
+        )
 
     async def _pull(self, size: int) -> Sequence[Job]:
         claim = self._ports.new_id()

@@ -100,11 +100,17 @@ class _Life:
         outcomes: BatchChannel[Executed] = BatchChannel(context.config.sizes.commit)
         self._execute = Execute(context, runners=runners, jobs=jobs, outcomes=outcomes)
         self._pull = Pull(context, execute=self._execute, jobs=jobs, holdings=holdings)
-        self._commit = Commit(context, outcomes=outcomes, holdings=holdings)
+        self._maintenance = Maintenance(context, promoted=self._pull.wake)
+        self._commit = Commit(
+            context,
+            outcomes=outcomes,
+            holdings=holdings,
+            freed=self._pull.wake,
+            delayed=self._maintenance.wake,
+        )
         self._heartbeat = HeartbeatTask(
             context, pull=self._pull, execute=self._execute, commit=self._commit
         )
-        self._maintenance = Maintenance(context)
         self._pipeline = trio.CancelScope()
         self._goodbye = trio.CancelScope()
 
@@ -228,6 +234,8 @@ class _Life:
         anything = hint.tag is None and hint.cancel_for is None
         if anything or hint.tag in self._config.tags:
             self._pull.wake.set()
+            # It may be limited, and be ready only after a look.
+            self._maintenance.wake.set()
         if anything or hint.cancel_for == str(self._worker):
             self._heartbeat.wake.set()
 

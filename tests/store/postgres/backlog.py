@@ -1,7 +1,8 @@
 """Queues of a known depth, filled past the store because a million jobs shall take seconds.
 
 Ids are numbers: first the ready jobs of the tag `deep`, then those of `shallow`, then completed
-ones, then those in claims. The worker number 1 holds the first `OWN_CLAIMS` claims.
+ones, then those in claims. The worker number 1 holds the first `OWN_CLAIMS` claims. A tenth as many
+as are ready wait for a slot of one of a thousand keys; those have ids of their own.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -83,6 +84,13 @@ select pg_temp.id(n), pg_temp.id(case when n <= %(own)s then 1 else 2 + n %% 99 
                from generate_series(1, %(size)s) as m),
        array_fill(1, array[%(size)s]), array_fill(0::smallint, array[%(size)s])
   from generate_series(1, %(claims)s) as n;
+insert into trioworker.concurrency (key, slots, said_at)
+select 'key ' || n, 1, now() from generate_series(1, 1000) as n where %(ready)s > 1000 or n <= 10;
+insert into trioworker.slot (id, key)
+select gen_random_uuid(), key from trioworker.concurrency;
+insert into trioworker.waiting (id, reason, key, priority, scheduled_for)
+select gen_random_uuid(), 'limit', key, 0, now() - interval '1 hour'
+  from trioworker.concurrency cross join generate_series(1, 100) as n;
 """
 
 

@@ -18,8 +18,14 @@ Plan: TypeAlias = Mapping[str, Any]
 
 ALL_OF_IT: Final = "all of it"
 PLACE: Final = "place"  # by ctid
-GROWING: Final = ("job", "ready", "waiting", "claim", "job_completed", "job_log", "job_attempt")
+GROWING: Final = (
+    "job", "ready", "waiting", "claim", "job_completed", "job_log", "job_attempt",
+    "concurrency", "slot", "spent_slot",
+)  # fmt: skip
 """The tables whose size is the users' to choose."""
+
+FEW: Final = ("waiting_fresh", "concurrency_look")
+"""Indexes that have nothing in them but what is looked for: they are read without a condition."""
 
 BLOCKS: Final = """
 select coalesce(sum(pg_stat_get_xact_blocks_fetched(oid)), 0)::integer from pg_class
@@ -104,7 +110,9 @@ def _ways_of(scan: Plan) -> Iterator[str]:
     match scan["Node Type"]:
         case "Tid Scan":
             yield PLACE
-        case "Index Scan" | "Index Only Scan" | "Bitmap Index Scan" if "Index Cond" in scan:
+        case "Index Scan" | "Index Only Scan" | "Bitmap Index Scan" if (
+            "Index Cond" in scan or scan["Index Name"] in FEW
+        ):
             yield scan["Index Name"]
         case "Bitmap Heap Scan" | "BitmapAnd" | "BitmapOr":
             for part in scan["Plans"]:

@@ -16,7 +16,8 @@ LEAVE_S: Final = 10.0
 EMPTY: Final = """
 delete from trioworker.job; delete from trioworker.ready; delete from trioworker.waiting;
 delete from trioworker.claim; delete from trioworker.job_completed; delete from trioworker.job_log;
-delete from trioworker.job_attempt;
+delete from trioworker.job_attempt; delete from trioworker.concurrency;
+delete from trioworker.slot; delete from trioworker.spent_slot;
 delete from trioworker.worker; delete from trioworker.cancel_request;
 """
 SHAPE: Final = """

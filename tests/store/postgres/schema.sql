@@ -6,6 +6,7 @@
 -- 0002 enqueue_function f91edffe0854ab8913dce806e2e668da
 -- 0003 unsuccessful_jobs a1cac006b4c2314d00e66a5d6aa2db3c
 -- 0004 parents_and_attempts fd5247093756fd059c448808d34548a9
+-- 0005 limits f085b8162eb83f07b68537a39ce36bc7
 
 CREATE SCHEMA trioworker;
 
@@ -15,11 +16,23 @@ CREATE FUNCTION trioworker.enqueue(path text, args jsonb DEFAULT '{}'::jsonb, ki
 #variable_conflict use_variable
 declare
     new_id uuid := coalesce(id, trioworker.new_id());
+    slots integer;
 begin
     insert into trioworker.job (id, kind, path, args, tag, priority, options, awaited)
     values (new_id, kind, path, args, tag, priority, options, awaited)
         on conflict on constraint job_pkey do nothing;
-    if found then
+    if found and jsonb_typeof(options -> 'limit') = 'object' then
+        slots := options #>> '{limit,slots}';
+        if slots is null or slots < 1 then
+            raise exception 'a limit of % jobs would let none run; at least 1', slots
+                using errcode = 'check_violation';
+        end if;
+        -- No key is locked in a transaction that may be long: a worker looks for the slot.
+        insert into trioworker.waiting (id, reason, key, priority, scheduled_for, fresh)
+        values (new_id, 'limit', coalesce(nullif(options #>> '{limit,key}', ''), path), priority,
+                coalesce(scheduled_for, now()), true);
+        perform pg_notify('trioworker_ready', tag);
+    elsif found then
         insert into trioworker.ready (id, tag, priority, scheduled_for)
         values (new_id, tag, priority, coalesce(scheduled_for, now()));
         -- A hint; the same one twice in a transaction is sent once.
@@ -71,6 +84,24 @@ ALTER TABLE ONLY trioworker.claim ALTER COLUMN attempts SET STORAGE EXTERNAL;
 ALTER TABLE ONLY trioworker.claim ALTER COLUMN reaped SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE trioworker.claim IS 'One row per batch: what one pull took for one worker. Lease unit and fence at once.';
+
+CREATE TABLE trioworker.concurrency (
+    key text NOT NULL,
+    slots integer NOT NULL,
+    window_s double precision,
+    said_at timestamp with time zone NOT NULL,
+    look_at timestamp with time zone,
+    CONSTRAINT concurrency_key_check CHECK (((octet_length(key) >= 1) AND (octet_length(key) <= 1000))),
+    CONSTRAINT concurrency_slots_check CHECK ((slots >= 1)),
+    CONSTRAINT concurrency_window_s_check CHECK ((window_s > (0)::double precision))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+
+COMMENT ON TABLE trioworker.concurrency IS 'The limit of each concurrency key, while anything has to do with it. Whoever counts slots locks its row first, in key order.';
+
+COMMENT ON COLUMN trioworker.concurrency.said_at IS 'Since when the newest enqueue says this limit.';
+
+COMMENT ON COLUMN trioworker.concurrency.look_at IS 'When time alone may let a job in: one becomes due, or a window has passed.';
 
 CREATE TABLE trioworker.job (
     id uuid NOT NULL,
@@ -149,6 +180,23 @@ WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', au
 
 COMMENT ON TABLE trioworker.ready IS 'May be pulled now or when due.';
 
+CREATE TABLE trioworker.slot (
+    id uuid NOT NULL,
+    key text NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+
+COMMENT ON TABLE trioworker.slot IS 'Jobs that count against a limit: those in ready or in a claim that have one.';
+
+CREATE TABLE trioworker.spent_slot (
+    key text NOT NULL,
+    free_at timestamp with time zone NOT NULL,
+    slots bigint NOT NULL,
+    CONSTRAINT spent_slot_slots_check CHECK ((slots >= 1))
+);
+
+COMMENT ON TABLE trioworker.spent_slot IS 'Slots that their jobs have left and that stay taken until their window has passed.';
+
 CREATE TABLE trioworker.waiting (
     id uuid NOT NULL,
     reason text NOT NULL,
@@ -156,11 +204,20 @@ CREATE TABLE trioworker.waiting (
     attempt integer DEFAULT 1 NOT NULL,
     reaped smallint DEFAULT 0 NOT NULL,
     since timestamp with time zone DEFAULT now() NOT NULL,
+    key text,
+    priority smallint,
+    scheduled_for timestamp with time zone,
+    fresh boolean DEFAULT false NOT NULL,
     CONSTRAINT waiting_attempt_check CHECK ((attempt >= 1)),
-    CONSTRAINT waiting_reaped_check CHECK ((reaped >= 0))
+    CONSTRAINT waiting_reaped_check CHECK ((reaped >= 0)),
+    CONSTRAINT waiting_turn_check CHECK (((key IS NULL) OR ((priority IS NOT NULL) AND (scheduled_for IS NOT NULL))))
 );
 
 COMMENT ON TABLE trioworker.waiting IS 'May not be pulled yet; reason says what ends it.';
+
+COMMENT ON COLUMN trioworker.waiting.key IS 'The concurrency key that it waits for.';
+
+COMMENT ON COLUMN trioworker.waiting.fresh IS 'Enqueued in a transaction of somebody else''s, which locks no key: nobody has looked yet whether there is a slot for it.';
 
 CREATE TABLE trioworker.worker (
     id uuid NOT NULL,
@@ -189,6 +246,9 @@ ALTER TABLE ONLY trioworker.cancel_request
 ALTER TABLE ONLY trioworker.claim
     ADD CONSTRAINT claim_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY trioworker.concurrency
+    ADD CONSTRAINT concurrency_pkey PRIMARY KEY (key);
+
 ALTER TABLE ONLY trioworker.job_attempt
     ADD CONSTRAINT job_attempt_pkey PRIMARY KEY (id, attempt);
 
@@ -207,6 +267,12 @@ ALTER TABLE ONLY trioworker.migration
 ALTER TABLE ONLY trioworker.ready
     ADD CONSTRAINT ready_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY trioworker.slot
+    ADD CONSTRAINT slot_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY trioworker.spent_slot
+    ADD CONSTRAINT spent_slot_pkey PRIMARY KEY (key, free_at);
+
 ALTER TABLE ONLY trioworker.waiting
     ADD CONSTRAINT waiting_pkey PRIMARY KEY (id);
 
@@ -215,6 +281,8 @@ ALTER TABLE ONLY trioworker.worker
 
 CREATE INDEX claim_worker ON trioworker.claim USING btree (worker);
 
+CREATE INDEX concurrency_look ON trioworker.concurrency USING btree (look_at) WHERE (look_at IS NOT NULL);
+
 CREATE INDEX job_completed_at ON trioworker.job_completed USING brin (completed_at);
 
 CREATE INDEX job_completed_unsuccessful ON trioworker.job_completed USING btree (id) WHERE (status <> 'success'::text);
@@ -222,4 +290,10 @@ CREATE INDEX job_completed_unsuccessful ON trioworker.job_completed USING btree 
 CREATE INDEX job_parent ON trioworker.job USING btree (parent) WHERE (parent IS NOT NULL);
 
 CREATE INDEX ready_pull ON trioworker.ready USING btree (tag, priority DESC, scheduled_for, id);
+
+CREATE INDEX slot_key ON trioworker.slot USING btree (key);
+
+CREATE INDEX waiting_fresh ON trioworker.waiting USING btree (id) WHERE fresh;
+
+CREATE INDEX waiting_turn ON trioworker.waiting USING btree (key, priority DESC, scheduled_for, id) WHERE (key IS NOT NULL);
 

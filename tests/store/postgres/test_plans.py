@@ -23,6 +23,11 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     },
     "cancels_for_worker": {"claim": CLAIM},
     "commit": {"claim": CLAIM, "job": {"job_pkey"}},
+    "due_limits": {
+        "waiting": {"waiting_fresh", "waiting_pkey"},
+        "concurrency": {"concurrency_look"},
+        "job": {"job_pkey"},
+    },
     "ended_jobs": {"job_completed": {"job_completed_pkey"}},
     "enqueue": {},
     "family": {"job": {"job_parent"}, "job_completed": {"job_completed_pkey"}},
@@ -34,14 +39,34 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "heartbeat": {},
     "job_attempts": {"job": {"job_pkey"}, "job_attempt": {"job_attempt_pkey"}},
     "job_logs": {"job": {"job_pkey"}, "job_log": {"job_log_pkey"}},
+    "lock_limits": {"slot": {"slot_pkey"}, "concurrency": {"concurrency_pkey"}},
     "mark_lost": {},
     "next_due": {"ready": {"ready_pull"}},
+    "next_look": {"waiting": {"waiting_fresh"}, "concurrency": {"concurrency_look"}},
     "notify_done": {},
     "notify_ready": {},
+    "plan_looks": {
+        "waiting": {"waiting_turn"},
+        "concurrency": {"concurrency_pkey"},
+        "slot": {"slot_key"},
+        "spent_slot": {"spent_slot_pkey"},
+    },
+    "promote": {
+        "concurrency": {"concurrency_pkey"},
+        "waiting": {"waiting_turn", "waiting_pkey"},
+        "slot": {"slot_key"},
+        "spent_slot": {"spent_slot_pkey"},
+        "job": {"job_pkey"},
+    },
     "pull": {"ready": {"ready_pull", PLACE}, "job": {"job_pkey"}},
     # Which worker is dead is no property of a claim: each sweep looks at all of them.
     "reap": {"claim": CLAIM | {ALL_OF_IT}, "job": {"job_pkey"}},
     # No index finds the claim of a job: the claims are as many as the batches under way.
+    "release_slots": {
+        "slot": {"slot_pkey"},
+        "concurrency": {"concurrency_pkey"},
+        "ready": {"ready_pkey", PLACE},
+    },
     "request_cancel": {
         "claim": {ALL_OF_IT},
         "job": {"job_pkey"},
@@ -51,6 +76,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "retire_worker": {},
     "store_attempts": {},
     "store_logs": {},
+    "take_slots": {},
     "sweep_cancels": {"job_completed": {"job_completed_pkey"}},
 }
 """By which indexes each statement of the worker and of a busy client reads what can grow."""
@@ -75,7 +101,7 @@ PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
 
 TOO_SMALL_TO_MATTER: Final = {"clock", "list_workers", "lock_migrations", "ping",
                               "record_migration", "schema_version", "server_version"}  # fmt: skip
-COUNTS_ALL: Final = {"count_jobs"}
+COUNTS_ALL: Final = {"count_jobs", "limit_drift"}
 
 
 def faults(

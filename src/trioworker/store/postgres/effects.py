@@ -9,9 +9,12 @@ from uuid import UUID
 
 from trioworker.model.effects import Effects
 from trioworker.store.postgres.database import Transaction
+from trioworker.store.postgres.limits import settle_limits
 
 
 async def store_effects(tx: Transaction, worker: UUID | None, effects: Effects) -> None:
     """Store `effects` in the transaction that has stored their outcomes."""
     if effects.attempts is not None:
         await tx.run("store_attempts", worker, *effects.attempts)
+    # Last, because it locks what others want, too: keys that a job enqueued here may be limited by.
+    await settle_limits(tx, left=effects.left_slots)

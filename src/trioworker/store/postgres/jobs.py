@@ -25,6 +25,7 @@ from trioworker.model.state import (
     WorkerState,
 )
 from trioworker.store.postgres.database import Database, Row, Transaction
+from trioworker.store.postgres.limits import limits_said, settle_limits
 
 CLIENT: Final = "client"
 
@@ -45,7 +46,7 @@ class PostgresJobs:
         self._hinted_s: dict[str, float] = {}
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> AbstractSet[UUID]:
-        """Make the jobs ready in one transaction; the ids that are new.
+        """Make the jobs ready, or let them wait for a slot, in one transaction; the new ids.
 
         Ids that exist already are left as they are. No id may come twice, and all `args` are
         UTF-8. Hints to workers go out with it, at most one for each tag.
@@ -58,6 +59,7 @@ class PostgresJobs:
 
         async def body(tx: Transaction) -> tuple[AbstractSet[UUID], AbstractSet[str]]:
             new = {row[0] for row in await tx.run("enqueue", *columns)}
+            await settle_limits(tx, limits_said(job for job in jobs if job.id in new))
             tags = {job.tag for job in jobs if job.id in new} - spared
             if tags:
                 await tx.run("notify_ready", sorted(tags))
@@ -114,6 +116,7 @@ class PostgresJobs:
             ended = await tx.run("cancel_unstarted", family, reason)
             # A statement of its own sees what a pull has claimed while the first one waited for it.
             asked = await tx.run("request_cancel", family, reason)
+            await settle_limits(tx, left={row[0]: False for row in ended})
             if awaited := [row[0] for row in ended if row[1]]:
                 await tx.run("notify_done", awaited)
             return Cancellation([row[0] for row in ended], [row[0] for row in asked], more)

@@ -20,7 +20,8 @@ from trioworker.model.outcome import Executed
 from trioworker.model.planner import FloorColumns
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction
 from trioworker.store.postgres.effects import store_effects
-from trioworker.store.protocol import Counters, Heartbeat, Hint, Reaped, WorkerInfo
+from trioworker.store.postgres.limits import LimitSaid, settle_limits
+from trioworker.store.protocol import Counters, Heartbeat, Hint, Promoted, Reaped, WorkerInfo
 
 PULL: Final = "pull"
 COMMIT: Final = "commit"
@@ -34,6 +35,7 @@ DONE_CHANNEL: Final = "trioworker_done"
 LOST_PER_SWEEP_MAX: Final = 100
 FORGET_PER_SWEEP_MAX: Final = 100
 FORGET_AFTER_S: Final = 86_400.0
+LOOKS_PER_SWEEP_MAX: Final = 500
 
 _decode_options = msgspec.json.Decoder(JobOptions).decode
 
@@ -155,12 +157,33 @@ class PostgresStore:
 
         async def body(tx: Transaction) -> Sequence[Row]:
             await tx.run("mark_lost", LOST_PER_SWEEP_MAX)
-            return await tx.run("reap", claims_max, reaped_max)
+            rows = await tx.run("reap", claims_max, reaped_max)
+            # Jobs that are ready again keep their slots.
+            await settle_limits(tx, left={row[0]: True for row in rows if row[1]})
+            return rows
 
         rows = await self._database.transact(CONTROL, body)
         return Reaped(
             ready=[row[0] for row in rows if not row[1]], failed=[row[0] for row in rows if row[1]]
         )
+
+    async def promote(self) -> Promoted:
+        """See `Store.promote`."""
+
+        async def body(tx: Transaction) -> int:
+            rows = await tx.run("due_limits", LOOKS_PER_SWEEP_MAX)
+            return await settle_limits(tx, [LimitSaid(*row) for row in rows])
+
+        look_s = await self._next_look_s()
+        if look_s is None or look_s > 0:
+            return Promoted(0, look_s)
+        jobs = await self._database.transact(CONTROL, body)
+        return Promoted(jobs, await self._next_look_s())
+
+    async def _next_look_s(self) -> float | None:
+        rows = await self._database.run(CONTROL, "next_look")
+        seconds: float | None = rows[0][0]
+        return seconds
 
     async def tidy(self) -> None:
         """See `Store.tidy`."""

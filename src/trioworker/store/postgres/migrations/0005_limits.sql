@@ -1,0 +1,84 @@
+-- 0005: limits on how many jobs with the same key run at a time. A job over its limit stands in
+-- waiting and costs a pull nothing; one that may run holds a slot, from the move to ready until
+-- its end. Slots are counted, never added up: there is no counter that could drift.
+alter table trioworker.waiting
+    add column key           text,
+    add column priority      smallint,
+    add column scheduled_for timestamptz,
+    add column fresh         boolean not null default false,
+    add constraint waiting_turn_check
+        check (key is null or (priority is not null and scheduled_for is not null));
+create index waiting_turn on trioworker.waiting (key, priority desc, scheduled_for, id)
+    where key is not null;
+create index waiting_fresh on trioworker.waiting (id) where fresh;
+comment on column trioworker.waiting.key is 'The concurrency key that it waits for.';
+comment on column trioworker.waiting.fresh is 'Enqueued in a transaction of somebody else''s, which locks no key: nobody has looked yet whether there is a slot for it.';
+
+create table trioworker.concurrency (
+    key      text        primary key check (octet_length(key) between 1 and 1000),
+    slots    integer     not null check (slots >= 1),
+    window_s float8      check (window_s > 0),
+    said_at  timestamptz not null,
+    look_at  timestamptz
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+create index concurrency_look on trioworker.concurrency (look_at) where look_at is not null;
+comment on table trioworker.concurrency is 'The limit of each concurrency key, while anything has to do with it. Whoever counts slots locks its row first, in key order.';
+comment on column trioworker.concurrency.said_at is 'Since when the newest enqueue says this limit.';
+comment on column trioworker.concurrency.look_at is 'When time alone may let a job in: one becomes due, or a window has passed.';
+
+create table trioworker.slot (
+    id  uuid primary key,
+    key text not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+create index slot_key on trioworker.slot (key);
+comment on table trioworker.slot is 'Jobs that count against a limit: those in ready or in a claim that have one.';
+
+create table trioworker.spent_slot (
+    key     text        not null,
+    free_at timestamptz not null,
+    slots   bigint      not null check (slots >= 1),
+    primary key (key, free_at)
+);
+comment on table trioworker.spent_slot is 'Slots that their jobs have left and that stay taken until their window has passed.';
+
+create or replace function trioworker.enqueue(
+    path          text,
+    args          jsonb       default '{}',
+    kind          text        default 'function',
+    tag           text        default 'default',
+    priority      integer     default 0,
+    scheduled_for timestamptz default now(),
+    id            uuid        default null,
+    options       jsonb       default null,
+    awaited       boolean     default false
+) returns uuid
+language plpgsql volatile
+as $$
+#variable_conflict use_variable
+declare
+    new_id uuid := coalesce(id, trioworker.new_id());
+    slots integer;
+begin
+    insert into trioworker.job (id, kind, path, args, tag, priority, options, awaited)
+    values (new_id, kind, path, args, tag, priority, options, awaited)
+        on conflict on constraint job_pkey do nothing;
+    if found and jsonb_typeof(options -> 'limit') = 'object' then
+        slots := options #>> '{limit,slots}';
+        if slots is null or slots < 1 then
+            raise exception 'a limit of % jobs would let none run; at least 1', slots
+                using errcode = 'check_violation';
+        end if;
+        -- No key is locked in a transaction that may be long: a worker looks for the slot.
+        insert into trioworker.waiting (id, reason, key, priority, scheduled_for, fresh)
+        values (new_id, 'limit', coalesce(nullif(options #>> '{limit,key}', ''), path), priority,
+                coalesce(scheduled_for, now()), true);
+        perform pg_notify('trioworker_ready', tag);
+    elsif found then
+        insert into trioworker.ready (id, tag, priority, scheduled_for)
+        values (new_id, tag, priority, coalesce(scheduled_for, now()));
+        -- A hint; the same one twice in a transaction is sent once.
+        perform pg_notify('trioworker_ready', tag);
+    end if;
+    return new_id;
+end
+$$;

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.settings.reading import read, refusal, told
 from trioworker.errors import SettingsError
 from trioworker.model.batching import BatchPolicy, Fallback, Mode
-from trioworker.model.job import TAG_BYTES_MAX
+from trioworker.model.bounds import TAG_BYTES_MAX
 from trioworker.settings import TABLE, LogFormat, LogLevel, Setting
 from trioworker.settings.kinds import SECONDS_MIN, TEXT_BYTES_MAX
 from trioworker.worker.pull import IDLE_FIRST_S

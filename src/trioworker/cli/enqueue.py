@@ -20,7 +20,8 @@ from trioworker.cli.place import open_jobs
 from trioworker.cli.waiting import wait_for
 from trioworker.cli.wanted import UNSAID, Order, Wanted, order, parse_args, parse_time
 from trioworker.errors import UsageError
-from trioworker.model.job import KINDS, PRIORITY_MAX, PRIORITY_MIN
+from trioworker.model.bounds import PRIORITY_MAX, PRIORITY_MIN
+from trioworker.model.job import KINDS
 from trioworker.settings import Settings
 
 STDIN: Final = "-"

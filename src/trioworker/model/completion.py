@@ -157,13 +157,16 @@ def _plain(text: str) -> str:
 
 def error_json(error: JobError) -> str:
     """An error as it is stored: JSON, within bounds, without what PostgreSQL cannot hold."""
-    return _encode(
-        JobError(
-            _storable(error.name, ERROR_MESSAGE_CHARS_MAX),
-            _storable(error.message, ERROR_MESSAGE_CHARS_MAX),
-            None if error.traceback is None else _storable(error.traceback, TRACEBACK_CHARS_MAX),
-        )
-    ).decode()
+    return _encode(storable_error(error)).decode()
+
+
+def storable_error(error: JobError) -> JobError:
+    """The error within bounds, and without what PostgreSQL cannot hold."""
+    return JobError(
+        _storable(error.name, ERROR_MESSAGE_CHARS_MAX),
+        _storable(error.message, ERROR_MESSAGE_CHARS_MAX),
+        None if error.traceback is None else _storable(error.traceback, TRACEBACK_CHARS_MAX),
+    )
 
 
 def _storable(text: str, chars_max: int) -> str:

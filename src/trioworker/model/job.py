@@ -12,17 +12,21 @@ from uuid import UUID
 import msgspec
 
 from trioworker.errors import UsageError
+from trioworker.model.bounds import (
+    PATH_BYTES_MAX,
+    TAG_BYTES_MAX,
+    bounded_priority,
+    bounded_text,
+)
 from trioworker.model.options import NO_OPTIONS, JobOptions
 
 Kind = Literal["function", "script", "noop", "identity"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 
-TAG_BYTES_MAX: Final = 120
-PATH_BYTES_MAX: Final = 1_000
 ARGS_BYTES_MAX: Final = 16 * 1024 * 1024
-PRIORITY_MIN: Final = -1_000
-PRIORITY_MAX: Final = 1_000
 DEFAULT_TAG: Final = "default"
+UNCLAIMED: Final = UUID(int=0)
+"""Stands for the claim of a job that ended in no worker's hands."""
 
 
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,13 +52,9 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
         """Raises `UsageError` when a bound is broken, with what is wrong and the bound."""
         if self.kind not in KINDS:
             raise UsageError(f"unknown job kind {self.kind!r}; one of {', '.join(KINDS)}")
-        _bounded_text("path", self.path, PATH_BYTES_MAX)
-        _bounded_text("tag", self.tag, TAG_BYTES_MAX)
-        if not PRIORITY_MIN <= self.priority <= PRIORITY_MAX:
-            raise UsageError(
-                f"priority {self.priority} is out of range; it goes from {PRIORITY_MIN}"
-                f" to {PRIORITY_MAX}, higher first"
-            )
+        bounded_text("path", self.path, PATH_BYTES_MAX)
+        bounded_text("tag", self.tag, TAG_BYTES_MAX)
+        bounded_priority(self.priority)
         if len(self.args) > ARGS_BYTES_MAX:
             raise UsageError(
                 f"arguments of {len(self.args):,} bytes are too large; at most {ARGS_BYTES_MAX:,}"
@@ -84,16 +84,6 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     options: JobOptions
     defect: str | None = None
     deadline_s: float | None = None
-
-
-def _bounded_text(what: str, value: str, bytes_max: int) -> None:
-    size = len(value.encode("utf-8", "surrogatepass"))
-    if size == 0:
-        raise UsageError(f"the {what} is empty")
-    if size > bytes_max:
-        raise UsageError(f"the {what} is too long: {size} bytes, at most {bytes_max}")
-    if "\x00" in value:
-        raise UsageError(f"the {what} contains a NUL character, which PostgreSQL cannot store")
 
 
 def claims_of(jobs: Iterable[Job]) -> list[UUID]:

@@ -12,6 +12,12 @@ from typing import Final, Literal
 import msgspec
 
 from trioworker.errors import UsageError
+from trioworker.model.bounds import (
+    PATH_BYTES_MAX,
+    TAG_BYTES_MAX,
+    bounded_priority,
+    bounded_text,
+)
 
 KEY_BYTES_MAX: Final = 500
 LABELS_MAX: Final = 50
@@ -131,12 +137,18 @@ class Debounce(_Option, frozen=True):
 
 
 class Handler(_Option, frozen=True):
-    """The function that is told how a job ended: enqueued with the facts as its arguments."""
+    """The function that is told how a job ended: enqueued with an `EndedJob` as its argument."""
 
     path: str
     tag: str = "default"
     priority: int = 0
 
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` when a bound is broken."""
+        bounded_text("path of a handler", self.path, PATH_BYTES_MAX)
+        bounded_text("tag of a handler", self.tag, TAG_BYTES_MAX)
+        bounded_priority(self.priority)
 
 class JobOptions(_Option, frozen=True):
     """Everything a job may say about itself; what is left out is not asked for.
@@ -149,8 +161,9 @@ class JobOptions(_Option, frozen=True):
     When it may run: `limit`, `unique`, `debounce`.
 
     What follows: `on_error`, `on_success` and `on_recovery` are told of its end, unless `muted`;
-    `labels` are stored with its completion; `restart` enqueues it again whenever it ends, until it
-    is cancelled; `delete_after_s` seconds after its end everything about it is deleted.
+    `labels` are stored with its completion; `restart` enqueues it again whenever it ends, at most
+    every ten seconds, until it is cancelled; `delete_after_s` seconds after its end everything
+    about it is deleted.
 
     What it is part of: `schedule` and `tick` name the schedule that enqueued it and the time that
     it stands for; `handles` makes it a handler, whose own end calls no other.
@@ -189,8 +202,11 @@ class JobOptions(_Option, frozen=True):
         if len(self.labels) > LABELS_MAX:
             raise UsageError(f"{len(self.labels)} labels are too many; at most {LABELS_MAX}")
         for label in self.labels:
-            if not 1 <= len(label.encode("utf-8", "surrogatepass")) <= LABEL_BYTES_MAX:
-                raise UsageError(f"the label {label!r} has not 1 to {LABEL_BYTES_MAX} bytes")
+            check_label(label)
+        if self.restart and self.deadline is not None:
+            raise UsageError("a job that restarts has no deadline: it could never run after it")
+        if self.restart and self.schedule is not None:
+            raise UsageError("the job of a schedule does not restart; its next tick comes anyway")
 
     @property
     def has_effects(self) -> bool:
@@ -220,6 +236,11 @@ def within(what: str, value: float, least: float, most: float) -> None:
 def check_key(what: str, key: str) -> None:
     """Raises `UsageError` when a key is too long, or PostgreSQL cannot store it."""
     size = len(key.encode("utf-8", "surrogatepass"))
+def check_label(label: str) -> None:
+    """Raises `UsageError` when a job cannot have this label."""
+    bounded_text(f"label {label[:40]!r}" if label else "label", label, LABEL_BYTES_MAX)
+
+
     if size > KEY_BYTES_MAX:
         raise UsageError(f"the {what} key is too long: {size} bytes, at most {KEY_BYTES_MAX}")
     if "\x00" in key:

@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from trioworker.errors import UsageError
-from trioworker.model.job import TAG_BYTES_MAX
+from trioworker.model.bounds import TAG_BYTES_MAX
 from trioworker.store.postgres.statements import check_schema_name
 
 SECONDS_MIN: Final = 0.01

@@ -1,4 +1,4 @@
-"""What a drain has done so far: a live line on a terminal, elsewhere a line in the log at times.
+"""What a drain has done so far: a live line on a terminal, else a line in the log at times.
 
 Rule of this file: the sink counts and nothing else; it is called once per batch. Drawing is a task
 with its own pace.
@@ -81,7 +81,8 @@ Draw: TypeAlias = Callable[[], None]
 @asynccontextmanager
 async def showing(tally: Tally, log: Log, *, total: int) -> AsyncIterator[None]:
     """Show how `tally` grows towards `total` jobs for as long as this context lasts."""
-    terminal = sys.stderr.isatty()
+    # A bar on the terminal would wrap the lines above it, and what is for programs stays whole.
+    terminal = sys.stderr.isatty() and not log.is_json
     with _bar(tally, total) if terminal else nullcontext(_line(tally, log)) as draw:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_redraw, draw, DRAW_EVERY_S if terminal else WRITE_EVERY_S)

@@ -73,7 +73,8 @@ class Log:
         self._least = _ORDER.index(level)
         self._stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
         terminal = sys.stderr.isatty()
-        if form is LogFormat.JSON or (form is LogFormat.AUTO and not terminal):
+        self.is_json = form is LogFormat.JSON or (form is LogFormat.AUTO and not terminal)
+        if self.is_json:
             self._render: Any = structlog.processors.JSONRenderer(msgspec_text)
         else:
             self._render = structlog.dev.ConsoleRenderer(colors=terminal)

@@ -134,6 +134,12 @@ async def lingers(calls: list[Item]) -> list[int]:
     return [item.number for item in calls]
 
 
+@app.job(chunk=2, linger_s=0.01)
+async def hurries(calls: list[Item]) -> list[int]:
+    """Begin soon, whoever comes."""
+    return [item.number for item in calls]
+
+
 @app.job(chunk=3, linger_s=LINGER_S, timeout_s=0.05)
 async def times_out(calls: list[Item]) -> list[int]:
     """Take longer than its jobs may."""

@@ -242,6 +242,22 @@ async def test_a_job_that_leaves_before_its_chunk_begins_is_not_in_it(
     assert sorted(waiting.outcomes) == [1, 2]
 
 
+async def test_a_chunk_that_all_have_left_takes_nobody_in(runner: FunctionRunner) -> None:
+    """Whoever comes while it is being cancelled has a chunk of their own, in whichever order."""
+    for _ in range(30):
+        async with trio.open_nursery() as nursery:
+            waiting = Waiting(runner, nursery)
+            waiting.start("hurries")
+            await trio.testing.wait_all_tasks_blocked()
+            waiting.scopes[0].cancel()
+            for _ in range(2):
+                waiting.start("hurries")
+                await trio.lowlevel.checkpoint()
+            with trio.fail_after(30):
+                await until(lambda over=waiting.over: len(over) == 3)
+        assert waiting.outcomes.keys() >= {1, 2}
+
+
 async def test_each_job_has_its_own_timeout(runner: FunctionRunner) -> None:
     """The function's is for those that have none; one with more patience keeps the call alive."""
     jobs = [

@@ -1,9 +1,10 @@
 """The public names: what `import trioworker` offers, gathered from where it is made."""
 
 from trioworker.app import App, Call, Flavour, JobContext, JobFunction
-from trioworker.client import Client, open_client
+from trioworker.client import Client, NewIds, open_client
 from trioworker.errors import (
     Cancel,
+    DuplicateJob,
     InvalidArguments,
     JobFailed,
     Retry,
@@ -17,6 +18,7 @@ from trioworker.errors import (
     WaitTimeout,
 )
 from trioworker.ids import new_id
+from trioworker.model.follow_ups import EndedJob
 from trioworker.model.job import Kind, NewJob
 from trioworker.model.job_settings import JobSettings
 from trioworker.model.options import (
@@ -45,6 +47,8 @@ __all__ = [
     "Cancellation",
     "Client",
     "Debounce",
+    "DuplicateJob",
+    "EndedJob",
     "Flavour",
     "Handler",
     "InvalidArguments",
@@ -59,6 +63,7 @@ __all__ = [
     "JobState",
     "Kind",
     "Limit",
+    "NewIds",
     "NewJob",
     "Retry",
     "RetryPolicy",

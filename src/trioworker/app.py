@@ -17,9 +17,10 @@ from types import MappingProxyType, ModuleType
 from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, Unpack, get_args, overload
 from uuid import UUID
 
-from trioworker.errors import UsageError
+from trioworker.errors import InvalidArguments, UsageError
 from trioworker.model.arguments import Signature
 from trioworker.model.chunk_arguments import LINGER_S, Chunking, ChunkSignature
+from trioworker.model.follow_ups import A_CALL_OF_A_HANDLER
 from trioworker.model.job import DEFAULT_TAG
 from trioworker.model.job_settings import JobSettings, check_settings, retry_policy
 from trioworker.model.options import Handler, RetryPolicy
@@ -152,6 +153,7 @@ class App:
         check_settings(settings)
         self.settings = settings
         self._jobs: dict[str, JobFunction[..., Any]] = {}
+        self._handlers: dict[str, Handler] = {}
         self.jobs: Mapping[str, JobFunction[..., Any]] = MappingProxyType(self._jobs)
 
     @overload
@@ -222,11 +224,10 @@ class App:
         return self._jobs[path].settings if kind == "function" else self.settings
 
     def handler(self, name: str) -> Handler:
-        """The job `name` as a handler. Raises `UsageError` when there is none."""
-        function = self._jobs.get(name)
-        if function is None:
-            raise UsageError(f"a handler: {self.unknown(name)}")
-        return Handler(name, function.tag, function.priority)
+        """The job `name` as a handler. Raises `UsageError` when it can be none."""
+        if name not in self._handlers:
+            self._handlers[name] = self._checked_handler(name)
+        return self._handlers[name]
 
     def check(self) -> None:
         """Raise `UsageError` when a job takes what JSON cannot hold, or names no handler."""
@@ -240,6 +241,16 @@ class App:
         shown = ", ".join(names[:NAMES_SHOWN_MAX]) or "no jobs"
         more = len(names) - NAMES_SHOWN_MAX
         return f"unknown job '{path}'; this app has {shown}" + (f" and {more} more" * (more > 0))
+
+    def _checked_handler(self, name: str) -> Handler:
+        function = self._jobs.get(name)
+        if function is None:
+            raise UsageError(f"a handler: {self.unknown(name)}")
+        try:
+            function.signature.check(A_CALL_OF_A_HANDLER)
+        except InvalidArguments as error:
+            raise UsageError(f"a handler takes one argument, an EndedJob: {error}") from None
+        return Handler(name, function.tag, function.priority)
 
     def _register(self, job: JobFunction[..., Any]) -> JobFunction[..., Any]:
         if job.name == "<lambda>":

@@ -14,7 +14,7 @@ handler can be the reason for another one.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -66,6 +66,22 @@ class EndedJob(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule: str | None = None
     tick: datetime | None = None
     left_out: tuple[str, ...] = ()
+
+
+A_CALL_OF_A_HANDLER: Final = _encode(
+    [
+        EndedJob(
+            id=UUID(int=1),
+            kind="function",
+            path="f",
+            tag="t",
+            status="failure",
+            attempt=1,
+            completed_at=datetime(1970, 1, 1, tzinfo=UTC),
+        )
+    ]
+)
+"""Arguments that every function takes that can be a handler."""
 
 
 class Ended(NamedTuple):

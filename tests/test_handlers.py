@@ -1,5 +1,7 @@
 """Handlers are named where jobs are declared, and what could be none is refused there."""
 
+from typing import cast
+
 import pytest
 
 from trioworker import App, Call, EndedJob, Handler, UsageError
@@ -25,7 +27,7 @@ def shop(**settings: object) -> App:
 
 def options(app: App, path: str, kind: str = "function", **said: object) -> JobOptions:
     """What a job of the app comes to."""
-    settings: JobSettings = app.settings_of(path, kind) | said  # type: ignore[operator]  # any of them
+    settings = cast("JobSettings", {**app.settings_of(path, kind), **said})
     return resolve(settings, path=path, args=b"{}", handler=app.handler, now=None).options
 
 

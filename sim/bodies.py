@@ -17,7 +17,7 @@ import trio
 from sim.calls import CALLS, call
 from sim.happenings import BodyEnded, BodyStarted
 from sim.plan import LONG
-from sim.policies import POLICIES
+from sim.policies import DRAWN, POLICIES, TWICE
 from trioworker.events import Emit
 from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
@@ -140,6 +140,12 @@ async def _raise(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
     return Failed(JobError("SimError", f"execution {said.execution} failed"))
 
 
+async def _fail_twice(job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
+    if job.attempt - job.reaped <= TRIES:
+        return await _raise(job, _log, said, rng)
+    return _result(said)
+
+
 async def _retry(job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
     if job.attempt <= TRIES:
         return Retried(JobError("SimError", "try again"), rng.uniform(0.0, 1.0))
@@ -209,7 +215,12 @@ BODIES: Final[Mapping[str, Body]] = {
     "cancel itself": _cancel_itself,
     DEADLY: _ok,
     **dict.fromkeys(CALLS, _call),
-    **dict.fromkeys(POLICIES, _raise),
+    **dict.fromkeys((*POLICIES, *DRAWN), _raise),
+    TWICE: _fail_twice,
+    "hang again": _hang,
+    "hang until the deadline": _hang,
 }
-TIMEOUTS_S: Final = {"hang": 0.5, "stubborn": 5.0}
+TIMEOUTS_S: Final = {
+    "hang": 0.5, "stubborn": 5.0, "hang again": 0.5, "hang until the deadline": 4.0,
+}  # fmt: skip
 """Bodies whose jobs have a timeout."""

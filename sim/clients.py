@@ -16,7 +16,7 @@ from sim.calls import CALLS
 from sim.database.server import EPOCH
 from sim.happenings import CancelAnswered, CancelAsked, Enqueued
 from sim.plan import Plan, when_and_what
-from sim.policies import POLICIES
+from sim.policies import DEADLINES_S, DRAWN, POLICIES
 from trioworker.errors import StoreError
 from trioworker.events import Event
 from trioworker.model.job import Kind, NewJob
@@ -54,6 +54,7 @@ class Clients:
         self._new_id = new_id
         self._rng = rng
         self._happened = happened
+        self._made: list[UUID] = []
         self.promised: dict[UUID, None] = {}
         self.began = trio.Event()
 
@@ -86,6 +87,7 @@ class Clients:
 
     async def _enqueue(self, batch: Sequence[NewJob]) -> None:
         """Until it is acknowledged: the ids make that harmless."""
+        batch = [_with_deadline(job) for job in batch]
         while True:
             try:
                 await self._jobs.enqueue(batch)
@@ -117,10 +119,19 @@ class Clients:
             tag=rng.choice(self._tags),
             priority=rng.choice(PRIORITIES),
             awaited=rng.random() < AWAITED,
+            parent=self._parent(),
         )
+        self._made.append(job.id)
         return (
             job if later_s is None else msgspec.structs.replace(job, scheduled_for=later(later_s))
         )
+
+    def _parent(self) -> UUID | None:
+        """One of the jobs so far, or nobody."""
+        chance = self._plan.children
+        if not (chance and self._made and self._rng.random() < chance):
+            return None
+        return self._rng.choice(self._made)
 
     def _job_of(self, path: str) -> NewJob:
         return NewJob(
@@ -129,8 +140,19 @@ class Clients:
             path=path,
             args=CALLS.get(path, b"{}"),
             tag=self._tags[0],
-            options=JobOptions(timeout_s=TIMEOUTS_S.get(path), retry=POLICIES.get(path)),
+            options=JobOptions(
+                timeout_s=TIMEOUTS_S.get(path),
+                retry=POLICIES.get(path) or DRAWN.get(path),
+            ),
         )
+
+
+def _with_deadline(job: NewJob) -> NewJob:
+    """The job as it is enqueued now."""
+    if job.path not in DEADLINES_S:
+        return job
+    options = msgspec.structs.replace(job.options, deadline=later(DEADLINES_S[job.path]))
+    return msgspec.structs.replace(job, options=options)
 
 
 def later(seconds: float) -> datetime:

@@ -11,7 +11,15 @@ from uuid import UUID
 
 import msgspec
 
-from sim.database.rows import ClaimRow, CompletedRow, JobRow, ReadyRow, Row, WorkerRow
+from sim.database.rows import (
+    AttemptRow,
+    ClaimRow,
+    CompletedRow,
+    JobRow,
+    ReadyRow,
+    Row,
+    WorkerRow,
+)
 from sim.database.server import EPOCH
 from sim.happenings import (
     BodyEnded,
@@ -158,13 +166,19 @@ class Handmade:
         self.say(worker, BodyStarted(worker=worker, job=job(number), attempt=attempt, path=path))
 
     def end(
-        self, number: int, worker: UUID = A, *, outcome: Outcome | None = DONE, log: str = ""
+        self,
+        number: int,
+        worker: UUID = A,
+        *,
+        outcome: Outcome | None = DONE,
+        log: str = "",
+        attempt: int = 1,
     ) -> None:
         """A body ends."""
         name = type(outcome).__name__ if outcome is not None else "Interrupted"
-        at = job(number)
-        self.say(worker, BodyEnded(worker=worker, job=at, attempt=1, outcome=outcome, log=log))
-        self.say(worker, JobEnded(worker=worker, job=at, attempt=1, outcome=name))
+        at, n = job(number), attempt
+        self.say(worker, BodyEnded(worker=worker, job=at, attempt=n, outcome=outcome, log=log))
+        self.say(worker, JobEnded(worker=worker, job=at, attempt=n, outcome=name))
 
     def run(self, *numbers: int, worker: UUID = A) -> None:
         """Bodies begin and succeed, one after the other."""
@@ -208,6 +222,30 @@ class Handmade:
         self.commit(worker, *self.leave(*numbers), *done)
         if told:
             self.say_stored(*numbers, worker=worker)
+
+    def retry(
+        self,
+        number: int,
+        *,
+        attempt: int = 1,
+        delay_s: float = 0.0,
+        kept: bool = True,
+        told: bool = True,
+    ) -> None:
+        """Worker A stores that an attempt failed and when the next is due; `kept` on record."""
+        ready = ReadyRow(
+            id=job(number), tag="t", priority=0, attempt=attempt + 1,
+            scheduled_for=self.clock + timedelta(seconds=delay_s),
+        )  # fmt: skip
+        self.ready[ready.id] = ready
+        failed = AttemptRow(
+            id=job(number), attempt=attempt, error='{"name":"Error","message":"no"}', worker=A,
+            started_at=self.clock, duration_ms=0,
+        )  # fmt: skip
+        history = [(None, failed)] if kept else []
+        self.commit(A, *self.leave(number), (None, ready), *history)
+        if told:
+            self.say_stored(number)
 
     def say_stored(self, *numbers: int, worker: UUID = A, lost: Sequence[int] = ()) -> None:
         """A worker says that it has stored outcomes, but for the lost ones."""
@@ -284,7 +322,11 @@ class Handmade:
             id=job(number), tag="t", priority=0, scheduled_for=self.clock, attempt=2, reaped=1
         )
         self.ready[ready.id] = ready
-        self.commit(by, *self.leave(number), (None, ready))
+        lost = AttemptRow(
+            id=job(number), attempt=1, error='{"name":"WorkerLost","message":"worker lost"}',
+            worker=None, started_at=None, duration_ms=None,
+        )  # fmt: skip
+        self.commit(by, *self.leave(number), (None, ready), (None, lost))
 
     @property
     def clock(self) -> datetime:
@@ -305,7 +347,7 @@ class Handmade:
 def _table(row: Row | None) -> str:
     tables = {
         JobRow: "job", ReadyRow: "ready", ClaimRow: "claim", CompletedRow: "job_completed",
-        WorkerRow: "worker",
+        WorkerRow: "worker", AttemptRow: "job_attempt",
     }  # fmt: skip
     return tables.get(type(row), "job_log")  # type: ignore[arg-type]  # a row there is
 

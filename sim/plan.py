@@ -17,7 +17,7 @@ import msgspec
 
 from sim.calls import CALLS
 from sim.database.faults import Kind
-from sim.policies import POLICIES
+from sim.policies import DRAWN, POLICIES
 from sim.streams import Streams
 from trioworker.errors import UsageError
 from trioworker.model.batching import BatchPolicy, Fallback, Mode
@@ -36,7 +36,7 @@ FAULT_CLASSES: Final = (*EXCHANGE_FAULTS, *WORLD_FAULTS)
 
 BODIES: Final = (
     "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "huge", "poison",
-    "poison number", "cancel itself", "noop", "identity", "deadly",
+    "poison number", "cancel itself", "noop", "identity", "deadly", *DRAWN,
 )  # fmt: skip
 LONG: Final = "long"
 """For stories, in which "slow" might be over too soon: it takes the same time in every run."""
@@ -95,6 +95,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds those of an exchange delay it, by name. `bodies` are the sorts of jobs, with weights;
     `jobs` names the bodies of all jobs one by one instead, "slow" at the very start or "slow@0.2"
     so many seconds later; they are alike in all else, and one statement enqueues those of a moment.
+    `children` is the chance of a job to be the child of one before it.
     `chaos_s` is how long faults may happen; after that everything must end within `drain_s`.
     `one_stays_dead` leaves the first worker dead for good once it is killed.
     """
@@ -112,6 +113,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     chaos_s: float = 8.0
     drain_s: float = 120.0
     cancels: int = 0
+    children: float = 0.0
     one_stays_dead: bool = False
 
 
@@ -139,6 +141,7 @@ def draw_plan(seed: int) -> Plan:
         chaos_s=rng.choice((4.0, 8.0, 16.0)),
         cancels=rng.choice((0, 0, 1, 5)),
         one_stays_dead=rng.random() < 0.25,  # noqa: PLR2004 - a quarter
+        children=rng.choice((0.0, 0.0, 0.3)),
     )
 
 

@@ -1,4 +1,7 @@
-"""Jobs with a policy of retries, for stories; what they do is to fail, each time they are run."""
+"""Jobs with a policy of retries, and some with a deadline.
+
+Those of stories do nothing but fail, each time they are run; `DRAWN` are those that seeds draw.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -18,3 +21,15 @@ POLICIES: Final[Mapping[str, RetryPolicy]] = {
         attempts=2, delay_s=0.1, by_error={"OtherError": _TWICE}
     ),
 }
+
+TWICE: Final = "fail twice"
+DRAWN: Final[Mapping[str, RetryPolicy]] = {
+    TWICE: RetryPolicy(attempts=4, delay_s=0.2, jitter=0.5),
+    "fail for good": RetryPolicy(attempts=3, delay_s=0.1, delay_max_s=0.15, jitter=0.2),
+    "hang again": RetryPolicy(attempts=2, delay_s=0.1, only=("Timeout",)),
+    "fail until the deadline": RetryPolicy(attempts=20, delay_s=0.3, factor=1.0, jitter=0.9),
+    "hang until the deadline": RetryPolicy(attempts=2, never=("Timeout",)),
+}
+"""What they do is in their names."""
+DEADLINES_S: Final = {"fail until the deadline": 2.0, "hang until the deadline": 1.0}
+"""From when they were made; the clock of the server may be set, so each has another end, too."""

@@ -1,13 +1,16 @@
 """The counters see the states that they are named after, and none that is not named."""
 
 from collections.abc import Callable
+from random import Random
 from typing import Final
 
 import pytest
 
 from sim.counters import STATES, count
-from sim.handmade import A, B, Handmade, job
+from sim.counting.retries import OUT_OF_TIME
+from sim.handmade import CLIENT, A, B, Handmade, job
 from sim.happenings import (
+    CancelAsked,
     ClockJumped,
     FaultFired,
     ServerDown,
@@ -27,6 +30,8 @@ from trioworker.events import (
     OutcomeRefused,
 )
 from trioworker.model.failures import Failure, Step
+from trioworker.model.outcome import Failed, JobError, Retried
+from trioworker.model.retry import cut_at_deadline, past_deadline, settled
 
 PLAN: Final = Plan(seed=0, sizes=Sizes(lease_s=5.0))
 Story = Callable[[Handmade], None]
@@ -123,6 +128,50 @@ def cancelled_while_it_waits(made: Handmade) -> None:
     made.say(A, CancelReceived(worker=A, job=job(1)))
 
 
+def tried_again(made: Handmade) -> None:
+    """A job fails for the first time, and then for the last."""
+    made.begin()
+    made.enqueue(1, options='{"retry":{"attempts":2}}')
+    made.pull(1)
+    made.retry(1)
+    made.pull(1)
+    error = '{"name":"Error","message":"attempt 2 of 2: no"}'
+    made.store(1, status="failure", result=None, error=error, attempt=2)
+
+
+def out_of_time(made: Handmade) -> None:
+    """One job does not end before its deadline, one does not begin, one is not tried again."""
+    made.begin()
+    made.enqueue(1, 2, 3)
+    made.pull(1, 2, 3)
+    for number, failure in enumerate((cut_at_deadline(), past_deadline()), start=1):
+        error = f'{{"name":"DeadlineExceeded","message":"{failure.error.message}"}}'
+        made.store(number, status="failure", result=None, error=error)
+    late = settled(Retried(JobError("Error", "no"), 9.0), None, tries=1, left_s=1.0, rng=Random(0))
+    assert isinstance(late, Failed)
+    error = f'{{"name":"DeadlineExceeded","message":"{late.error.message}"}}'
+    made.store(3, status="failure", result=None, error=error)
+
+
+def cancelled_with_its_parent(made: Handmade) -> None:
+    """A client cancels a job, and its child ends, too."""
+    made.enqueue(1)
+    made.enqueue(2, parent=job(1))
+    made.say(CLIENT, CancelAsked(jobs=[job(1)]))
+    ended = made.completed(2, None, status="canceled")
+    made.commit(CLIENT, (made.ready.pop(job(2)), None), (None, ended))
+
+
+def lost_and_remembered(made: Handmade) -> None:
+    """A worker dies with a job in its hands, and another makes it ready again."""
+    made.begin(A)
+    made.begin(B)
+    made.enqueue(1)
+    made.pull(1)
+    made.lose(A, by=B)
+    made.reap(1, by=B)
+
+
 STORIES: Final[list[tuple[Story, tuple[str, ...]]]] = [
     (poison_in_the_middle, ("a poison in the middle of a per-job fallback",)),
     (found_stored, ("an ambiguous commit found stored",)),
@@ -137,6 +186,16 @@ STORIES: Final[list[tuple[Story, tuple[str, ...]]]] = [
     ),
     (both_adopt, ("a lost reply adopted", "two workers adopting")),
     (given_back, ("jobs given back that had not begun",)),
+    (
+        tried_again,
+        (
+            "a failed attempt that its policy follows with another",
+            "a job that failed at its last attempt",
+        ),
+    ),
+    (out_of_time, tuple(OUT_OF_TIME.values())),
+    (lost_and_remembered, ("an attempt lost with its worker, on record",)),
+    (cancelled_with_its_parent, ("a child cancelled because its parent was",)),
     (cancelled_while_it_waits, ("a job cancelled while it waits in a worker",)),
 ]
 

@@ -10,6 +10,7 @@ import pytest
 from sim.database.rows import CancelRow, LogRow
 from sim.database.transaction import DEADLOCK_TIMEOUT_S
 from sim.handmade import CLIENT, A, B, Handmade, job
+from sim.handmade_retries import off_record, once_too_often, too_late
 from sim.happenings import (
     CommitLost,
     Drained,
@@ -29,6 +30,7 @@ from sim.oracles.fence import Fenced, Leases, OneAtATime, SelfFence
 from sim.oracles.liveness import SETTLING_S, GoesOn, Live, NobodyIdles, ReapedInTime
 from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced, ToldRight
 from sim.oracles.places import Durable, NotEarly, NothingLost, Settled, Transitions
+from sim.oracles.retries import InTime, OnRecord, TriedAgain
 from sim.oracles.stopping import (
     ExitsAsPromised,
     GivesBackAtOnce,
@@ -361,6 +363,7 @@ BREACHES: Final[dict[type[Oracle], Story]] = {
     ExitsAsPromised: exits_unasked, NothingUnexpected: crashes, Live: never_drained,
     NobodyIdles: idles, ReapedInTime: reaped_late, GoesOn: beats_no_more,
     Quiet: fails_for_no_reason, NoDeadlock: deadlocks, NoStorm: storms, CancelHeard: deaf,
+    TriedAgain: once_too_often, OnRecord: off_record, InTime: too_late,
 }  # fmt: skip
 """For each oracle the smallest trace that it must find something in."""
 

@@ -10,5 +10,6 @@ from sim.counting.ends import Ends
 from sim.counting.hands import InHand
 from sim.counting.leases import Leases, Pulls
 from sim.counting.part import Part
+from sim.counting.retries import Retries
 
-PARTS: Final[tuple[type[Part], ...]] = (Leases, Pulls, Commits, Ends, InHand)
+PARTS: Final[tuple[type[Part], ...]] = (Leases, Pulls, Commits, Ends, InHand, Retries)

@@ -11,6 +11,7 @@ from sim.oracles.fence import Fenced, Leases, OneAtATime, SelfFence
 from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
 from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced, ToldRight
 from sim.oracles.places import Durable, NotEarly, NothingLost, Settled, Transitions
+from sim.oracles.retries import InTime, OnRecord, TriedAgain
 from sim.oracles.stopping import (
     ExitsAsPromised,
     GivesBackAtOnce,
@@ -30,6 +31,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     ExitsAsPromised, NothingUnexpected,
     Live, NobodyIdles, ReapedInTime, GoesOn,
     Quiet, NoDeadlock, NoStorm, CancelHeard,
+    TriedAgain, OnRecord, InTime,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

@@ -187,7 +187,7 @@ class InOrder(Oracle):
             if row.tag in worst
             and row.scheduled_for <= claim.claimed_at
             and _place(row) < worst[row.tag]
-            and row.id not in self._cancelled
+            and self._cancelled.isdisjoint(self.facts.lineage(row.id))
         ]
 
     def _pulled(self, _happening: Happening, event: BatchPulled) -> None:

@@ -29,6 +29,7 @@ after it; at the third the answer to the second has been read."""
 class CancelHeard(Oracle):
     """What a client cancels has ended when it is answered, or its worker stops it soon.
 
+    So has all below it that was there when the client asked.
     Soon is: by the second heartbeat that the server has seen, unless one failed for the worker.
     A body that is stopped ends at once. Allowed: a stubborn one goes on for a while.
     """
@@ -56,7 +57,9 @@ class CancelHeard(Oracle):
         }
 
     def _ask(self, _happening: Happening, event: CancelAsked) -> None:
-        self._asked = list(event.jobs)
+        asked = set(event.jobs)
+        below = [job for job in self.facts.jobs if asked.intersection(self.facts.lineage(job))]
+        self._asked = list(dict.fromkeys((*event.jobs, *below)))
 
     def _answered(self, *_: object) -> None:
         for job in self._asked:

@@ -157,6 +157,16 @@ class Facts:
         """The claims that stand for a worker."""
         return (claim for claim in self.claims.values() if claim.worker == worker)
 
+    def lineage(self, job: UUID) -> Iterator[UUID]:
+        """The job and all those above it."""
+        seen: set[UUID] = set()
+        above: UUID | None = job
+        while above is not None and above not in seen:
+            yield above
+            seen.add(above)
+            row = self.jobs.get(above)
+            above = None if row is None else row.parent
+
     def is_dead(self, worker: UUID | None) -> bool:
         """Whether the database knows that its claims may be taken."""
         row = None if worker is None else self.workers.get(worker)

@@ -140,7 +140,9 @@ class NobodyIdles(Oracle):
         if facts.now_s - patience_s < facts.troubled_s + SETTLING_S:
             return
         for job, old, new in facts.moves:
-            if new is None or not isinstance(new.row, ClaimRow) or job in self._cancelled:
+            if new is None or not isinstance(new.row, ClaimRow):
+                continue
+            if not self._cancelled.isdisjoint(self.facts.lineage(job)):
                 continue
             if old is not None and isinstance(old.row, ReadyRow):
                 due_for_s = (new.row.claimed_at - old.row.scheduled_for).total_seconds()

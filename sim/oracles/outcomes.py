@@ -1,6 +1,7 @@
 """Outcomes: each stored one was produced by an execution, with all its effects, and told right."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -11,6 +12,7 @@ from sim.database.rows import ClaimRow, CompletedRow, LogRow
 from sim.happenings import BodyEnded, CancelAsked, Committed, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Attempt, Facts, Leaving
+from sim.oracles.retries import next_attempt, options_of
 from sim.plan import Plan
 from trioworker.events import (
     BatchAdopted,
@@ -35,6 +37,8 @@ from trioworker.model.outcome import (
 from trioworker.model.transitions import Place
 
 DONE_CHANNEL: Final = "trioworker_done"
+LAST: Final = re.compile(r"^attempt \d+ of \d+: ")
+"""What the worker puts before the words of a failure that was not the first."""
 REFUSALS_BEFORE_BARE: Final = 2
 """From the second refusal on nothing but the failure itself is stored."""
 
@@ -43,8 +47,10 @@ class Produced(Oracle):
     """Invariant 2: what is stored is what an execution of that very attempt produced.
 
     Also of what goes back to ready. Stored without an execution are: a cancellation that a client
-    asked for; a reaped job's failure (see `Transitions`); a refused outcome's failure, which the
-    worker must have announced; and what never began goes back because its worker stops.
+    asked for, of the job or of one above it; the failure of a job whose deadline passed, which may
+    also take the place of another failure; a reaped job's failure (see `Transitions`); a refused
+    outcome's failure, which the worker must have announced; and what never began goes back because
+    its worker stops.
     """
 
     name = "produced"
@@ -101,7 +107,8 @@ class Produced(Oracle):
                 self.find(f"job {job} went back to ready, which no execution asked for")
 
     def _was_cancelled(self, job: UUID, row: CompletedRow) -> bool:
-        return row.status == "canceled" and job in self._cancel_asked
+        asked = not self._cancel_asked.isdisjoint(self.facts.lineage(job))
+        return row.status == "canceled" and asked
 
     def _made(self, key: Attempt, row: CompletedRow) -> bool:
         outcomes = self._outcomes.get(key, ())
@@ -133,24 +140,27 @@ class Produced(Oracle):
             return key[:2] in self._refused
         if error["name"] == "Timeout":
             return None in outcomes
-        told = (error["name"], error["message"])
-        last = f"attempt {key[2]} of {key[2]}: " if key[2] > 1 else ""
-        return any(
-            told in {(each.error.name, text + each.error.message) for text in ("", last)}
-            for each in outcomes
-            if isinstance(each, Failed)
-        )
+        failures = [each.error for each in outcomes if isinstance(each, Failed | Retried)]
+        if error["name"] == "DeadlineExceeded":
+            return options_of(self.facts, row.id).deadline is not None and (
+                error["message"].endswith("before it could begin")
+                or None in outcomes
+                or any(error["message"].endswith(f": {each.message}") for each in failures)
+            )
+        told = (error["name"], LAST.sub("", error["message"]))
+        return any((each.name, each.message) == told for each in failures)
 
     def _goes_back(self, key: Attempt, *, charged: bool) -> bool:
         outcomes = self._outcomes.get(key, ())
         if charged:
-            again = (Retried, Failed) if self._has_policy(key[1]) else Retried
-            return any(isinstance(each, again) for each in outcomes)
+            has_policy = options_of(self.facts, key[1]).retry is not None
+            return any(
+                isinstance(each, Retried)
+                or (has_policy and (each is None or isinstance(each, Failed)))
+                for each in outcomes
+            )
         snoozed = any(isinstance(each, Snoozed) for each in outcomes)
         return snoozed or Interrupted.__name__ in self._ended.get(key, ())
-
-    def _has_policy(self, job: UUID) -> bool:
-        return "retry" in json.loads(self.facts.jobs[job].options or "{}")
 
 
 class OncePerClaim(Oracle):
@@ -243,8 +253,8 @@ class ToldRight(Oracle):
     """What a worker says of its batches is what the tables say.
 
     What was pulled is what the claim has. What is reported stored was stored by this worker, and
-    what is reported lost was not. Allowed: an outcome that went back to ready in a commit whose
-    reply was lost is reported lost, for it leaves no trace by which a retry could know.
+    what is reported lost was not. Allowed: an outcome that went back to ready at the same attempt,
+    in a commit whose reply was lost, is reported lost, for it leaves no trace to find.
     """
 
     name = "told right"
@@ -252,7 +262,7 @@ class ToldRight(Oracle):
     def __init__(self, plan: Plan, facts: Facts) -> None:
         super().__init__(plan, facts)
         self._stored: Counter[tuple[UUID, UUID]] = Counter()
-        self._completed: set[tuple[UUID, UUID]] = set()
+        self._traced: Counter[tuple[UUID, UUID]] = Counter()
         self._in_hand: Counter[tuple[UUID, UUID]] = Counter()
         self._claimed: dict[UUID, Sequence[UUID]] = {}
 
@@ -270,10 +280,11 @@ class ToldRight(Oracle):
         for change in event.changes:
             if isinstance(change.new, ClaimRow) and change.old is None:
                 self._claimed[change.new.id] = change.new.ids
-        for job, worker, _old, new in self.facts.outcomes:
-            self._stored[worker, job] += 1
-            if new.place is Place.COMPLETED:
-                self._completed.add((worker, job))
+        for leaving in self.facts.outcomes:
+            key = (leaving.worker, leaving.job)
+            self._stored[key] += 1
+            if leaving.new.place is Place.COMPLETED or next_attempt(leaving):
+                self._traced[key] += 1
 
     def _pulled(self, _happening: Happening, event: BatchPulled) -> None:
         if sorted(event.jobs) != sorted(self._claimed.get(event.claim, ())):
@@ -292,12 +303,15 @@ class ToldRight(Oracle):
                 self._told_lost(key)
                 continue
             self._stored[key] -= 1
+            self._traced[key] = min(self._traced[key], self._stored[key])
             if self._stored[key] < 0:
                 self.find(f"job {job} was reported stored and was not")
 
     def _told_lost(self, key: tuple[UUID, UUID]) -> None:
         """The same job may be in hand twice, after a crash of the server: then wait for both."""
-        if not self._in_hand[key] and self._stored[key] and key in self._completed:
+        if self._stored[key] > self._traced[key]:
+            self._stored[key] -= 1
+        elif not self._in_hand[key] and self._traced[key]:
             self.find(f"job {key[1]} was reported lost and was stored")
 
     def _abandoned(self, _happening: Happening, event: OutcomeAbandoned) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from sim.database.models import MODELS, Model
+from sim.database.models import MODELS, Model, all_models
 from sim.oracles import Oracle
 from sim.plan import Plan
 from sim.scenario import FOLDER, load
@@ -69,7 +69,7 @@ def of_scenario(name: str) -> Plan:
 @contextmanager
 def statement(name: str, model: Model) -> Iterator[None]:
     """The statement `name` does as `model` says inside the block."""
-    before = MODELS[name]
+    before = all_models()[name]
     MODELS[name] = model
     try:
         yield

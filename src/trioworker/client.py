@@ -35,6 +35,7 @@ from trioworker.model.outcome import JobError
 from trioworker.model.state import (
     STATES,
     Cancellation,
+    Flaw,
     JobAttempt,
     JobLogText,
     JobState,
@@ -231,6 +232,13 @@ class Client:
     async def workers(self, limit: int = 50) -> Sequence[WorkerState]:
         """Up to `limit` workers: those that live, then those that ended last."""
         return await self._jobs.workers(_limit(limit))
+
+    async def flaws(self, *, mend: bool = False) -> Sequence[Flaw]:
+        """What is wrong with what is stored, some at a time; with `mend` it is put right.
+
+        Nothing ever should be: this recounts the slots of concurrency limits.
+        """
+        return await self._jobs.flaws(mend=mend)
 
     async def counts(self) -> Sequence[TagCounts]:
         """How many unfinished jobs stand where, by tag."""

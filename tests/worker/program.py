@@ -3,8 +3,9 @@
     python -m tests.worker.program URL JOB_SECONDS LEASE_SECONDS
 
 Each execution leaves a row in the table `executed`; one of the path `DEADLY` kills the process
-instead. Prints a line per incarnation; exits with 3
-when outcomes could not be stored.
+instead. One of the path `LIMITED` is seen to run by everybody for as long as it does, and leaves in
+the table `seen` how many of its key it saw run, itself included. Prints a line per incarnation;
+exits with 3 when outcomes could not be stored.
 """
 
 import os
@@ -31,6 +32,11 @@ from trioworker.worker.config import Ports, WorkerConfig
 from trioworker.worker.supervisor import Stop, work
 
 DEADLY = "deadly"
+LIMITED = "limited"
+RUNNING = """
+select count(*) from pg_stat_activity
+ where application_name = current_setting('application_name') and datname = current_database()
+"""
 
 
 class Recorder:
@@ -39,6 +45,7 @@ class Recorder:
     run_now = None
 
     def __init__(self, url: str, seconds: float) -> None:
+        self._url = url
         self._connection = psycopg.connect(url, autocommit=True)
         self._seconds = seconds
 
@@ -56,9 +63,25 @@ class Recorder:
         del log
         if job.path == DEADLY:
             os.kill(os.getpid(), signal.SIGKILL)
-        await trio.sleep(self._seconds)
+        if job.path == LIMITED:
+            await self._watched(job)
+        else:
+            await trio.sleep(self._seconds)
         self._record(job.id)
         return Succeeded(str(os.getpid()).encode())
+
+    async def _watched(self, job: Job) -> None:
+        """Sleep on a connection whose name says so; the server drops it when this process dies."""
+        assert job.options.limit
+        key = job.options.limit.key
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute("select set_config('application_name', %s, false)", (f"runs {key}",))
+            try:
+                (running,) = connection.execute(RUNNING).fetchone() or (0,)
+                connection.execute("insert into seen values (%s, %s)", (key, running))
+                await trio.sleep(self._seconds)
+            finally:
+                connection.execute("set application_name = 'over'")
 
     def _record(self, job: UUID) -> None:
         self._connection.execute("insert into executed values (%s, %s)", (job, os.getpid()))

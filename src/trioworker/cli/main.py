@@ -9,6 +9,7 @@ import typer
 
 from trioworker.bench.command import bench_app
 from trioworker.cli.db import db_app
+from trioworker.cli.doctor import doctor
 from trioworker.cli.enqueue import enqueue
 from trioworker.cli.guard import guarded
 from trioworker.cli.jobs import jobs_app
@@ -27,6 +28,7 @@ app.command()(run)
 app.command()(enqueue)
 app.add_typer(jobs_app, name="jobs")
 app.command()(workers)
+app.command()(doctor)
 app.command()(migrate)
 app.add_typer(db_app, name="db")
 app.add_typer(bench_app, name="bench")

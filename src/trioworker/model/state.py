@@ -109,6 +109,14 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     jobs_running: int
 
 
+class Flaw(msgspec.Struct, frozen=True):
+    """Something that is not as it should be: `what`, of which concurrency key and which job."""
+
+    what: str
+    key: str
+    job: UUID
+
+
 class TagCounts(msgspec.Struct, frozen=True):
     """How many unfinished jobs of a tag stand where."""
 

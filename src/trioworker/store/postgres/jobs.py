@@ -18,6 +18,7 @@ from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.outcome import JobError
 from trioworker.model.state import (
     Cancellation,
+    Flaw,
     JobAttempt,
     JobLogText,
     JobState,
@@ -25,7 +26,7 @@ from trioworker.model.state import (
     WorkerState,
 )
 from trioworker.store.postgres.database import Database, Row, Transaction
-from trioworker.store.postgres.limits import limits_said, settle_limits
+from trioworker.store.postgres.limits import find_drift, limits_said, settle_limits
 
 CLIENT: Final = "client"
 
@@ -146,6 +147,10 @@ class PostgresJobs:
         return [
             _worker_state(row) for row in await self._database.run(CLIENT, "list_workers", limit)
         ]
+
+    async def flaws(self, *, mend: bool) -> Sequence[Flaw]:
+        """What is wrong with what is stored, and mended if asked to; see `find_drift`."""
+        return await self._database.transact(CLIENT, lambda tx: find_drift(tx, mend=mend))
 
     async def counts(self) -> Sequence[TagCounts]:
         """How many unfinished jobs stand where, by tag."""

@@ -8,12 +8,19 @@ waits for nothing any more. So no two transactions wait for each other crosswise
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from trioworker.model.job import NewJob
 from trioworker.model.options import Limit
+from trioworker.model.state import Flaw
 from trioworker.store.postgres.database import Transaction
+
+DRIFT_MAX: Final = 1_000
+NO_JOB: Final = "a slot that no job holds"
+NO_SLOT: Final = "a job that may run without a slot"
+NO_LIMIT: Final = "a key whose limit is not known"
+"""What the statement `limit_drift` calls what it finds."""
 
 
 class LimitSaid(NamedTuple):
@@ -66,3 +73,20 @@ async def settle_limits(
     promoted = await tx.run("promote", keys)
     await tx.run("plan_looks", keys)
     return len(promoted)
+
+
+async def find_drift(tx: Transaction, *, mend: bool) -> Sequence[Flaw]:
+    """What is wrong with slots, recounted, at most `DRIFT_MAX` things; mended if asked to."""
+    rows = await tx.run("limit_drift", DRIFT_MAX)
+    flaws = [Flaw(what, key, job) for what, key, job, _slots, _window_s in rows]
+    if mend and flaws:
+        leaked = [flaw.job for flaw in flaws if flaw.what == NO_JOB]
+        await tx.run("release_slots", leaked, [False] * len(leaked))
+        missing = [flaw for flaw in flaws if flaw.what == NO_SLOT]
+        await tx.run("take_slots", [flaw.job for flaw in missing], [flaw.key for flaw in missing])
+        said = [
+            LimitSaid(flaw.key, *(row[3:] if flaw.what == NO_LIMIT else ()))
+            for flaw, row in zip(flaws, rows, strict=True)
+        ]
+        await settle_limits(tx, said)
+    return flaws

@@ -1,0 +1,42 @@
+"""`trioworker doctor`: what must agree in the database, recounted."""
+
+from typing import Annotated
+
+import trio
+import typer
+
+from trioworker.cli.exits import ExitStatus
+from trioworker.cli.options import takes_settings
+from trioworker.cli.output import complain, counted, print_json, print_table
+from trioworker.cli.place import open_jobs
+from trioworker.model.state import Flaw
+from trioworker.settings import Settings
+
+
+@takes_settings()
+def doctor(
+    settings: Settings,
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what is found.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Recount what must agree: the slots of limits."""
+    found, left = trio.run(_examined, settings, fix)
+    if as_json:
+        print_json({"found": found, "left": len(left)})
+    elif found:
+        print_table(("job", "key", "what"), ((flaw.job, flaw.key, flaw.what) for flaw in found))
+    if left:
+        advice = "run it again" if fix else "`trioworker doctor --fix` mends them"
+        complain(f"{counted(len(left), 'flaw')} found; {advice}")
+        raise typer.Exit(ExitStatus.FAILED)
+    if not as_json:
+        typer.echo(f"{counted(len(found), 'flaw')} mended" if found else "all is well")
+
+
+async def _examined(settings: Settings, fix: bool) -> tuple[list[Flaw], list[Flaw]]:  # noqa: FBT001 - of trio.run
+    """What was found, and what of it is left."""
+    async with open_jobs(settings) as client:
+        found = list(await client.flaws(mend=fix))
+        left = list(await client.flaws()) if fix and found else found
+    return found, left

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from itertools import count, repeat
 from random import Random
@@ -11,7 +12,7 @@ from uuid import RFC_4122, UUID
 import psycopg
 import pytest
 
-from trioworker.ids import IdMaker, new_id
+from trioworker.ids import IdMaker, derived_id, new_id
 
 NOON_MS = 1_700_000_000_000
 ZEROS: Callable[[], int] = repeat(0).__next__
@@ -168,3 +169,20 @@ def now_ms(connection: psycopg.Connection) -> int:
     ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def test_a_derived_id_is_the_same_for_everybody() -> None:
+    """It has the moment in it; no other moment, and no other facts, come to the same."""
+    moment = datetime(2026, 3, 29, 1, tzinfo=UTC)
+    made = derived_id(moment, "tick", "nightly")
+    assert made == derived_id(moment.astimezone(timezone(timedelta(hours=2))), "tick", "nightly")
+    assert (made.version, made.variant) == (7, RFC_4122)
+    assert milliseconds(made) == moment.timestamp() * 1000
+    others = [
+        derived_id(moment + timedelta(microseconds=1), "tick", "nightly"),
+        derived_id(moment, "tick", "nightl", "y"),
+        derived_id(moment, "ticknightly"),
+        derived_id(moment, "tick", 1),
+    ]
+    assert len({made, *others}) == 5
+    assert derived_id(datetime(1960, 1, 1, tzinfo=UTC)).version == 7

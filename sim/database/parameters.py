@@ -17,11 +17,16 @@ _ENQUEUE: Final = (
     "uuid[] text[] text[] text[] text[] smallint[] timestamp with time zone[] text[] boolean[]"
     " text[] uuid[]"
 )
+_STORE_SCHEDULES: Final = (
+    "text[] text[] boolean[] timestamp with time zone[] uuid[] timestamp with time zone[]"
+    " timestamp with time zone[] integer[] text[]"
+)
 _PULL: Final = (
     "uuid uuid bigint text[] text[] smallint[] timestamp with time zone[] uuid[] smallint"
 )
 
 PARAMETERS: Final[Mapping[str, str]] = {
+    "add_schedules": "text[] text[]",
     "adopt": "uuid uuid[]",
     "cancel_unstarted": "uuid[] text",
     "cancels_for_worker": "uuid",
@@ -29,20 +34,25 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "commit": _COMMIT,
     "count_jobs": "",
     "due_limits": "bigint",
+    "delete_schedules": "text[]",
+    "due_schedules": "bigint",
     "ended_jobs": "uuid[]",
     "enqueue": _ENQUEUE,
     "family": "uuid[] bigint",
     "find_stored": "uuid uuid[] integer[]",
     "forget_workers": "bigint double precision",
     "heartbeat": "uuid bigint bigint integer",
+    "hooked_jobs": "uuid[]",
     "job_attempts": "uuid",
     "job_logs": "uuid",
     "job_states": "uuid[]",
     "list_jobs": "text text text bigint uuid",
+    "list_schedules": "text[] bigint",
     "list_workers": "bigint",
     "limit_drift": "bigint",
     "lock_limits": "uuid[] text[] integer[] double precision[] timestamp with time zone[]",
     "lock_migrations": "",
+    "lock_schedules": "text[]",
     "mark_lost": "bigint",
     "next_due": "text[]",
     "next_look": "",
@@ -62,8 +72,11 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "server_version": "",
     "store_attempts": "uuid uuid[] integer[] text[] double precision[] integer[]",
     "store_logs": "uuid[] integer[] text[]",
+    "store_schedules": _STORE_SCHEDULES,
     "sweep_cancels": "",
     "take_slots": "uuid[] text[]",
+    "take_back_jobs": "uuid[] timestamp with time zone[]",
+    "unfinished_jobs": "uuid[]",
 }
 """The types of each query's parameters, as the server infers them; a test compares the two."""
 
@@ -92,6 +105,8 @@ def _values(name: str, arguments: Sequence[object]) -> Iterator[tuple[str, objec
         if type_ in ("text", *_BOUNDS):
             yield type_, argument
         elif (element := type_.removesuffix("[]")) in ("text", *_BOUNDS):
+            if argument is None:
+                continue
             assert isinstance(argument, Sequence)
             for value in argument:
                 yield element, value

@@ -145,6 +145,21 @@ class WorkerRow(Row, frozen=True, kw_only=True):
     jobs_running: int = 0
 
 
+class ScheduleRow(Row, frozen=True, kw_only=True):
+    """What is enqueued again and again, and how far it has come. `definition` is JSON text."""
+
+    name: str
+    definition: str
+    paused: bool = False
+    last_tick: datetime | None = None
+    pending: UUID | None = None
+    decided_until: datetime
+    look_at: datetime | None
+    failures: int = 0
+    problem: str | None = None
+    created_at: datetime
+
+
 class CancelRow(Row, frozen=True, kw_only=True):
     """A request to stop a job."""
 

@@ -18,10 +18,12 @@ T = TypeVar("T")
 
 WRITES: Final = frozenset(
     {
-        "cancel_unstarted", "commit", "due_limits", "enqueue", "forget_workers", "heartbeat",
-        "lock_limits", "mark_lost", "notify_done", "notify_ready", "plan_looks", "promote", "pull",
-        "reap", "record_migration", "register_worker", "release_slots", "request_cancel",
-        "retire_worker", "store_attempts", "store_logs", "sweep_cancels", "take_slots",
+        "add_schedules", "cancel_unstarted", "commit", "delete_schedules", "due_limits",
+        "due_schedules", "enqueue", "forget_workers", "heartbeat", "lock_limits",
+        "lock_schedules", "mark_lost", "notify_done", "notify_ready", "plan_looks", "promote",
+        "pull", "reap", "record_migration", "register_worker", "release_slots", "request_cancel",
+        "retire_worker", "store_attempts", "store_logs", "store_schedules", "sweep_cancels",
+        "take_back_jobs", "take_slots",
     }
 )  # fmt: skip
 """What a standby refuses (25006)."""

@@ -17,6 +17,7 @@ from sim.database.rows import (
     MigrationRow,
     ReadyRow,
     Row,
+    ScheduleRow,
     SlotRow,
     SpentRow,
     WaitingRow,
@@ -28,6 +29,7 @@ PATH_BYTES_MAX: Final = 1_000
 TAG_BYTES_MAX: Final = 120
 PRIORITY_MAX: Final = 1_000
 KINDS: Final = ("function", "script", "noop", "identity")
+SCHEDULE_NAME_BYTES_MAX: Final = 200
 STATUSES: Final = ("success", "failure", "canceled", "skipped")
 
 
@@ -56,6 +58,7 @@ class Tables:
             "spent_slot", lambda row: (row.key, row.free_at), _anything
         )
         self.worker: Table[WorkerRow] = Table("worker", lambda row: row.id, _check_worker)
+        self.schedule: Table[ScheduleRow] = Table("schedule", lambda row: row.name, _check_schedule)
         self.cancel_request: Table[CancelRow] = Table(
             "cancel_request", lambda row: row.id, _anything
         )
@@ -125,3 +128,11 @@ def _check_concurrency(row: ConcurrencyRow) -> None:
 def _check_worker(row: WorkerRow) -> None:
     values.integer(row.pid)
     values.check(row.lease_s > 0, "worker_lease_s_check")
+
+
+def _check_schedule(row: ScheduleRow) -> None:
+    definition = values.jsonb(row.definition)
+    values.integer(row.failures)
+    values.check(1 <= len(row.name.encode()) <= SCHEDULE_NAME_BYTES_MAX, "schedule_name_check")
+    values.check(definition.lstrip().startswith("{"), "schedule_definition_check")
+    values.check(row.failures >= 0, "schedule_failures_check")

@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 
 from sim.database.rows import ClaimRow
 from sim.differential.arguments_of_limits import LIMITED, limits
-from sim.differential.history import BASE, CLAIMS, HOUR, HOUR_S, JOBS, TAGS, WORKERS, Scene
+from sim.differential.arguments_schedules import SCHEDULE_QUERIES
+from sim.differential.history import (
+    BASE,
+    CLAIMS,
+    HOUR,
+    HOUR_S,
+    JOBS,
+    SCHEDULES,
+    TAGS,
+    WORKERS,
+    Scene,
+)
 
 Arguments: TypeAlias = tuple[Any, ...]
 Columns: TypeAlias = list[list[Any]]
@@ -202,7 +213,7 @@ def _failed_attempts(draw: st.DrawFn) -> Columns:
     columns = list(draw(_attempts_of_jobs(logs=False)))
     errors = st.sampled_from(('{"name": "E"}', '{"name": "E"}', "nul \x00", "{"))
     columns.append([draw(errors) for _ in columns[0]])
-    return [*columns, [1.5] * len(columns[0]), [20] * len(columns[0])]
+    return [*columns, [HOUR_S] * len(columns[0]), [20] * len(columns[0])]
 
 
 _NOTHING: Final[Drawn] = st.just(())
@@ -265,6 +276,7 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
         "store_attempts": st.tuples(_workers, _failed_attempts()).map(_flat),
         "store_logs": _attempts_of_jobs(logs=True).map(tuple),
         "sweep_cancels": _NOTHING,
+        **SCHEDULE_QUERIES,
     } | limits()
 
 
@@ -297,5 +309,7 @@ def lockers(scene: Scene) -> Sequence[Locker]:
         lambda n: ("request_cancel", ([JOBS[n]], "enough")),
         lambda n: ("retire_worker", (WORKERS[n % len(WORKERS)],)),
         lambda n: ("record_migration", (4 + n, "purpose")),
+        lambda n: ("add_schedules", ([SCHEDULES[n % len(SCHEDULES)]], ["{}"])),
+        lambda n: ("lock_schedules", ([SCHEDULES[n % len(SCHEDULES)]],)),
     )
     return (commit_of, *always) if claims else always

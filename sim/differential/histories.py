@@ -55,6 +55,10 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "plan_looks": 2,
     "due_limits": 2,
     "adopt": 2,
+    "lock_schedules": 2,
+    "due_schedules": 3,
+    "store_schedules": 2,
+    "take_back_jobs": 3,
 }
 """How often a query is drawn, 1 for all others."""
 
@@ -80,6 +84,10 @@ _RIVALS: Final[Mapping[str, Sequence[str]]] = {
     "register_worker": ("register_worker", "heartbeat"),
     "forget_workers": ("heartbeat", "forget_workers", "retire_worker", "register_worker"),
     "sweep_cancels": ("request_cancel", "sweep_cancels"),
+    "add_schedules": ("add_schedules", "lock_schedules"),
+    "lock_schedules": ("lock_schedules", "due_schedules", "delete_schedules"),
+    "due_schedules": ("due_schedules", "store_schedules", "commit", "enqueue"),
+    "take_back_jobs": ("pull", "cancel_unstarted", "take_back_jobs"),
 }
 
 
@@ -109,9 +117,10 @@ class _Cast:
 
 
 LOOKS: Final = (
-    "cancels_for_worker", "clock", "count_jobs", "ended_jobs", "job_logs", "job_states",
-    "limit_drift", "list_jobs", "list_workers", "next_due", "next_look", "notify_done",
-    "notify_ready", "ping", "schema_version", "server_version",
+    "cancels_for_worker", "clock", "count_jobs", "ended_jobs", "hooked_jobs", "job_logs",
+    "job_states", "limit_drift", "list_jobs", "list_schedules", "list_workers", "next_due",
+    "next_look", "notify_done", "notify_ready", "ping", "schema_version", "server_version",
+    "unfinished_jobs",
 )  # fmt: skip
 """Statements that nobody waits for."""
 

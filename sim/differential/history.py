@@ -44,6 +44,7 @@ WORKERS: Final = _ids(0xE, 4)
 TAGS: Final = ("red", "blue")
 KEYS: Final = ("k", "l")
 PRIORITIES: Final = (0, 10, -5)
+SCHEDULES: Final = ("nightly", "hourly", "yearly")
 
 NAMES: Final = {
     id_: f"{letter}{number}"

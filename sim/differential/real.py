@@ -25,6 +25,7 @@ from sim.database.rows import (
     MigrationRow,
     ReadyRow,
     Row,
+    ScheduleRow,
     SlotRow,
     SpentRow,
     WaitingRow,
@@ -76,6 +77,7 @@ TABLES: Final[Mapping[str, type[Row]]] = {
     "slot": SlotRow,
     "spent_slot": SpentRow,
     "worker": WorkerRow,
+    "schedule": ScheduleRow,
     "cancel_request": CancelRow,
     "migration": MigrationRow,
 }

@@ -19,6 +19,7 @@ from sim.database.rows import (
     LogRow,
     ReadyRow,
     Row,
+    ScheduleRow,
     SlotRow,
     SpentRow,
     WaitingRow,
@@ -33,6 +34,7 @@ from sim.differential.history import (
     JOBS,
     KEYS,
     PRIORITIES,
+    SCHEDULES,
     TAGS,
     WORKERS,
     Scene,
@@ -107,6 +109,15 @@ _WORKERS: Final[dict[str, dict[str, Any]]] = {
     "stopped": {"stopped_at": BASE - HOUR},
     "long gone": {"lost_at": BASE - 100 * HOUR, "stopped_at": BASE - 100 * HOUR},
 }
+_schedules: Final[st.SearchStrategy[ScheduleRow]] = st.builds(
+    ScheduleRow,
+    name=st.sampled_from(SCHEDULES),
+    definition=st.just('{"n": 0}'),
+    pending=st.sampled_from((*JOBS, None)),
+    decided_until=st.just(BASE - HOUR),
+    look_at=st.sampled_from((BASE - HOUR, BASE - 2 * HOUR, None, BASE + HOUR)),
+    created_at=st.just(BASE - HOUR),
+)
 _ABSENT: Final = "absent"
 _lives: Final = st.tuples(
     st.sampled_from(("alive", "alive", "silent", "lost")),
@@ -129,6 +140,8 @@ def scenes(draw: st.DrawFn) -> Scene:
     scene["worker"] = [
         _worker(index, life) for index, life in enumerate(draw(_lives)) if life != _ABSENT
     ]
+    by_name = {row.name: row for row in draw(st.lists(_schedules, max_size=3))}
+    scene["schedule"] = list(by_name.values())
     return {table: rows for table, rows in scene.items() if rows}
 
 

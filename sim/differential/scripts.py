@@ -6,6 +6,7 @@ those that Hypothesis makes up.
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -20,6 +21,7 @@ from sim.differential.history import (
     JOBS,
     KILL,
     ROLLBACK,
+    SCHEDULES,
     TAGS,
     WORKERS,
     History,
@@ -32,6 +34,7 @@ from sim.differential.scenes import LONG_LEASE_S, SHORT_LEASE_S
 J1, J2, J3, *_ = JOBS
 C1, C2, *_ = CLAIMS
 W1, W2, *_ = WORKERS
+NIGHTLY, HOURLY = SCHEDULES[:2]
 RED: Final = TAGS[0]
 DONE: Final = '"done"'
 
@@ -120,6 +123,12 @@ def _enqueue(*numbers: int, **columns: object) -> Sequence[Any]:
         "parents": [None] * many,
     } | columns  # fmt: skip
     return ("enqueue", [JOBS[n - 1] for n in numbers], *given.values())
+
+
+def _store_schedules(pending: UUID) -> Sequence[Any]:
+    """The statement that lets one schedule be due and wait for a job."""
+    times = ([BASE - HOUR], [pending], [BASE - HOUR], [BASE - HOUR])
+    return ("store_schedules", [NIGHTLY], [None], [False], *times, [1], [None])
 
 
 LOCK: Final[Sequence[object]] = ("lock_limits", [], ["k"], [1], [7_200.0], [None])
@@ -246,7 +255,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
     ),
     "a lost attempt is remembered, but is no outcome": _play(
         _scene(_job(1), _job(2), _claim(1, 1, 2)),
-        (0, "store_attempts", W1, [J1], [1], ['{"name": "E"}'], [1.5], [20]), (0, "reap", 9, 3),
+        (0, "store_attempts", W1, [J1], [1], ['{"name": "E"}'], [3600.0], [20]), (0, "reap", 9, 3),
         (0, "job_attempts", J1), (0, "job_attempts", J2),
         (0, "find_stored", W1, [J1, J2], [1, 1]), (0, "find_stored", W2, [J1], [1]),
     ),
@@ -257,6 +266,26 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (1, "plan_looks", ["k"]), (0, "limit_drift", 9), (1, COMMIT), (2, *PROMOTE),
         (2, "plan_looks", ["k"]), (2, COMMIT), (0, "next_look"), (0, "due_limits", 9),
         (0, "take_slots", [J1, J2], ["k", "k"]), (0, "limit_drift", 9),
+    ),
+    "a schedule from its beginning to its end": _play(
+        _scene(_job(1), _job(2), _ready(1)), (0, "add_schedules", [NIGHTLY], ["{}"]),
+        (0, "add_schedules", [NIGHTLY, HOURLY], ["{}", '{"n": 2}']), (0, BEGIN),
+        (0, "lock_schedules", [HOURLY, NIGHTLY]), (0, *_store_schedules(J1)), (0, COMMIT),
+        (0, "due_schedules", 9), (0, "unfinished_jobs", [J1, J2, J3]), (0, "hooked_jobs", [J1]),
+        (0, "take_back_jobs", [J1, J2], [BASE - HOUR]), (0, "due_schedules", 9),
+        (0, "list_schedules", None, 9), (0, "list_schedules", [HOURLY], 9),
+        (0, "delete_schedules", [NIGHTLY]), (0, "lock_schedules", [NIGHTLY, HOURLY]),
+    ),
+    "a sweep passes over a schedule that somebody advances": _play(
+        _scene(_job(1), _job(2)), (0, "add_schedules", [NIGHTLY], ["{}"]),
+        (0, *_store_schedules(J3)), (0, BEGIN), (0, "lock_schedules", [NIGHTLY]), (0, *_enqueue(4)),
+        (1, "due_schedules", 9), (2, "lock_schedules", [NIGHTLY]), (0, *_store_schedules(JOBS[3])),
+        (0, COMMIT), (1, "due_schedules", 9), (1, "unfinished_jobs", [JOBS[3]]),
+    ),
+    "a job is pulled, cancelled and taken back at once": _play(
+        _READY, (0, BEGIN), (0, *PULL), (1, "take_back_jobs", [J1, J2], [BASE - HOUR]),
+        (0, ROLLBACK), (2, BEGIN), (2, "cancel_unstarted", [J2], "enough"),
+        (1, "take_back_jobs", [J1, J2], [BASE - HOUR]), (2, COMMIT), (0, *PULL),
     ),
     "two write one log": _play(
         {}, (0, BEGIN), (0, "store_logs", [J1], [1], ["a"]), (1, "store_logs", [J1], [1], ["b"]),

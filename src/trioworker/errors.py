@@ -36,6 +36,10 @@ class UnknownJob(UsageError):
     """No job has this id."""
 
 
+class UnknownSchedule(UsageError):
+    """No schedule has this name."""
+
+
 class JobFailed(TrioworkerError):
     """The job whose result was asked for ended without one; sibling: `WaitTimeout`.
 

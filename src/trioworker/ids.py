@@ -1,16 +1,21 @@
 """Ids: UUIDv7, so that ids sort by the time they were made and indexes grow at one end.
 
 The one module that reads the wall clock and the system's entropy for them. Who needs ids without
-either (the simulator) passes another maker.
+either (the simulator) passes another maker; who must come to the same id as somebody else derives
+it.
 """
 
 import os
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from uuid import UUID
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLIS_SHIFT = 80
+_MILLIS_MASK = (1 << 48) - 1
 _VERSION = 7 << 76
 _VARIANT = 2 << 62
 _RAND_A_BITS = 12
@@ -45,3 +50,13 @@ class IdMaker:
 
 
 new_id = IdMaker()
+
+
+def derived_id(moment: datetime, *facts: object) -> UUID:
+    """The UUIDv7 that everybody makes of the same moment and the same facts, given as text."""
+    millis = (moment - _EPOCH) // timedelta(milliseconds=1) & _MILLIS_MASK
+    text = "\x00".join([moment.astimezone(UTC).isoformat(), *map(str, facts)])
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    count = int.from_bytes(digest[:8], "big") >> (64 - _RAND_A_BITS)
+    low = int.from_bytes(digest[8:], "big") & _RAND_B_MASK
+    return UUID(int=(millis << _MILLIS_SHIFT) | _VERSION | (count << 64) | _VARIANT | low)

@@ -129,7 +129,7 @@ def test_a_tick_cancelled_before_its_time_is_not_repeated() -> None:
     """The next one is the one after it, although its time is still to come."""
     schedule = hourly()
     now = NOON - MINUTE / 2
-    move = after_end(schedule, begun(schedule), End(NOON, "canceled", None), now)
+    move = after_end(schedule, begun(schedule), End(NOON, "canceled", 0.0), now)
     assert move.ticks == (NOON + HOUR,)
 
 

@@ -16,7 +16,9 @@ from trioworker.store.postgres.statements import load_statements
 Rows: TypeAlias = Sequence[tuple[Any, ...]]
 Model: TypeAlias = Callable[..., Awaitable[Rows]]
 
-FAMILIES: Final = ("client", "commit", "effects", "leases", "limits", "pull", "upkeep")
+FAMILIES: Final = (
+    "client", "commit", "effects", "leases", "limits", "pull", "schedules", "upkeep",
+)  # fmt: skip
 MODELS: Final[dict[str, Model]] = {}
 
 

@@ -5,14 +5,32 @@ whatever the number of jobs; `store/postgres/effects.py` says in which order the
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from trioworker.model.completion import DURATION_MS_MAX, error_json
 from trioworker.model.options import NO_OPTIONS
-from trioworker.model.outcome import Executed, Interrupted, Retried, Skipped
+from trioworker.model.outcome import (
+    Cancelled,
+    Executed,
+    Failed,
+    Interrupted,
+    Outcome,
+    Retried,
+    Skipped,
+    Succeeded,
+)
+from trioworker.model.schedule import End
+
+STATUS_OF: Final[Mapping[type[Outcome], str]] = {
+    Succeeded: "success",
+    Failed: "failure",
+    Cancelled: "canceled",
+    Skipped: "skipped",
+}
+"""The outcomes that end a job, and the status that they give it."""
 
 
 class Attempts(NamedTuple):
@@ -29,6 +47,8 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
     """All that a batch stores besides its jobs' own rows; None and empty are nothing to store."""
 
     attempts: Attempts | None = None
+    schedules: Mapping[str, Sequence[End]] = {}
+    """How jobs of schedules have ended, by the schedule's name, in the order of the batch."""
     left_slots: Mapping[UUID, bool] = {}
     """Jobs that leave the slot of their concurrency key, if they have one, and whether they ran."""
 
@@ -46,7 +66,23 @@ def effects_of(batch: Sequence[Executed], *, now_s: float) -> Effects:
 
     `now_s` is the worker's monotonic clock.
     """
-    return Effects(attempts=_attempts(batch, now_s), left_slots=_left_slots(batch))
+    return Effects(
+        attempts=_attempts(batch, now_s),
+        schedules=schedule_ends(batch, now_s=now_s),
+        left_slots=_left_slots(batch),
+    )
+
+
+def schedule_ends(batch: Sequence[Executed], *, now_s: float) -> Mapping[str, Sequence[End]]:
+    """The ends of jobs of schedules, which may be due to make their next ticks jobs."""
+    ends: dict[str, list[End]] = {}
+    for executed in batch:
+        options = executed.job.options
+        status = STATUS_OF.get(type(executed.outcome))
+        if options.schedule is not None and status is not None:
+            end = End(options.tick, status, now_s - executed.started_s)
+            ends.setdefault(options.schedule, []).append(end)
+    return ends
 
 
 def _attempts(batch: Sequence[Executed], now_s: float) -> Attempts | None:

@@ -143,12 +143,12 @@ class Handler(_Option, frozen=True):
     tag: str = "default"
     priority: int = 0
 
-
     def __post_init__(self) -> None:
         """Raises `UsageError` when a bound is broken."""
         bounded_text("path of a handler", self.path, PATH_BYTES_MAX)
         bounded_text("tag of a handler", self.tag, TAG_BYTES_MAX)
         bounded_priority(self.priority)
+
 
 class JobOptions(_Option, frozen=True):
     """Everything a job may say about itself; what is left out is not asked for.
@@ -233,14 +233,14 @@ def within(what: str, value: float, least: float, most: float) -> None:
         raise UsageError(f"{what} of {value:g} will not do; from {least:g} to {most:g}")
 
 
-def check_key(what: str, key: str) -> None:
-    """Raises `UsageError` when a key is too long, or PostgreSQL cannot store it."""
-    size = len(key.encode("utf-8", "surrogatepass"))
 def check_label(label: str) -> None:
     """Raises `UsageError` when a job cannot have this label."""
     bounded_text(f"label {label[:40]!r}" if label else "label", label, LABEL_BYTES_MAX)
 
 
+def check_key(what: str, key: str) -> None:
+    """Raises `UsageError` when a key is too long, or PostgreSQL cannot store it."""
+    size = len(key.encode("utf-8", "surrogatepass"))
     if size > KEY_BYTES_MAX:
         raise UsageError(f"the {what} key is too long: {size} bytes, at most {KEY_BYTES_MAX}")
     if "\x00" in key:

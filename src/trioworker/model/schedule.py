@@ -114,12 +114,12 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 class End(NamedTuple):
     """How a job of a schedule ended; `tick` is None when it was run by hand.
 
-    `age_s` is how many seconds ago it began, None when it never did or nobody knows.
+    `age_s` is how many seconds ago it began, 0 when it never did or nobody knows.
     """
 
     tick: datetime | None
     status: str
-    age_s: float | None
+    age_s: float
 
 
 class Move(NamedTuple):
@@ -160,7 +160,7 @@ def when_due(schedule: Schedule, progress: Progress, now: datetime) -> Move:
         return Move(msgspec.structs.replace(progress, pending=False, look_at=None))
     if schedule.overlap == "allow":
         return _run_ahead(schedule, progress, now)
-    return _go_on(schedule, progress, None, now)
+    return _go_on(schedule, progress, 0.0, now)
 
 
 def unstarted(schedule: Schedule, progress: Progress, now: datetime) -> Sequence[datetime]:
@@ -187,14 +187,14 @@ def check_name(name: str) -> None:
         )
 
 
-def _go_on(schedule: Schedule, progress: Progress, age_s: float | None, now: datetime) -> Move:
+def _go_on(schedule: Schedule, progress: Progress, age_s: float, now: datetime) -> Move:
     """The tick after one whose job has ended, having begun `age_s` seconds ago."""
     base, timing = progress.base, schedule.timing
     if progress.paused:
         return Move(msgspec.structs.replace(progress, pending=False, look_at=None))
     if schedule.catch_up == "all":
         return _become(progress, timing.next(base))
-    began = now - timedelta(seconds=max(0.0, age_s or 0.0))
+    began = now - timedelta(seconds=max(0.0, age_s))
     late = None
     if schedule.catch_up == "last":
         late = timing.last(base, began)

@@ -135,6 +135,14 @@ class Store(Protocol):
         """
         ...
 
+    async def sweep_schedules(self) -> bool:
+        """Make jobs of due ticks that no end of a job makes jobs of; whether there may be more.
+
+        One bounded sweep: it runs ahead of schedules whose jobs may overlap, and heals those whose
+        last job has gone unnoticed.
+        """
+        ...
+
     async def tidy(self) -> None:
         """Delete what nobody needs any more; one bounded sweep."""
         ...

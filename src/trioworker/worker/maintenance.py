@@ -17,6 +17,7 @@ from trioworker.worker.config import Context
 
 CLAIMS_PER_SWEEP_MAX: Final = 100
 TIDY_EVERY_SWEEPS: Final = 12
+SCHEDULE_ROUNDS_MAX: Final = 100
 LOOK_PAUSE_S: Final = 0.02
 """Before each look at the limits: however many hints come, there are no more looks than this, and
 a job whose hint was spared by its client is found by the look that an earlier one's hint brings."""
@@ -62,11 +63,17 @@ class Maintenance:
             try:
                 await self._reap_all()
                 await self._promote_all()
+                await self._sweep_schedules()
                 if self._sweeps % TIDY_EVERY_SWEEPS == 0:
                     await self._store.tidy()
             except StoreError as error:
                 self._failed(error)
             self._sweeps += 1
+
+    async def _sweep_schedules(self) -> None:
+        for _ in range(SCHEDULE_ROUNDS_MAX):
+            if not await self._store.sweep_schedules():
+                return
 
     async def _promote(self) -> None:
         async with self._sweeping:

@@ -7,6 +7,7 @@
 -- 0003 unsuccessful_jobs a1cac006b4c2314d00e66a5d6aa2db3c
 -- 0004 parents_and_attempts fd5247093756fd059c448808d34548a9
 -- 0005 limits f085b8162eb83f07b68537a39ce36bc7
+-- 0006 schedules de08dc001bdd59063190f1400c850889
 
 CREATE SCHEMA trioworker;
 
@@ -180,6 +181,25 @@ WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', au
 
 COMMENT ON TABLE trioworker.ready IS 'May be pulled now or when due.';
 
+CREATE TABLE trioworker.schedule (
+    name text NOT NULL,
+    definition jsonb NOT NULL,
+    paused boolean DEFAULT false NOT NULL,
+    last_tick timestamp with time zone,
+    pending uuid,
+    decided_until timestamp with time zone DEFAULT now() NOT NULL,
+    look_at timestamp with time zone DEFAULT now(),
+    failures integer DEFAULT 0 NOT NULL,
+    problem text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT schedule_definition_check CHECK ((jsonb_typeof(definition) = 'object'::text)),
+    CONSTRAINT schedule_failures_check CHECK ((failures >= 0)),
+    CONSTRAINT schedule_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 200)))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+
+COMMENT ON TABLE trioworker.schedule IS 'What is enqueued again and again, and up to which tick it has been.';
+
 CREATE TABLE trioworker.slot (
     id uuid NOT NULL,
     key text NOT NULL
@@ -267,6 +287,9 @@ ALTER TABLE ONLY trioworker.migration
 ALTER TABLE ONLY trioworker.ready
     ADD CONSTRAINT ready_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY trioworker.schedule
+    ADD CONSTRAINT schedule_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY trioworker.slot
     ADD CONSTRAINT slot_pkey PRIMARY KEY (id);
 
@@ -290,6 +313,8 @@ CREATE INDEX job_completed_unsuccessful ON trioworker.job_completed USING btree 
 CREATE INDEX job_parent ON trioworker.job USING btree (parent) WHERE (parent IS NOT NULL);
 
 CREATE INDEX ready_pull ON trioworker.ready USING btree (tag, priority DESC, scheduled_for, id);
+
+CREATE INDEX schedule_look ON trioworker.schedule USING btree (look_at) WHERE (look_at IS NOT NULL);
 
 CREATE INDEX slot_key ON trioworker.slot USING btree (key);
 

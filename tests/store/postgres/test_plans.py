@@ -15,6 +15,7 @@ STATEMENTS: Final = load_statements()
 
 CLAIM: Final = {"claim_pkey", "claim_worker"}
 WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
+    "add_schedules": {},
     "adopt": {"claim": CLAIM, "job": {"job_pkey"}},
     "cancel_unstarted": {
         "ready": {"ready_pkey", PLACE},
@@ -28,6 +29,12 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "concurrency": {"concurrency_look"},
         "job": {"job_pkey"},
     },
+    "delete_schedules": {"schedule": {"schedule_pkey"}},
+    "due_schedules": {
+        "schedule": {"schedule_look"},
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey"},
+    },
     "ended_jobs": {"job_completed": {"job_completed_pkey"}},
     "enqueue": {},
     "family": {"job": {"job_parent"}, "job_completed": {"job_completed_pkey"}},
@@ -38,8 +45,10 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "forget_workers": {"claim": CLAIM},
     "heartbeat": {},
     "job_attempts": {"job": {"job_pkey"}, "job_attempt": {"job_attempt_pkey"}},
+    "hooked_jobs": {"job": {"job_pkey"}},
     "job_logs": {"job": {"job_pkey"}, "job_log": {"job_log_pkey"}},
     "lock_limits": {"slot": {"slot_pkey"}, "concurrency": {"concurrency_pkey"}},
+    "lock_schedules": {"schedule": {"schedule_pkey"}},
     "mark_lost": {},
     "next_due": {"ready": {"ready_pull"}},
     "next_look": {"waiting": {"waiting_fresh"}, "concurrency": {"concurrency_look"}},
@@ -77,7 +86,14 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "store_attempts": {},
     "store_logs": {},
     "take_slots": {},
+    "store_schedules": {"schedule": {"schedule_pkey"}},
     "sweep_cancels": {"job_completed": {"job_completed_pkey"}},
+    "take_back_jobs": {
+        "ready": {"ready_pkey", PLACE},
+        "waiting": {"waiting_pkey"},
+        "job": {"job_pkey"},
+    },
+    "unfinished_jobs": {"job": {"job_pkey"}, "job_completed": {"job_completed_pkey"}},
 }
 """By which indexes each statement of the worker and of a busy client reads what can grow."""
 
@@ -101,7 +117,7 @@ PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
 
 TOO_SMALL_TO_MATTER: Final = {"clock", "list_workers", "lock_migrations", "ping",
                               "record_migration", "schema_version", "server_version"}  # fmt: skip
-COUNTS_ALL: Final = {"count_jobs", "limit_drift"}
+COUNTS_ALL: Final = {"count_jobs", "limit_drift", "list_schedules"}
 
 
 def faults(

@@ -5,16 +5,68 @@ First come sorts that only insert rows of the batch's own jobs; those that lock 
 jobs share come after, each in the order of its keys.
 """
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
-from trioworker.model.effects import Effects
-from trioworker.store.postgres.database import Transaction
-from trioworker.store.postgres.limits import settle_limits
+import msgspec
+
+from trioworker.errors import UsageError
+from trioworker.model.effects import Effects, effects_of
+from trioworker.model.job import Job
+from trioworker.model.options import NO_OPTIONS, JobOptions
+from trioworker.model.outcome import Executed, Outcome
+from trioworker.store.postgres.database import Row, Transaction
+from trioworker.store.postgres.enqueue import enqueue
+from trioworker.store.postgres.limits import limits_said, settle_limits
+from trioworker.store.postgres.schedules import advance_schedules
+
+NOBODY: Final = UUID(int=0)
+_UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_decode_options = msgspec.json.Decoder(JobOptions).decode
 
 
 async def store_effects(tx: Transaction, worker: UUID | None, effects: Effects) -> None:
     """Store `effects` in the transaction that has stored their outcomes."""
     if effects.attempts is not None:
         await tx.run("store_attempts", worker, *effects.attempts)
+    jobs, _ = await advance_schedules(tx, effects.schedules)
+    new = await enqueue(tx, jobs)
     # Last, because it locks what others want, too: keys that a job enqueued here may be limited by.
-    await settle_limits(tx, left=effects.left_slots)
+    made = limits_said(job for job in jobs if job.id in new)
+    await settle_limits(tx, made, left=effects.left_slots)
+
+
+async def store_ends(
+    tx: Transaction, outcomes: Mapping[UUID, Outcome], *, left: Mapping[UUID, bool]
+) -> None:
+    """Store what follows from the ends of jobs that no worker stores: given up, or cancelled.
+
+    `left` says of each job with a slot whether it has run.
+    """
+    if not outcomes:
+        return
+    rows = await tx.run("hooked_jobs", list(outcomes))
+    ends = [Executed(_unclaimed(row), outcomes[row[0]], 0.0, 0.0) for row in rows]
+    effects = effects_of(ends, now_s=0.0)
+    await store_effects(tx, None, msgspec.structs.replace(effects, left_slots=left))
+
+
+def options_of(stored: str | None) -> tuple[JobOptions, str | None]:
+    """The options of a job as they are stored, and why they cannot be used, if they cannot."""
+    if stored is None:
+        return NO_OPTIONS, None
+    try:
+        return _decode_options(stored), None
+    except (msgspec.ValidationError, UsageError) as error:
+        return NO_OPTIONS, f"the stored options of this job cannot be used: {error}"
+
+
+def _unclaimed(row: Row) -> Job:
+    """A job that no worker holds, as far as what follows from its end depends on it."""
+    id_, kind, path, args, tag, priority, options, awaited = row
+    return Job(
+        id_, NOBODY, 0, 0, kind, path, args, tag, priority, _UNKNOWN, awaited, *options_of(options)
+    )

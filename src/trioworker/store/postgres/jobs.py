@@ -14,8 +14,7 @@ import anyio
 import msgspec
 
 from trioworker.model.job import NewJob
-from trioworker.model.options import NO_OPTIONS, JobOptions
-from trioworker.model.outcome import JobError
+from trioworker.model.outcome import Cancelled, JobError
 from trioworker.model.state import (
     Cancellation,
     Flaw,
@@ -26,6 +25,8 @@ from trioworker.model.state import (
     WorkerState,
 )
 from trioworker.store.postgres.database import Database, Row, Transaction
+from trioworker.store.postgres.effects import store_ends
+from trioworker.store.postgres.enqueue import enqueue
 from trioworker.store.postgres.limits import find_drift, limits_said, settle_limits
 
 CLIENT: Final = "client"
@@ -55,11 +56,9 @@ class PostgresJobs:
         now_s = anyio.current_time()
         self._hinted_s = {t: s for t, s in self._hinted_s.items() if now_s - s < HINT_EVERY_S}
         spared = frozenset(self._hinted_s)
-        # In id order: two who enqueue the same jobs at once wait for each other, never crosswise.
-        columns = _columns(sorted(jobs, key=lambda job: job.id))
 
         async def body(tx: Transaction) -> tuple[AbstractSet[UUID], AbstractSet[str]]:
-            new = {row[0] for row in await tx.run("enqueue", *columns)}
+            new = await enqueue(tx, jobs)
             await settle_limits(tx, limits_said(job for job in jobs if job.id in new))
             tags = {job.tag for job in jobs if job.id in new} - spared
             if tags:
@@ -117,7 +116,8 @@ class PostgresJobs:
             ended = await tx.run("cancel_unstarted", family, reason)
             # A statement of its own sees what a pull has claimed while the first one waited for it.
             asked = await tx.run("request_cancel", family, reason)
-            await settle_limits(tx, left={row[0]: False for row in ended})
+            canceled = {row[0]: Cancelled(reason) for row in ended}
+            await store_ends(tx, canceled, left=dict.fromkeys(canceled, False))
             if awaited := [row[0] for row in ended if row[1]]:
                 await tx.run("notify_done", awaited)
             return Cancellation([row[0] for row in ended], [row[0] for row in asked], more)
@@ -155,27 +155,6 @@ class PostgresJobs:
     async def counts(self) -> Sequence[TagCounts]:
         """How many unfinished jobs stand where, by tag."""
         return [TagCounts(*row) for row in await self._database.run(CLIENT, "count_jobs")]
-
-
-def _columns(jobs: Sequence[NewJob]) -> Sequence[Sequence[object]]:
-    """The jobs as the columns of the statement `enqueue`, which see."""
-    return (
-        [job.id for job in jobs],
-        [job.kind for job in jobs],
-        [job.path for job in jobs],
-        [job.args.decode() for job in jobs],
-        [job.tag for job in jobs],
-        [job.priority for job in jobs],
-        [job.scheduled_for for job in jobs],
-        [_options(job.options) for job in jobs],
-        [job.awaited for job in jobs],
-        [job.created_by for job in jobs],
-        [job.parent for job in jobs],
-    )
-
-
-def _options(options: JobOptions) -> str | None:
-    return None if options == NO_OPTIONS else msgspec.json.encode(options).decode()
 
 
 def _job_state(row: Row) -> JobState:

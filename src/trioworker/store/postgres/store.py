@@ -9,18 +9,16 @@ from collections.abc import Set as AbstractSet
 from typing import Final, NoReturn
 from uuid import UUID
 
-import msgspec
-
-from trioworker.errors import Refused, ServerUnavailable, UsageError
+from trioworker.errors import Refused, ServerUnavailable
 from trioworker.model.completion import columns
 from trioworker.model.effects import effects_of, has_effects
 from trioworker.model.job import Job, claims_of
-from trioworker.model.options import NO_OPTIONS, JobOptions
-from trioworker.model.outcome import Executed
+from trioworker.model.outcome import Executed, Failed, JobError
 from trioworker.model.planner import FloorColumns
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction
-from trioworker.store.postgres.effects import store_effects
-from trioworker.store.postgres.limits import LimitSaid, settle_limits
+from trioworker.store.postgres.effects import options_of, store_effects, store_ends
+from trioworker.store.postgres.limits import LimitSaid, limits_said, settle_limits
+from trioworker.store.postgres.schedules import DUE_PER_SWEEP_MAX, sweep_schedules
 from trioworker.store.protocol import Counters, Heartbeat, Hint, Promoted, Reaped, WorkerInfo
 
 PULL: Final = "pull"
@@ -37,7 +35,7 @@ FORGET_PER_SWEEP_MAX: Final = 100
 FORGET_AFTER_S: Final = 86_400.0
 LOOKS_PER_SWEEP_MAX: Final = 500
 
-_decode_options = msgspec.json.Decoder(JobOptions).decode
+WORKER_LOST: Final = Failed(JobError("WorkerLost", "workers died with this job in their hands"))
 
 
 class PostgresStore:
@@ -159,7 +157,8 @@ class PostgresStore:
             await tx.run("mark_lost", LOST_PER_SWEEP_MAX)
             rows = await tx.run("reap", claims_max, reaped_max)
             # Jobs that are ready again keep their slots.
-            await settle_limits(tx, left={row[0]: True for row in rows if row[1]})
+            lost = {row[0]: WORKER_LOST for row in rows if row[1]}
+            await store_ends(tx, lost, left=dict.fromkeys(lost, True))
             return rows
 
         rows = await self._database.transact(CONTROL, body)
@@ -184,6 +183,16 @@ class PostgresStore:
         rows = await self._database.run(CONTROL, "next_look")
         seconds: float | None = rows[0][0]
         return seconds
+
+    async def sweep_schedules(self) -> bool:
+        """See `Store.sweep_schedules`."""
+
+        async def body(tx: Transaction) -> int:
+            looked_at, made = await sweep_schedules(tx)
+            await settle_limits(tx, limits_said(made))
+            return looked_at
+
+        return await self._database.transact(CONTROL, body) == DUE_PER_SWEEP_MAX
 
     async def tidy(self) -> None:
         """See `Store.tidy`."""
@@ -245,12 +254,8 @@ def _job(row: Row, claim: UUID, now_s: float) -> Job:
     """The job that a row came for; it came at `now_s` by the worker's monotonic clock."""
     *columns, raw_options, awaited, seen_at = row
     id_, attempt, reaped, scheduled_for, tag, priority, kind, path, args = columns
-    options, defect, deadline_s = NO_OPTIONS, None, None
-    if raw_options is not None:
-        try:
-            options = _decode_options(raw_options)
-        except (msgspec.ValidationError, UsageError) as error:
-            defect = f"the stored options of this job cannot be used: {error}"
+    options, defect = options_of(raw_options)
+    deadline_s = None
     if options.deadline is not None:
         deadline_s = now_s + (options.deadline - seen_at).total_seconds()
     return Job(

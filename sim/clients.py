@@ -20,7 +20,7 @@ from sim.policies import DEADLINES_S, DRAWN, POLICIES
 from trioworker.errors import StoreError
 from trioworker.events import Event
 from trioworker.model.job import Kind, NewJob
-from trioworker.model.options import JobOptions
+from trioworker.model.options import JobOptions, Limit
 from trioworker.store.postgres.database import Database
 from trioworker.store.postgres.jobs import PostgresJobs
 
@@ -28,6 +28,7 @@ NAME: Final = "client"
 AGAIN_S: Final = (0.05, 1.0)
 AWAITED: Final = 0.2
 SCHEDULED: Final = 0.1
+LIMITED: Final = 0.4
 PRIORITIES: Final = (0, 0, 0, -5, 7)
 BATCHES: Final = (1, 1, 3, 10)
 
@@ -60,7 +61,10 @@ class Clients:
 
     async def run(self) -> None:
         """Enqueue everything as the plan says, and cancel some of it."""
-        named = [(at_s, self._job_of(path)) for at_s, path in map(when_and_what, self._plan.jobs)]
+        named = [
+            (at_s, self._limited(self._job_of(path), number))
+            for number, (at_s, path) in enumerate(map(when_and_what, self._plan.jobs))
+        ]
         jobs = [job for _, job in named] or [self._job() for _ in range(self._plan.sizes.jobs)]
         victims = self._rng.sample(jobs, min(self._plan.cancels, len(jobs)))
         if named:
@@ -114,8 +118,11 @@ class Clients:
         names, weights = zip(*self._plan.bodies.items(), strict=True)
         path = rng.choices(names, weights)[0]
         later_s = rng.uniform(0.0, 5.0) if rng.random() < SCHEDULED else None
+        job = self._job_of(path)
+        if self._plan.limits and rng.random() < LIMITED:
+            job = self._limited(job, rng.randrange(len(self._plan.limits)))
         job = msgspec.structs.replace(
-            self._job_of(path),
+            job,
             tag=rng.choice(self._tags),
             priority=rng.choice(PRIORITIES),
             awaited=rng.random() < AWAITED,
@@ -132,6 +139,17 @@ class Clients:
         if not (chance and self._made and self._rng.random() < chance):
             return None
         return self._rng.choice(self._made)
+
+    def _limited(self, job: NewJob, number: int) -> NewJob:
+        """The job with one of the plan's limits, if there are any."""
+        limits = self._plan.limits
+        if not limits:
+            return job
+        number %= len(limits)
+        limit = Limit(limits[number], f"key-{number}", self._plan.window_s)
+        return msgspec.structs.replace(
+            job, options=msgspec.structs.replace(job.options, limit=limit)
+        )
 
     def _job_of(self, path: str) -> NewJob:
         return NewJob(

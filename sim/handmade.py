@@ -18,6 +18,8 @@ from sim.database.rows import (
     JobRow,
     ReadyRow,
     Row,
+    SlotRow,
+    WaitingRow,
     WorkerRow,
 )
 from sim.database.server import EPOCH
@@ -76,6 +78,7 @@ class Handmade:
         self.happenings: list[Happening] = []
         self.now_s = 0.0
         self.ready: dict[UUID, ReadyRow] = {}
+        self.waiting: dict[UUID, WaitingRow] = {}
         self.claims: dict[UUID, ClaimRow] = {}
         self.workers: dict[UUID, WorkerRow] = {}
         self._numbers = 0
@@ -347,7 +350,7 @@ class Handmade:
 def _table(row: Row | None) -> str:
     tables = {
         JobRow: "job", ReadyRow: "ready", ClaimRow: "claim", CompletedRow: "job_completed",
-        WorkerRow: "worker", AttemptRow: "job_attempt",
+        WorkerRow: "worker", AttemptRow: "job_attempt", WaitingRow: "waiting", SlotRow: "slot",
     }  # fmt: skip
     return tables.get(type(row), "job_log")  # type: ignore[arg-type]  # a row there is
 

@@ -42,6 +42,8 @@ LONG: Final = "long"
 """For stories, in which "slow" might be over too soon: it takes the same time in every run."""
 STORIES: Final = (LONG, *CALLS, *POLICIES)
 """Bodies that no seed draws."""
+LIMITED_DRAIN_S: Final = 400.0
+"""Who waits in a line of slow jobs takes his time."""
 RARE: Final = {"deadly": 0.05}
 """Bodies of which one in a run is plenty: a worker that is always dying does nothing else."""
 
@@ -97,7 +99,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     so many seconds later; they are alike in all else, and one statement enqueues those of a moment.
     `children` is the chance of a job to be the child of one before it.
     `chaos_s` is how long faults may happen; after that everything must end within `drain_s`.
-    `one_stays_dead` leaves the first worker dead for good once it is killed.
+    `one_stays_dead` leaves the first worker dead for good once it is killed. `limits` are the slots
+    of concurrency keys, which some of the drawn jobs have, and all jobs of `jobs` in turn;
+    `window_s` is the window of all of them.
     """
 
     seed: int
@@ -115,6 +119,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     cancels: int = 0
     children: float = 0.0
     one_stays_dead: bool = False
+    limits: Sequence[int] = ()
+    window_s: float | None = None
 
 
 def when_and_what(job: str) -> tuple[float, str]:
@@ -132,7 +138,7 @@ def when_and_what(job: str) -> tuple[float, str]:
 def draw_plan(seed: int) -> Plan:
     """The plan of a seed: every plan that the swarm can draw, sooner or later."""
     rng = Streams(seed).stream("plan")
-    return Plan(
+    plan = Plan(
         seed=seed,
         sizes=_sizes(rng),
         faults=_faults(rng),
@@ -142,7 +148,10 @@ def draw_plan(seed: int) -> Plan:
         cancels=rng.choice((0, 0, 1, 5)),
         one_stays_dead=rng.random() < 0.25,  # noqa: PLR2004 - a quarter
         children=rng.choice((0.0, 0.0, 0.3)),
+        limits=rng.choice(((), (), (1,), (2,), (1, 3))),
+        window_s=rng.choice((None, None, 0.3, 1.0)),
     )
+    return msgspec.structs.replace(plan, drain_s=LIMITED_DRAIN_S) if plan.limits else plan
 
 
 def _sizes(rng: Random) -> Sizes:

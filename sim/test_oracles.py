@@ -10,6 +10,7 @@ import pytest
 from sim.database.rows import CancelRow, LogRow
 from sim.database.transaction import DEADLOCK_TIMEOUT_S
 from sim.handmade import CLIENT, A, B, Handmade, job
+from sim.handmade_limits import LIMIT_BREACHES, LIMITED_PLAN
 from sim.handmade_retries import off_record, once_too_often, too_late
 from sim.happenings import (
     CommitLost,
@@ -39,12 +40,11 @@ from sim.oracles.stopping import (
     StartsNothingMore,
     StopsInTime,
 )
-from sim.plan import Plan, Sizes
 from trioworker.events import JobEnded, LeaseDoubtful, OutcomeRefused
 from trioworker.model.failures import Failure, Step
 from trioworker.model.outcome import Failed, JobError, Succeeded
 
-PLAN: Final = Plan(seed=0, sizes=Sizes(lease_s=5.0, poll_s=1.0, pull=3, commit=3, concurrency=2))
+PLAN: Final = LIMITED_PLAN
 POISON: Final = Succeeded(b'["\\u0000"]')
 PAGE: Final = Path(__file__).parents[1] / "docs" / "simulator" / "oracles.md"
 Story = Callable[[Handmade], None]
@@ -351,7 +351,7 @@ def deaf(made: Handmade) -> None:
         made.beat()
 
 
-BREACHES: Final[dict[type[Oracle], Story]] = {
+BREACHES: Final[dict[type[Oracle], Story]] = LIMIT_BREACHES | {
     NothingLost: lost, Transitions: wrong_counters, Settled: stored_twice,
     Durable: result_undone, NotEarly: early, Produced: out_of_thin_air,
     OncePerClaim: run_again, AllOrNothing: log_alone, ToldRight: told_too_much,

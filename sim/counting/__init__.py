@@ -9,7 +9,8 @@ from sim.counting.commits import Commits
 from sim.counting.ends import Ends
 from sim.counting.hands import InHand
 from sim.counting.leases import Leases, Pulls
+from sim.counting.limits import Limits
 from sim.counting.part import Part
 from sim.counting.retries import Retries
 
-PARTS: Final[tuple[type[Part], ...]] = (Leases, Pulls, Commits, Ends, InHand, Retries)
+PARTS: Final[tuple[type[Part], ...]] = (Leases, Pulls, Commits, Ends, Limits, InHand, Retries)

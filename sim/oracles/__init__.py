@@ -8,6 +8,7 @@ from sim.oracles.calm import NoDeadlock, NoStorm, Quiet
 from sim.oracles.cancels import CancelHeard
 from sim.oracles.fallback import Fallback, RefusedAlone
 from sim.oracles.fence import Fenced, Leases, OneAtATime, SelfFence
+from sim.oracles.limits import NextInLine, SlotFilled, SlotsHeld, WithinLimit
 from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
 from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced, ToldRight
 from sim.oracles.places import Durable, NotEarly, NothingLost, Settled, Transitions
@@ -32,6 +33,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     Live, NobodyIdles, ReapedInTime, GoesOn,
     Quiet, NoDeadlock, NoStorm, CancelHeard,
     TriedAgain, OnRecord, InTime,
+    SlotsHeld, WithinLimit, NextInLine, SlotFilled,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

@@ -3,7 +3,9 @@
 from collections import deque
 from collections.abc import Mapping
 from typing import Final
+from uuid import UUID
 
+from sim.database.models.limits import limit_of
 from sim.happenings import Committed, ConnectFailed, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts
@@ -31,6 +33,8 @@ WINDOW_S: Final = 2.0
 STATEMENTS_MAX: Final = 150
 STATEMENTS_PER_JOB: Final = 2
 STATEMENTS_PER_HINT: Final = 3
+STATEMENTS_PER_SLOT: Final = 9
+"""Four free the slot and let in the next, some look for that one, and some whether it is time."""
 
 
 class Quiet(Oracle):
@@ -129,7 +133,13 @@ class NoStorm(Oracle):
 
     def _earn(self, happening: Happening, event: BatchPulled | BatchAdopted | BatchStored) -> None:
         jobs = STATEMENTS_PER_JOB * len(event.jobs)
+        if isinstance(event, BatchStored):
+            jobs += STATEMENTS_PER_SLOT * sum(map(self._is_limited, event.jobs))
         self._earned.setdefault(happening.actor, deque()).append((self.facts.now_s, jobs))
+
+    def _is_limited(self, job: UUID) -> bool:
+        row = self.facts.jobs.get(job)
+        return row is not None and limit_of(row) is not None
 
     def _ask(self, happening: Happening, _event: object) -> None:
         actor, now_s = happening.actor, self.facts.now_s

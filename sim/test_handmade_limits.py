@@ -1,0 +1,58 @@
+"""What the oracles of concurrency limits allow."""
+
+from typing import Final
+
+import pytest
+
+from sim.handmade import CLIENT, A, Handmade, job
+from sim.handmade_limits import LIMITED_PLAN, OPTIONS, in_line, let_in, right_order, slot
+from sim.happenings import CancelAsked
+from sim.oracles import Oracle
+from sim.oracles.limits import NextInLine, SlotFilled, SlotsHeld, WithinLimit
+
+ALL: Final = (SlotsHeld, WithinLimit, NextInLine, SlotFilled)
+
+
+@pytest.mark.parametrize("oracle", ALL, ids=lambda oracle: oracle.name)
+def test_one_after_the_other_is_right(oracle: type[Oracle]) -> None:
+    """A slot goes from a job that ends to the next in line, in one commit."""
+    made = Handmade(LIMITED_PLAN)
+    right_order(made)
+    assert made.findings(oracle) == []
+
+
+def test_one_that_is_being_cancelled_may_be_passed_over() -> None:
+    """Whoever cancels it has it locked."""
+    made = Handmade(LIMITED_PLAN)
+    made.begin()
+    in_line(made, 1, 2)
+    made.say(CLIENT, CancelAsked(jobs=[job(1)]))
+    let_in(made, 2)
+    assert made.findings(NextInLine) == []
+
+
+def test_a_more_urgent_one_of_the_future_is_not_next() -> None:
+    """Nobody knows here whether it was due."""
+    made = Handmade(LIMITED_PLAN)
+    made.begin()
+    in_line(made, 2)
+    made.wait(1)
+    in_line(made, 1, priority=5)
+    let_in(made, 2)
+    assert made.findings(NextInLine) == []
+
+
+def test_what_runs_without_a_claim_does_not_count() -> None:
+    """A job whose claim is gone runs on for a moment, and another has its slot."""
+    made = Handmade(LIMITED_PLAN)
+    made.begin()
+    made.enqueue(1, options=OPTIONS)
+    made.commit(A, (None, slot(1)))
+    made.pull(1)
+    made.start(1)
+    made.commit(A, *made.leave(1), (None, made.completed(1)), (slot(1), None))
+    made.enqueue(2, options=OPTIONS)
+    made.commit(A, (None, slot(2)))
+    made.pull(2)
+    made.start(2)
+    assert made.findings(WithinLimit) == []

@@ -14,6 +14,7 @@ from trioworker.errors import (
     StoreError,
     TrioworkerError,
     UnknownJob,
+    UnknownSchedule,
     UsageError,
     WaitTimeout,
 )
@@ -30,6 +31,7 @@ from trioworker.model.options import (
     Unique,
 )
 from trioworker.model.outcome import JobError
+from trioworker.model.schedule_state import ScheduleState
 from trioworker.model.state import (
     Cancellation,
     JobAttempt,
@@ -39,6 +41,7 @@ from trioworker.model.state import (
     TagCounts,
     WorkerState,
 )
+from trioworker.schedules import Schedules
 
 __all__ = [
     "App",
@@ -67,6 +70,8 @@ __all__ = [
     "NewJob",
     "Retry",
     "RetryPolicy",
+    "ScheduleState",
+    "Schedules",
     "SchemaMismatch",
     "SettingsError",
     "Snooze",
@@ -76,6 +81,7 @@ __all__ = [
     "TrioworkerError",
     "Unique",
     "UnknownJob",
+    "UnknownSchedule",
     "UsageError",
     "WaitTimeout",
     "WorkerState",

@@ -24,6 +24,7 @@ from trioworker.model.follow_ups import A_CALL_OF_A_HANDLER
 from trioworker.model.job import DEFAULT_TAG
 from trioworker.model.job_settings import JobSettings, check_settings, retry_policy
 from trioworker.model.options import Handler, RetryPolicy
+from trioworker.scheduling import Scheduling
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -140,7 +141,7 @@ class JobFunction(Generic[P, R]):
         return Signature(self.name, self.function, context_type=JobContext)
 
 
-class App:
+class App(Scheduling):
     """A registry of jobs by name. `settings` are for all of them, unless a job says otherwise.
 
     >>> app = App()
@@ -150,6 +151,7 @@ class App:
     """
 
     def __init__(self, **settings: Unpack[JobSettings]) -> None:
+        super().__init__()
         check_settings(settings)
         self.settings = settings
         self._jobs: dict[str, JobFunction[..., Any]] = {}
@@ -234,6 +236,7 @@ class App:
         for function in self._jobs.values():
             function.signature  # noqa: B018 - reading the signature is the check
             check_settings(function.settings, self.handler)
+        self.check_schedules()
 
     def unknown(self, path: str) -> str:
         """The sentence that says that no job is called `path`, and which there are."""

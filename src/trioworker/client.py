@@ -43,9 +43,11 @@ from trioworker.model.state import (
     TagCounts,
     WorkerState,
 )
+from trioworker.schedules import Schedules
 from trioworker.store.postgres.database import Lane, open_database
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 from trioworker.store.postgres.migrate import check_schema
+from trioworker.store.postgres.schedule_admin import PostgresSchedules
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA
 from trioworker.store.postgres.waits import Waits
 
@@ -72,10 +74,24 @@ class Client:
     database does not do its part. Any number of tasks may use one client.
     """
 
-    def __init__(self, jobs: PostgresJobs, waits: Waits, app: App | None) -> None:
+    def __init__(
+        self,
+        jobs: PostgresJobs,
+        waits: Waits,
+        app: App | None,
+        schedules: Schedules | None = None,
+    ) -> None:
+        self._schedules = schedules
         self._jobs = jobs
         self._waits = waits
         self._app = app
+
+    @property
+    def schedules(self) -> Schedules:
+        """What may be asked about schedules. Raises `UsageError` for a queue that has none."""
+        if self._schedules is None:
+            raise UsageError("a queue in memory has no schedules")
+        return self._schedules
 
     async def enqueue(
         self,
@@ -319,7 +335,7 @@ async def open_client(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(waits.run)
             try:
-                yield Client(jobs, waits, app)
+                yield Client(jobs, waits, app, Schedules(PostgresSchedules(database, CLIENT), app))
             except Exception as error:  # noqa: BLE001 - raised again below
                 # Through the task group it would reach the caller inside an exception group.
                 ended_by = error

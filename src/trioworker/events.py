@@ -44,6 +44,20 @@ class ChunksCut(Event, frozen=True, kw_only=True):
     message: str
 
 
+class SchedulesDeclared(Event, frozen=True, kw_only=True):
+    """The app's schedules were stored: those that are new or say something else than before."""
+
+    new: Sequence[str]
+    changed: Sequence[str]
+
+
+class SchedulesLeft(Event, frozen=True, kw_only=True):
+    """Schedules that the app has declared before, and does not any more, go on as they are."""
+
+    names: Sequence[str]
+    message: str
+
+
 class WorkerStopping(Event, frozen=True, kw_only=True):
     """A graceful stop began: nothing is pulled any more."""
 

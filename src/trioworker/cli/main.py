@@ -15,6 +15,7 @@ from trioworker.cli.guard import guarded
 from trioworker.cli.jobs import jobs_app
 from trioworker.cli.migrate import migrate
 from trioworker.cli.run import run
+from trioworker.cli.schedules import schedules_app
 from trioworker.cli.workers import workers
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(enqueue)
 app.add_typer(jobs_app, name="jobs")
+app.add_typer(schedules_app, name="schedules")
 app.command()(workers)
 app.command()(doctor)
 app.command()(migrate)

@@ -32,6 +32,8 @@ from trioworker.events import (
     OutcomeAbandoned,
     OutcomeRefused,
     PullFailed,
+    SchedulesDeclared,
+    SchedulesLeft,
     StatementRun,
     WorkerStarted,
     WorkerStopped,
@@ -45,6 +47,8 @@ _ORDER: Final = tuple(LogLevel)
 LEVELS: Final[Mapping[type[Event], LogLevel]] = {
     WorkerStarted: LogLevel.INFO,
     ChunksCut: LogLevel.WARNING,
+    SchedulesDeclared: LogLevel.INFO,
+    SchedulesLeft: LogLevel.WARNING,
     WorkerStopping: LogLevel.INFO,
     WorkerStopped: LogLevel.INFO,
     BatchPulled: LogLevel.DEBUG,

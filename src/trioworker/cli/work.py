@@ -17,15 +17,23 @@ from trioworker.app import App
 from trioworker.cli.progress import Tally, showing
 from trioworker.cli.sinks import Log, log_sink, statement_sink
 from trioworker.errors import UsageError
-from trioworker.events import ChunksCut, Emit, discard, fan_out
+from trioworker.events import (
+    ChunksCut,
+    Emit,
+    SchedulesDeclared,
+    SchedulesLeft,
+    discard,
+    fan_out,
+)
 from trioworker.ids import new_id
 from trioworker.model.batching import sizes_for
 from trioworker.runners.host_group import HostLimits
 from trioworker.runners.protocol import Runner
 from trioworker.runners.registry import build_runners, open_runners
 from trioworker.settings import LogLevel, Settings
-from trioworker.store.postgres.database import PostgresDatabase, open_database
+from trioworker.store.postgres.database import Database, PostgresDatabase, open_database
 from trioworker.store.postgres.migrate import check_schema
+from trioworker.store.postgres.schedule_admin import PostgresSchedules
 from trioworker.store.postgres.store import CONTROL, WORKER_LANES, PostgresStore
 from trioworker.worker.config import Ports, WorkerConfig
 from trioworker.worker.supervisor import Report, Stop, work
@@ -52,6 +60,7 @@ async def work_at(
         await stack.enter_async_context(open_runners(runners))
         emit = fan_out(tally, log_sink(log))
         tell_cut_chunks(app, settings.concurrency, emit)
+        await declare_schedules(app, database, emit)
         return await work(
             store=PostgresStore(database, now_s=trio.current_time),
             runners=runners,
@@ -121,6 +130,21 @@ def tell_cut_chunks(app: App | None, concurrency: int, emit: Emit) -> None:
                     " jobs that run at once; raise --concurrency, or lower its chunk=…",
                 )
             )
+
+
+async def declare_schedules(app: App | None, database: Database, emit: Emit) -> None:
+    """Store the schedules of the app, and tell which of its former ones it does not declare."""
+    if app is None:
+        return
+    schedules, stored = app.schedules, PostgresSchedules(database, CONTROL)
+    if schedules:
+        declared = await stored.declare(schedules)
+        if declared.new or declared.changed:
+            emit(SchedulesDeclared(new=declared.new, changed=declared.changed))
+    modules = {function.function.__module__ for function in app.jobs.values()}
+    if left := await stored.undeclared(schedules, modules):
+        hint = "delete them with `trioworker schedules delete`, or declare them again"
+        emit(SchedulesLeft(names=left, message=hint))
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ connections or retries. Every method raises `StoreError`. Limits are settled las
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -35,13 +36,15 @@ class PostgresSchedules:
 
         return await self._database.transact(self._lane, body)
 
-    async def undeclared(self, said: Mapping[str, Schedule], by: str) -> Sequence[str]:
-        """The schedules that `by` has declared before, and does not any more."""
+    async def undeclared(
+        self, said: Mapping[str, Schedule], modules: AbstractSet[str]
+    ) -> Sequence[str]:
+        """The schedules that these modules have declared before, and do not any more."""
         return [
             found.name
             for found in await self.look(None, EVERY_ONE)
             if found.schedule is not None
-            and found.schedule.declared_by == by
+            and found.schedule.declared_by in modules
             and found.name not in said
         ]
 

@@ -16,11 +16,12 @@ from trioworker.errors import ConnectionLost, StoreError
 from trioworker.events import Emit, StatementRun
 from trioworker.store.postgres.database import (
     LISTEN_PING_S,
+    USER_STATEMENT,
     Lane,
     Row,
     Transaction,
-    is_usable_after,
 )
+from trioworker.store.postgres.sqlstates import is_usable_after, of_user
 from trioworker.store.postgres.statements import load_statements
 
 T = TypeVar("T")
@@ -222,6 +223,19 @@ class _Transaction:
             StatementRun(name=name, lane=self._lane, jobs=jobs, rows=len(rows))
         )
         return rows if _STATEMENTS[name].rows != "none" else ()
+
+    async def user_statement(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        database = self._database
+        connection = self._connection
+        try:
+            await database._unless_dead(  # noqa: SLF001 - as above
+                lambda: connection.user_statement(sql, rows)
+            )
+        except StoreError as error:
+            raise of_user(error, alive=connection.session.alive) from error
+        database._emit(  # noqa: SLF001 - as above
+            StatementRun(name=USER_STATEMENT, lane=self._lane, jobs=0, rows=0)
+        )
 
     async def script(self, sql: str) -> None:
         raise NotImplementedError(f"the model has no parser for {sql[:40]!r}")

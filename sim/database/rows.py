@@ -168,6 +168,15 @@ class CancelRow(Row, frozen=True, kw_only=True):
     requested_at: datetime
 
 
+class EffectRow(Row, frozen=True, kw_only=True):
+    """What a statement has done that a job handed over; a user's table, none of ours."""
+
+    number: int
+    job: UUID
+    attempt: int
+    execution: int
+
+
 class MigrationRow(Row, frozen=True, kw_only=True):
     """A migration that was applied."""
 

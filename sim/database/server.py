@@ -20,6 +20,7 @@ from sim.database.models import Rows, all_models
 from sim.database.statement import Statement
 from sim.database.tables import Tables
 from sim.database.transaction import Change, Line, State, Transaction
+from sim.database.user_table import UserTable
 
 if TYPE_CHECKING:
     from sim.database.session import Session
@@ -55,6 +56,7 @@ class SimServer:
 
     def __init__(self, rng: Random) -> None:
         self.tables = Tables()
+        self.user_table = UserTable()
         self.health = Health.UP
         self.watchers: list[Watcher] = []
         self.sessions: dict[Session, None] = {}

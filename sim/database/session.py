@@ -13,6 +13,7 @@ from sim.database.stepping import within
 from sim.database.transaction import Transaction
 from sim.database.values import refusal
 from trioworker.errors import StoreError
+from trioworker.store.postgres.database import USER_STATEMENT
 
 T = TypeVar("T")
 
@@ -90,15 +91,29 @@ class Session:
 
         None when the session ended while it waited. Raises `StoreError`.
         """
-        if self._server.health is Health.STANDBY and name in WRITES and not self.has_failed:
-            self.fail()
-            raise refusal("25006", f"cannot execute {name} in a read-only transaction")
+        if name in WRITES:
+            self._check_standby(name)
 
         async def work(statement: Statement) -> Rows:
             read(name, arguments)
             return await self._server.execute(statement, name, arguments)
 
         return await self.carry_out(work)
+
+    async def user_statement(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """What a job has handed over, in the open transaction; else like `run`."""
+        self._check_standby(USER_STATEMENT)
+
+        async def work(statement: Statement) -> None:
+            for row in rows:
+                await self._server.user_table.run(statement, sql, row)
+
+        await self.carry_out(work)
+
+    def _check_standby(self, name: str) -> None:
+        if self._server.health is Health.STANDBY and not self.has_failed:
+            self.fail()
+            raise refusal("25006", f"cannot execute {name} in a read-only transaction")
 
     async def carry_out(self, work: Callable[[Statement], Coroutine[Any, Any, T]]) -> T | None:
         """Whatever `work` does, as one statement; else like `run`."""

@@ -12,7 +12,7 @@ Rules of this file:
   included.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import trio
@@ -25,6 +25,7 @@ from sim.database.session import Session
 from sim.database.stepping import Waits, begun, rest
 from sim.database.values import refusal
 from trioworker.errors import ConnectionLost, StatementTimeout, StoreError
+from trioworker.store.postgres.database import USER_STATEMENT
 
 T = TypeVar("T")
 
@@ -102,6 +103,10 @@ class Connection:
         """A named query."""
         encode(name, arguments)
         return await self._ask(name, lambda: self.session.run(name, arguments))
+
+    async def user_statement(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """What a job has handed over."""
+        await self._ask(USER_STATEMENT, lambda: self.session.user_statement(sql, rows))
 
     def terminate(self) -> None:
         """Hang up. What is under way may be carried out all the same."""

@@ -56,7 +56,8 @@ from sim.differential.history import (
 )
 from trioworker.errors import StoreError
 from trioworker.events import discard
-from trioworker.store.postgres.database import NEVER_SENT, PostgresDatabase, translate
+from trioworker.store.postgres.database import PostgresDatabase, translate
+from trioworker.store.postgres.sqlstates import NEVER_SENT
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA, load_statements
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

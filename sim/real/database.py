@@ -21,6 +21,7 @@ from sim.real.server import CROWD
 from trioworker.errors import StoreError
 from trioworker.events import Emit, discard
 from trioworker.store.postgres.database import (
+    USER_STATEMENT,
     Connection,
     Lane,
     PostgresDatabase,
@@ -148,6 +149,12 @@ class _FaultyTransaction:
         rows = await self._tx.run(name, *arguments, jobs=jobs)
         await self._after(fault)
         return rows
+
+    async def user_statement(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        fault = await self._database.fault_at(USER_STATEMENT)
+        await self._before(fault)
+        await self._tx.user_statement(sql, rows)
+        await self._after(fault)
 
     async def script(self, sql: str) -> None:
         await self._tx.script(sql)

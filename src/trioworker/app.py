@@ -10,13 +10,12 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
 from functools import cached_property, update_wrapper
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, Unpack, get_args, overload
-from uuid import UUID
 
+from trioworker.context import Call, JobContext
 from trioworker.errors import InvalidArguments, UsageError
 from trioworker.model.arguments import Signature
 from trioworker.model.chunk_arguments import LINGER_S, Chunking, ChunkSignature
@@ -26,9 +25,19 @@ from trioworker.model.job_settings import JobSettings, check_settings, retry_pol
 from trioworker.model.options import Handler, RetryPolicy
 from trioworker.scheduling import Scheduling
 
+__all__ = [
+    "FLAVOURS",
+    "App",
+    "Call",
+    "Flavour",
+    "JobContext",
+    "JobFunction",
+    "RetryIf",
+    "load_app",
+]
+
 P = ParamSpec("P")
 R = TypeVar("R")
-A = TypeVar("A")
 
 RetryIf = Callable[[BaseException], bool]
 """Gets the exception that left a job and says whether another attempt is of any use."""
@@ -40,35 +49,6 @@ NAMES_SHOWN_MAX: Final = 10
 
 _PYTHONS: Final = ("<frozen ", sysconfig.get_path("stdlib"))
 """How the names of files begin that are Python's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobContext:
-    """What a job may know about itself; a parameter annotated with this class receives it.
-
-    `log` appends one line to the job's log.
-    """
-
-    id: UUID
-    attempt: int
-    tag: str
-    log: Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Call(JobContext, Generic[A]):
-    """One job in the list that a chunk function takes; `args` is the record of its arguments.
-
-    `log` appends to this job's log alone.
-    """
-
-    args: A = field(kw_only=True)
-
-    @classmethod
-    def of(cls, context: JobContext, args: A) -> "Call[A]":
-        """What a worker makes of a job's context and its arguments."""
-        known = {one.name: getattr(context, one.name) for one in fields(context)}
-        return cls(**known, args=args)
 
 
 class JobFunction(Generic[P, R]):

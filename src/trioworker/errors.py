@@ -94,6 +94,10 @@ class StatementTimeout(StoreError):
     """The statement or a lock it waits for took too long and was given up."""
 
 
+class StatementOfJobTimeout(StatementTimeout):
+    """A statement that a job handed over took too long; sibling: `Refused`, when it is refused."""
+
+
 class Refused(StoreError):
     """The server will never take this value (bad text, number, size, or a violated constraint)."""
 

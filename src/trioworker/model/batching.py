@@ -77,7 +77,7 @@ def why_not_simple(executed: Executed) -> NotSimple | None:
         return NotSimple.HAS_LOG
     if executed.job.awaited:
         return NotSimple.AWAITED
-    if executed.job.options.has_effects:
+    if executed.outcome.statements or executed.job.options.has_effects:
         return NotSimple.HAS_EFFECTS
     return None
 
@@ -125,7 +125,10 @@ def _within_bytes(batch: Sequence[Executed]) -> list[list[Executed]]:
 
 def _bytes(executed: Executed) -> int:
     outcome = executed.outcome
-    return len(executed.log) + (len(outcome.result) if isinstance(outcome, Succeeded) else 0)
+    if not isinstance(outcome, Succeeded):
+        return len(executed.log)
+    handed_over = sum(statement.size for statement in outcome.statements)
+    return len(executed.log) + len(outcome.result) + handed_over
 
 
 def divide(batch: Sequence[T], fallback: Fallback) -> list[list[T]]:

@@ -23,6 +23,7 @@ from trioworker.model.outcome import (
     Succeeded,
 )
 from trioworker.model.schedule import End
+from trioworker.model.user_statement import UserStatement
 
 STATUS_OF: Final[Mapping[type[Outcome], str]] = {
     Succeeded: "success",
@@ -51,11 +52,15 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
     """How jobs of schedules have ended, by the schedule's name, in the order of the batch."""
     left_slots: Mapping[UUID, bool] = {}
     """Jobs that leave the slot of their concurrency key, if they have one, and whether they ran."""
+    handed_over: Sequence[Sequence[UserStatement]] = ()
+    """The statements that jobs have handed over, job by job, in the order of the batch."""
 
 
 def has_effects(executed: Executed) -> bool:
     """Whether anything may follow from this end of an attempt."""
     if type(executed.outcome) is Retried or executed.job.defect is not None:
+        return True
+    if type(executed.outcome) is Succeeded and executed.outcome.statements:
         return True
     options = executed.job.options
     return options is not NO_OPTIONS and options.has_effects
@@ -70,6 +75,7 @@ def effects_of(batch: Sequence[Executed], *, now_s: float) -> Effects:
         attempts=_attempts(batch, now_s),
         schedules=schedule_ends(batch, now_s=now_s),
         left_slots=_left_slots(batch),
+        handed_over=_handed_over(batch),
     )
 
 
@@ -98,6 +104,11 @@ def _attempts(batch: Sequence[Executed], now_s: float) -> Attempts | None:
         if isinstance(executed.outcome, Retried)
     ]
     return Attempts(*zip(*rows, strict=True)) if rows else None
+
+
+def _handed_over(batch: Sequence[Executed]) -> Sequence[Sequence[UserStatement]]:
+    outcomes = (executed.outcome for executed in batch)
+    return [o.statements for o in outcomes if isinstance(o, Succeeded) and o.statements]
 
 
 def _left_slots(batch: Sequence[Executed]) -> Mapping[UUID, bool]:

@@ -8,12 +8,15 @@ The policy in one table (every wait is jittered exponential backoff, every wait 
     unavailable   once more, then divide it           breaks the line 20 times is refused
     contention    the batch once more, then divide    again, for as long as it takes
     timeout       the batch once more, then divide    again, for as long as it takes
+    slow          divide at once                      3 times, then store a failure
     exhausted     wait, once more, then divide        again, for as long as it takes
     refused       divide at once                      store a failure that says so
     unknown       divide at once                      3 times, then store a failure
 
 'Wait for the server' does not count as a try: an outage of any length costs no batch its
-neighbours. A failed commit is never a failed job while anything else is left to try.
+neighbours. 'Slow' is a statement that a job handed over: it is the job's, and keeps others waiting
+for no more than these tries. A failed commit is never a failed job while anything else is left to
+try.
 """
 
 from enum import StrEnum
@@ -26,6 +29,7 @@ from trioworker.errors import (
     Exhausted,
     Refused,
     ServerUnavailable,
+    StatementOfJobTimeout,
     StatementTimeout,
     StoreError,
 )
@@ -43,6 +47,7 @@ class Failure(StrEnum):
     UNAVAILABLE = "server unavailable"
     CONTENTION = "contention"
     TIMEOUT = "timeout"
+    SLOW = "slow statement of a job"
     REFUSED = "refused"
     EXHAUSTED = "exhausted"
     UNKNOWN = "unknown"
@@ -66,6 +71,7 @@ _CLASSES: Final = {
     ServerUnavailable: Failure.UNAVAILABLE,
     Contention: Failure.CONTENTION,
     StatementTimeout: Failure.TIMEOUT,
+    StatementOfJobTimeout: Failure.SLOW,
     Refused: Failure.REFUSED,
     Exhausted: Failure.EXHAUSTED,
 }
@@ -89,7 +95,7 @@ def next_step(failure: Failure, *, size: int, tries: int, alike: int) -> Step:
 
 
 def _step_for_batch(failure: Failure, tries: int) -> Step:
-    if failure in (Failure.REFUSED, Failure.UNKNOWN) or tries > 1:
+    if failure in (Failure.REFUSED, Failure.SLOW, Failure.UNKNOWN) or tries > 1:
         return Step.DIVIDE
     return Step.AGAIN_WHEN_BACK if failure in _OUTAGES else Step.AGAIN
 
@@ -97,7 +103,7 @@ def _step_for_batch(failure: Failure, tries: int) -> Step:
 def _step_for_one(failure: Failure, alike: int) -> Step:
     if failure is Failure.REFUSED:
         return Step.REFUSE
-    if failure is Failure.UNKNOWN and alike >= UNKNOWN_TRIES_MAX:
+    if failure in (Failure.SLOW, Failure.UNKNOWN) and alike >= UNKNOWN_TRIES_MAX:
         return Step.REFUSE
     if failure is Failure.CONNECTION and alike >= LINE_BREAKS_MAX:
         return Step.REFUSE

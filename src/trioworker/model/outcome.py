@@ -4,11 +4,13 @@ Rule of this file: an outcome is a fact about one attempt of one job. What follo
 database (its effects) is decided by `completion.py`.
 """
 
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 import msgspec
 
 from trioworker.model.job import Job
+from trioworker.model.user_statement import UserStatement
 
 ERROR_MESSAGE_CHARS_MAX: Final = 8_000
 TRACEBACK_CHARS_MAX: Final = 32_000
@@ -24,9 +26,13 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Succeeded(msgspec.Struct, frozen=True, gc=False):
-    """The job returned; `result` is encoded JSON."""
+    """The job returned; `result` is encoded JSON.
+
+    `statements` are what it handed over, to be run in the transaction that stores this.
+    """
 
     result: bytes
+    statements: tuple[UserStatement, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
@@ -76,6 +82,14 @@ Outcome: TypeAlias = Succeeded | Failed | Retried | Snoozed | Cancelled | Skippe
 def timed_out(timeout_s: float) -> Failed:
     """The failure of an attempt that took longer than it may."""
     return Failed(JobError("Timeout", f"the job ran longer than its timeout of {timeout_s:g} s"))
+
+
+def handing_over(outcome: Outcome, statements: Iterable[UserStatement]) -> Outcome:
+    """`outcome` with the statements that its job handed over: a success has them, others none."""
+    if not isinstance(outcome, Succeeded):
+        return outcome
+    handed = tuple(statements)
+    return outcome if handed == outcome.statements else Succeeded(outcome.result, handed)
 
 
 class Executed(msgspec.Struct, frozen=True, gc=False):

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from trioworker.app import RetryIf
-from trioworker.model.outcome import Outcome
+from trioworker.app import Call, RetryIf
+from trioworker.model.outcome import Outcome, handing_over
 from trioworker.runners.raised import each_returned
 
 
@@ -26,13 +26,22 @@ class ChunkCall:
         retry_if: RetryIf | None,
     ) -> None:
         self._start = partial(function, calls)
-        self._settle = partial(each_returned, calls=len(calls), retry_if=retry_if)
+        self._calls = calls
+        self._retry_if = retry_if
         self.outcomes: Sequence[Outcome] = ()
 
     def call(self) -> None:
         """For plain functions."""
-        self.outcomes = self._settle(self._start())
+        self._settle(self._start())
 
     async def acall(self) -> None:
         """For coroutines."""
-        self.outcomes = self._settle(await self._start())
+        self._settle(await self._start())
+
+    def _settle(self, value: object) -> None:
+        """Each job that succeeded has what it has handed over itself."""
+        ends = each_returned(value, calls=len(self._calls), retry_if=self._retry_if)
+        self.outcomes = [
+            handing_over(end, call.statements) if isinstance(call, Call) else end
+            for end, call in zip(ends, self._calls, strict=True)
+        ]

@@ -10,7 +10,7 @@ import trio
 
 from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
-from trioworker.model.outcome import Failed, Outcome
+from trioworker.model.outcome import Failed, Outcome, handing_over
 from trioworker.runners.framing import job_line
 from trioworker.runners.host_group import HostGroup, HostLimits
 from trioworker.runners.host_process import CLOSE_GRACE_S, HostCommand
@@ -66,7 +66,8 @@ class DedicatedRunner:
             group = self._group(job)
         except NotRunnable as error:
             return Failed(error.error)
-        return await group.call(partial(job_line, args=job.args), log)
+        outcome = await group.call(partial(job_line, args=job.args), log)
+        return handing_over(outcome, ())  # whatever it answers: only functions may
 
     def _group(self, job: Job) -> HostGroup:
         key = (job.path, job.options.language)

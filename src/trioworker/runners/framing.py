@@ -13,6 +13,8 @@ functions also answer with a verdict: snooze_s, retry_s (beside the error) or ca
 error may be "kinds", the names of the classes that it is of, too, and "for_good": true when
 another attempt is of no use.
 
+Beside a result may be "statements", what a function has handed over; scripts hand over nothing.
+
 The result of a chunk is a list of the same replies, one for each of its jobs, without ids.
 """
 
@@ -21,6 +23,7 @@ from typing import Final
 
 import msgspec
 
+from trioworker.errors import UsageError
 from trioworker.model.outcome import (
     Cancelled,
     Failed,
@@ -30,6 +33,7 @@ from trioworker.model.outcome import (
     Snoozed,
     Succeeded,
 )
+from trioworker.model.user_statement import read
 from trioworker.runners.raised import failed
 
 LINE_BYTES_MAX: Final = 256 * 1024 * 1024
@@ -58,6 +62,7 @@ class Reply(msgspec.Struct):
     snooze_s: float | None = None
     retry_s: float | None = None
     cancel: str | None = None
+    statements: msgspec.Raw = _ABSENT
 
 
 read_reply: Final = msgspec.json.Decoder(Reply).decode
@@ -109,7 +114,7 @@ def id_of(line: bytes) -> int:
 def outcome_of(reply: Reply) -> Outcome | None:
     """What a reply says about its job's end; None when it does not end it."""
     if result := bytes(reply.result):
-        return Succeeded(result)
+        return _succeeded(result, bytes(reply.statements))
     if reply.error is not None:
         error = failed(reply.error.name, reply.error.message, reply.error.traceback).error
         if reply.retry_s is not None:
@@ -122,6 +127,13 @@ def outcome_of(reply: Reply) -> Outcome | None:
     if reply.dropped:
         return Cancelled("dropped before it began")
     return None
+
+
+def _succeeded(result: bytes, statements: bytes) -> Outcome:
+    try:
+        return Succeeded(result, read(statements) if statements else ())
+    except UsageError as error:
+        return failed("InvalidReply", f"the process answered with what cannot be run: {error}")
 
 
 def ended(reply: Reply) -> Outcome:

@@ -19,7 +19,7 @@ from trioworker.errors import UsageError
 from trioworker.model.chunk_arguments import ChunkSignature
 from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
-from trioworker.model.outcome import Failed, JobError, Outcome, Snoozed, timed_out
+from trioworker.model.outcome import Failed, JobError, Outcome, Snoozed, handing_over, timed_out
 from trioworker.runners.asyncio_thread import AsyncioThread
 from trioworker.runners.capture import Capture, capturing, current
 from trioworker.runners.chunk_call import ChunkCall
@@ -118,7 +118,8 @@ class FunctionRunner:
         try:
             context = _context(job, capture) if signature.wants_context else None
             call = signature.bind(job.args, context)
-            return await self._flavours[function.flavour](call, function.retry_if)
+            outcome = await self._flavours[function.flavour](call, function.retry_if)
+            return outcome if context is None else handing_over(outcome, context.statements)
         except UsageError as error:
             return Failed(JobError(type(error).__name__, str(error)), for_good=True)
         finally:

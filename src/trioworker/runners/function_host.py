@@ -30,7 +30,9 @@ from trioworker.model.outcome import (
     Retried,
     Snoozed,
     Succeeded,
+    handing_over,
 )
+from trioworker.model.user_statement import written
 from trioworker.runners.capture import LOG_FORMAT
 from trioworker.runners.chunk_call import ChunkCall
 from trioworker.runners.hosts.host import Host, Message
@@ -57,10 +59,11 @@ def run(message: Message) -> str:
         return run_chunk(message)
     try:
         signature = found(**message["call"])
-        call = signature.bind(json.dumps(message["args"]), context(message["context"]))
+        known = context(message["context"])
+        call = signature.bind(json.dumps(message["args"]), known)
     except UsageError as error:
         return body(Failed(JobError(type(error).__name__, str(error)), for_good=True))
-    return body(settled(call, message.get("retry_if")))
+    return body(handing_over(settled(call, message.get("retry_if")), known.statements))
 
 
 def run_chunk(message: Message) -> str:
@@ -127,8 +130,10 @@ def context(fields: Message, log: Callable[[str], None] = print) -> JobContext:
 def body(outcome: Outcome) -> str:
     """The outcome in the words of the protocol."""
     match outcome:
-        case Succeeded(result=result):
+        case Succeeded(result=result, statements=()):
             return f'"result":{result.decode()}'
+        case Succeeded(result=result, statements=statements):
+            return f'"result":{result.decode()},"statements":{written(statements)}'
         case Failed(error=error, kinds=kinds, for_good=for_good):
             return f'"error":{_json(error)},"kinds":{_json(kinds)},"for_good":{_json(for_good)}'
         case Retried(error=error, delay_s=delay_s):

@@ -3,6 +3,7 @@
 Rules of this file:
 
 * It alone imports asyncpg and trio_asyncio; no driver type and no driver error leaves it.
+* A statement is named, or it is a user's own: then its text is run as it is.
 * One crossing from Trio into the asyncio loop per transaction, not per statement: a crossing
   costs as much as a round trip. That is why a transaction is a function of the caller's that is
   run on the far side, and may await nothing but its `Transaction`.
@@ -26,15 +27,15 @@ import trio_asyncio
 
 from trioworker.errors import (
     ConnectionLost,
+    Contention,
     Refused,
-    ServerUnavailable,
     SettingsError,
     StatementTimeout,
     StoreError,
     UnknownStoreError,
 )
 from trioworker.events import Emit, StatementRun
-from trioworker.store.postgres.sqlstates import error_class
+from trioworker.store.postgres.sqlstates import NEVER_SENT, error_class, is_usable_after, of_user
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA, Statement, load_statements
 
 T = TypeVar("T")
@@ -44,8 +45,8 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 CONNECT_TIMEOUT_S: Final = 10.0
 LISTEN_PING_S: Final = 30.0
 GOODBYE_S: Final = 1.0
-NEVER_SENT: Final = "22000"
-"""The driver's own code for an argument that it cannot encode."""
+USER_STATEMENT: Final = "user_statement"
+"""What a statement of a user's is called, in place of a name of its own."""
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -69,6 +70,10 @@ class Transaction(Protocol):
 
     async def script(self, sql: str) -> None:
         """Run a migration: several statements, no arguments, no rows."""
+        ...
+
+    async def user_statement(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run one statement of a user's for each of `rows`; nobody hears what it answers."""
         ...
 
 
@@ -252,6 +257,19 @@ class _Transaction:
     async def script(self, sql: str) -> None:
         await self._connection.execute(sql)
 
+    async def user_statement(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        connection = self._connection
+        try:
+            # Prepared either way: then the text can be no more than one statement.
+            if len(rows) == 1:
+                await connection.fetch(sql, *rows[0])
+            else:
+                await connection.executemany(sql, rows)
+        except Exception as error:
+            ours = translate(error, connecting=False)
+            raise of_user(ours, alive=not connection.is_closed()) from error
+        self._emit(StatementRun(name=USER_STATEMENT, lane=self._lane, jobs=0, rows=0))
+
 
 async def _committed(
     connection: Connection, tx: Transaction, body: Callable[[Transaction], Awaitable[T]]
@@ -264,9 +282,9 @@ async def _committed(
     await transaction.start()
     try:
         result = await body(tx)
-    except TimeoutError:
-        raise
-    except Exception:
+    except Exception as error:
+        if _was_cut_short(error):
+            raise
         try:
             await transaction.rollback()
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
@@ -276,23 +294,16 @@ async def _committed(
     return result
 
 
+def _was_cut_short(error: Exception) -> bool:
+    silent = isinstance(error, StoreError) and error.sqlstate is None
+    return silent or isinstance(error, TimeoutError)
+
+
 async def _hang_up(connection: Connection) -> None:
     """Cancel what runs on the server and close the connection; gently for `GOODBYE_S`."""
     with suppress(StoreError), _translated():
         await connection.close(timeout=GOODBYE_S)
     connection.terminate()
-
-
-def is_usable_after(error: StoreError) -> bool:
-    """Whether a connection can be used again after an error.
-
-    A server that answered with a code has rolled back and is ready for more, unless it takes no
-    work: then the next connection may find another that does. What the driver refused to send it
-    may have begun to ask for: the server would keep that transaction open, with its locks and its
-    `now()`, until somebody uses the connection again.
-    """
-    answered = error.sqlstate not in (None, NEVER_SENT)
-    return answered and not error.ambiguous and not isinstance(error, ServerUnavailable)
 
 
 class _translated:  # noqa: N801 - reads as a phrase: with _translated()
@@ -316,6 +327,8 @@ def translate(error: Exception, *, connecting: bool) -> BaseException:
     on a dead session, an InternalClientError for a statement on a terminated backend, and a plain
     TimeoutError when the server does not answer in time.
     """
+    if isinstance(error, asyncpg.InvalidCachedStatementError | asyncpg.OutdatedSchemaCacheError):
+        return Contention(_one_line(error), sqlstate=NEVER_SENT)  # a table was altered meanwhile
     if isinstance(error, asyncpg.PostgresError):
         sqlstate = getattr(error, "sqlstate", None)
         kind = error_class(sqlstate or "")

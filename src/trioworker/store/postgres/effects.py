@@ -21,6 +21,7 @@ from trioworker.store.postgres.database import Row, Transaction
 from trioworker.store.postgres.enqueue import enqueue
 from trioworker.store.postgres.limits import limits_said, settle_limits
 from trioworker.store.postgres.schedules import advance_schedules
+from trioworker.store.postgres.users import run_user_statements
 
 NOBODY: Final = UUID(int=0)
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -34,9 +35,11 @@ async def store_effects(tx: Transaction, worker: UUID | None, effects: Effects) 
         await tx.run("store_attempts", worker, *effects.attempts)
     jobs, _ = await advance_schedules(tx, effects.schedules)
     new = await enqueue(tx, jobs)
-    # Last, because it locks what others want, too: keys that a job enqueued here may be limited by.
+    # So late, because it locks what others want, too: keys that a job made here may be limited by.
     made = limits_said(job for job in jobs if job.id in new)
     await settle_limits(tx, made, left=effects.left_slots)
+    # Last, because nobody here knows what they lock, or how long that takes.
+    await run_user_statements(tx, effects.handed_over)
 
 
 async def store_ends(

@@ -13,10 +13,15 @@ from trioworker.errors import (
     Refused,
     SchemaMismatch,
     ServerUnavailable,
+    StatementOfJobTimeout,
     StatementTimeout,
     StoreError,
     UnknownStoreError,
 )
+
+NEVER_SENT: Final = "22000"
+"""The driver's own code for an argument that it cannot encode."""
+NO_RIGHT: Final = "42501"
 
 _BY_CODE: Final[dict[str, type[StoreError]]] = {
     "25P03": ConnectionLost,  # idle_in_transaction_session_timeout ends the session
@@ -24,7 +29,7 @@ _BY_CODE: Final[dict[str, type[StoreError]]] = {
     "25006": ServerUnavailable,  # read-only transaction: we talk to a standby after a failover
     "40001": Contention,
     "40P01": Contention,
-    "42501": Exhausted,  # insufficient privilege
+    NO_RIGHT: Exhausted,
     "55P03": StatementTimeout,  # lock not available
     "57014": StatementTimeout,  # query cancelled by statement_timeout
     "57P01": ConnectionLost,  # this backend was terminated
@@ -53,3 +58,33 @@ _BY_CLASS: Final[dict[str, type[StoreError]]] = {
 def error_class(sqlstate: str) -> type[StoreError]:
     """Our class for the server's code; `UnknownStoreError` for what is in no table."""
     return _BY_CODE.get(sqlstate) or _BY_CLASS.get(sqlstate[:2]) or UnknownStoreError
+
+
+def is_usable_after(error: StoreError) -> bool:
+    """Whether a connection can be used again after an error.
+
+    A server that answered with a code has rolled back and is ready for more, unless it takes no
+    work: then the next connection may find another that does. What the driver refused to send it
+    may have begun to ask for: the server would keep that transaction open, with its locks and its
+    `now()`, until somebody uses the connection again.
+    """
+    answered = error.sqlstate not in (None, NEVER_SENT)
+    return answered and not error.ambiguous and not isinstance(error, ServerUnavailable)
+
+
+def of_user(error: BaseException, *, alive: bool) -> StoreError:
+    """What an error means that a user's own statement met.
+
+    The rest of the batch has no part in it, unless the server or the line to it has: what the
+    server says of the text, and what the driver says of the values, no other try will mend.
+    `alive` says that the line is there still.
+    """
+    message = str(error)
+    if not isinstance(error, StoreError) or (isinstance(error, ConnectionLost) and alive):
+        return Refused(message, sqlstate=NEVER_SENT)
+    if isinstance(error, StatementTimeout):
+        return StatementOfJobTimeout(message, sqlstate=error.sqlstate)
+    lacks = isinstance(error, Exhausted) and error.sqlstate != NO_RIGHT
+    if lacks or isinstance(error, ConnectionLost | ServerUnavailable | Contention):
+        return error
+    return Refused(message, sqlstate=error.sqlstate or NEVER_SENT)

@@ -1,0 +1,55 @@
+"""What a job may know about itself, and what it may hand over while it runs.
+
+Rule of this file: a context is made by whoever runs the job; it reaches nothing by itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from trioworker.model.options import check_label
+from trioworker.model.user_statement import UserStatement, hand_over
+
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """What a job may know about itself; a parameter annotated with this class receives it.
+
+    `log` appends one line to the job's log. `label` gives the job a label, which is stored when
+    this attempt ends it; it raises `UsageError` for one that will not do. `statements` are what was
+    handed to `commit_with` so far.
+    """
+
+    id: UUID
+    attempt: int
+    tag: str
+    log: Callable[[str], None]
+    label: Callable[[str], None] = check_label
+    statements: list[UserStatement] = field(default_factory=list, repr=False, compare=False)
+
+    def commit_with(self, sql: str, *values: object) -> None:
+        """Run `sql` in the very transaction that stores the success of this attempt.
+
+        `values` are those of its $1, $2 and so on; mappings become JSON. What does not end in
+        success runs none of its statements. Raises `UsageError` when this can be no statement.
+        """
+        hand_over(self.statements, sql, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(JobContext, Generic[A]):
+    """One job in the list that a chunk function takes; `args` is the record of its arguments.
+
+    `log` appends to this job's log alone.
+    """
+
+    args: A = field(kw_only=True)
+
+    @classmethod
+    def of(cls, context: JobContext, args: A) -> "Call[A]":
+        """What a worker makes of a job's context and its arguments."""
+        known = {one.name: getattr(context, one.name) for one in fields(context)}
+        return cls(**known, args=args)

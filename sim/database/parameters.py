@@ -54,6 +54,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "lock_migrations": "",
     "lock_schedules": "text[]",
     "mark_lost": "bigint",
+    "mend_looks": "bigint",
     "next_due": "text[]",
     "next_look": "",
     "notify_done": "uuid[]",

@@ -21,6 +21,7 @@ WRITES: Final = frozenset(
     {
         "add_schedules", "cancel_unstarted", "commit", "delete_schedules", "due_limits",
         "due_schedules", "enqueue", "forget_workers", "heartbeat", "lock_limits",
+        "mend_looks",
         "lock_schedules", "mark_lost", "notify_done", "notify_ready", "plan_looks", "promote",
         "pull", "reap", "record_migration", "register_worker", "release_slots", "request_cancel",
         "retire_worker", "store_attempts", "store_logs", "store_schedules", "sweep_cancels",

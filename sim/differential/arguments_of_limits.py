@@ -45,6 +45,7 @@ def limits() -> dict[str, Drawn]:
         "due_limits": st.tuples(_counts),
         "limit_drift": st.tuples(_counts),
         "lock_limits": _lock(),
+        "mend_looks": st.tuples(_counts),
         "next_look": st.just(()),
         "plan_looks": st.tuples(_keys),
         "promote": st.tuples(_keys),

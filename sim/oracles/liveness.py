@@ -43,7 +43,7 @@ SETTLING_S: Final = 15.0
 stalled, its timeout, the longest back-off, a new registration."""
 SLACK_S: Final = 1.0
 SWEEP_JITTER: Final = 1.2
-STATEMENTS_PER_SWEEP: Final = 6
+STATEMENTS_PER_SWEEP: Final = 9
 BEAT: Final = "beats"
 SWEEP: Final = "sweeps"
 ASK: Final = "asks for jobs"

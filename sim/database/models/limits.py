@@ -311,3 +311,36 @@ def _own_limit(s: Statement, id_: UUID) -> Limit:
     job = s.find(s.tables.job, id_)
     found = None if job is None else limit_of(job)
     return (None, None) if found is None else found[1]
+
+
+@models("mend_looks")
+async def mend_looks(s: Statement, limit: int) -> Rows:
+    """Has keys looked at that nobody would look at."""
+
+    def asleep(row: ConcurrencyRow) -> bool:
+        return row.look_at is None or row.look_at > s.now
+
+    mended: list[ConcurrencyRow] = []
+    for known in sorted(s.rows(s.tables.concurrency), key=lambda row: row.key):
+        if len(mended) == limit:
+            break
+        if asleep(known) and _is_overlooked(s, known):
+            locked = await s.lock(
+                s.tables.concurrency,
+                known.key,
+                still=lambda row: asleep(row) and _is_overlooked(s, row),
+                skip_locked=True,
+            )
+            if locked is not None:
+                mended.append(locked)
+    for row in s.shuffled(mended):
+        await s.update(s.tables.concurrency, row.key, partial(_planned, s.now))
+    return []
+
+
+def _is_overlooked(s: Statement, known: ConcurrencyRow) -> bool:
+    waiting = [row.scheduled_for for row in s.rows(s.tables.waiting) if row.key == known.key]
+    if any(due is not None and due <= s.now for due in waiting):
+        return known.slots > taken(s, known.key) + spent_slots(s, known.key)
+    spent = any(row.key == known.key for row in s.rows(s.tables.spent_slot))
+    return not (waiting or taken(s, known.key) or spent)

@@ -50,6 +50,13 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "lock_limits": {"slot": {"slot_pkey"}, "concurrency": {"concurrency_pkey"}},
     "lock_schedules": {"schedule": {"schedule_pkey"}},
     "mark_lost": {},
+    # Nothing tells that a key is overlooked, so now and then all of them are looked at.
+    "mend_looks": {
+        "waiting": {"waiting_turn"},
+        "concurrency": {"concurrency_pkey", ALL_OF_IT},
+        "slot": {"slot_key"},
+        "spent_slot": {"spent_slot_pkey"},
+    },
     "next_due": {"ready": {"ready_pull"}},
     "next_look": {"waiting": {"waiting_fresh"}, "concurrency": {"concurrency_look"}},
     "notify_done": {},

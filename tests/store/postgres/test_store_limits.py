@@ -291,3 +291,17 @@ async def test_crosswise_batches_wait_in_line(scene: Scene) -> None:
 async def commit(scene: Scene, worker: UUID, *jobs: Job) -> None:
     """Store that the jobs have succeeded."""
     assert await scene.store.commit(worker, [executed(j) for j in jobs], again=False) == set()
+
+
+async def test_a_slot_that_nobody_noticed_is_found(scene: Scene) -> None:
+    """Somebody's SQL has freed it without a lock on its key; the same for a key without jobs."""
+    await scene.enqueue(2, options=limited())
+    await scene.enqueue(options=limited(1, "idle"))
+    await scene.enqueue(2, options=limited(1, "busy"))
+    scene.do("delete from trioworker.slot where key <> 'busy'")
+    scene.do("delete from trioworker.ready where id not in (select id from trioworker.slot)")
+    assert (await scene.store.promote()).look_s is None
+    await scene.store.tidy()
+    assert (await scene.store.promote()).jobs == 1
+    assert scene.query("select key from trioworker.slot order by key") == [("busy",), ("k",)]
+    assert scene.query("select key from trioworker.concurrency order by key") == [("busy",), ("k",)]

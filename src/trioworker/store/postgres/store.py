@@ -198,6 +198,7 @@ class PostgresStore:
         """See `Store.tidy`."""
         await self._database.run(CONTROL, "forget_workers", FORGET_PER_SWEEP_MAX, FORGET_AFTER_S)
         await self._database.run(CONTROL, "sweep_cancels")
+        await self._database.run(CONTROL, "mend_looks", LOOKS_PER_SWEEP_MAX)
 
     async def ping(self) -> None:
         """See `Store.ping`."""

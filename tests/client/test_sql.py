@@ -7,7 +7,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tests.client.drivers import Caller, ServerSaidNo, with_both_drivers
+from tests.client.drivers import Caller, ServerSaidNo, with_every_driver
 from tests.client.harness import PATIENCE_S, Held, ask, do, happens, until, working
 from trioworker import new_id, open_client
 
@@ -51,7 +51,7 @@ async def all_ended(url: str, count: int) -> None:
     await until(ended)
 
 
-@with_both_drivers
+@with_every_driver
 async def test_what_is_committed_is_run(caller: Caller, database_url: str) -> None:
     """Not before, and then at once: the worker that rests is told."""
     held = Held()
@@ -66,7 +66,7 @@ async def test_what_is_committed_is_run(caller: Caller, database_url: str) -> No
     assert statuses(database_url) == [("hold", "success")]
 
 
-@with_both_drivers
+@with_every_driver
 async def test_what_is_rolled_back_was_never_asked_for(caller: Caller, database_url: str) -> None:
     """No job, and no worker is told of one."""
     with psycopg.connect(database_url, autocommit=True) as listener:
@@ -79,7 +79,7 @@ async def test_what_is_rolled_back_was_never_asked_for(caller: Caller, database_
     assert ask(database_url, "select tag from trioworker.job") == [("second",)]
 
 
-@with_both_drivers
+@with_every_driver
 async def test_a_job_goes_with_the_row_it_is_about(caller: Caller, database_url: str) -> None:
     """Part of a transaction may be undone: the job in the part goes with it."""
     async with caller.transaction():
@@ -89,7 +89,7 @@ async def test_a_job_goes_with_the_row_it_is_about(caller: Caller, database_url:
     assert jobs(database_url) == [("greet", {"name": "kept"})]
 
 
-@with_both_drivers
+@with_every_driver
 async def test_everything_about_a_job_can_be_said(caller: Caller, database_url: str) -> None:
     """By name, in any order, with values of the driver's own types."""
     asked, due = new_id(), datetime(2999, 12, 31, tzinfo=UTC)
@@ -117,7 +117,7 @@ async def test_everything_about_a_job_can_be_said(caller: Caller, database_url: 
     ]
 
 
-@with_both_drivers
+@with_every_driver
 async def test_what_is_left_open_is_as_the_client_has_it(caller: Caller, database_url: str) -> None:
     """Both ways to enqueue leave the same job behind."""
     async with open_client(database_url) as client:
@@ -132,7 +132,7 @@ async def test_what_is_left_open_is_as_the_client_has_it(caller: Caller, databas
     assert ours == theirs
 
 
-@with_both_drivers
+@with_every_driver
 async def test_an_id_may_be_given_and_repeated(caller: Caller, database_url: str) -> None:
     """The first of an id stands, in the same transaction, in a later one, and when it has ended."""
     job = new_id()
@@ -148,7 +148,7 @@ async def test_an_id_may_be_given_and_repeated(caller: Caller, database_url: str
     assert ask(database_url, "select count(*) from trioworker.ready") == [(0,)]
 
 
-@with_both_drivers
+@with_every_driver
 async def test_many_are_enqueued_by_one_statement(caller: Caller, database_url: str) -> None:
     """All of them are run, in the order of their ids, and the workers are told once."""
     with psycopg.connect(database_url, autocommit=True) as listener:
@@ -167,7 +167,7 @@ async def test_many_are_enqueued_by_one_statement(caller: Caller, database_url: 
     assert set(statuses(database_url)) == {("greet", "success")}
 
 
-@with_both_drivers
+@with_every_driver
 async def test_a_job_from_a_long_transaction_is_not_overlooked(
     caller: Caller, database_url: str
 ) -> None:
@@ -181,7 +181,7 @@ async def test_a_job_from_a_long_transaction_is_not_overlooked(
         await all_ended(database_url, 21)
 
 
-@with_both_drivers
+@with_every_driver
 async def test_a_client_can_wait_for_it(caller: Caller, database_url: str) -> None:
     """Whoever enqueued it."""
     async with open_client(database_url) as client:
@@ -208,7 +208,7 @@ async def test_a_client_can_wait_for_it(caller: Caller, database_url: str) -> No
         ("'f', tag => null", 'null value in column "tag"'),
     ],
 )
-@with_both_drivers
+@with_every_driver
 async def test_bad_values_are_refused_by_name(
     caller: Caller, database_url: str, arguments: str, name: str
 ) -> None:
@@ -218,14 +218,14 @@ async def test_bad_values_are_refused_by_name(
     assert jobs(database_url) == []
 
 
-@with_both_drivers
+@with_every_driver
 async def test_no_due_time_is_now(caller: Caller, database_url: str) -> None:
     """A null where a time may stand, as a program has it that knows none."""
     await caller.ask("select trioworker.enqueue('greet', scheduled_for => $1)", None)
     assert ask(database_url, "select scheduled_for <= now() from trioworker.ready") == [(True,)]
 
 
-@with_both_drivers
+@with_every_driver
 async def test_a_trigger_can_enqueue(caller: Caller, database_url: str) -> None:
     """The database itself is a caller, too, with whatever search path it has."""
     do(
@@ -247,7 +247,7 @@ async def test_a_trigger_can_enqueue(caller: Caller, database_url: str) -> None:
         do(database_url, "drop table orders; drop function ship")
 
 
-@with_both_drivers
+@with_every_driver
 async def test_a_caller_needs_no_more_than_to_insert(caller: Caller, database_url: str) -> None:
     """A role that may use the schema and insert; it cannot look at the jobs of others."""
     do(

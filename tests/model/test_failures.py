@@ -51,7 +51,11 @@ def test_what_may_pass_is_never_made_a_failure(failure: Failure, tries: int) -> 
 
 @pytest.mark.parametrize(
     ("failure", "at_last"),
-    [(Failure.UNKNOWN, UNKNOWN_TRIES_MAX), (Failure.CONNECTION, LINE_BREAKS_MAX)],
+    [
+        (Failure.UNKNOWN, UNKNOWN_TRIES_MAX),
+        (Failure.SLOW, UNKNOWN_TRIES_MAX),
+        (Failure.CONNECTION, LINE_BREAKS_MAX),
+    ],
 )
 def test_failures_of_another_kind_do_not_count(failure: Failure, at_last: int) -> None:
     """After a thousand timeouts it still takes as many failures alike to refuse an outcome."""
@@ -66,6 +70,7 @@ def test_failures_of_another_kind_do_not_count(failure: Failure, at_last: int) -
         (errors.ServerUnavailable("x"), Failure.UNAVAILABLE),
         (errors.Contention("x"), Failure.CONTENTION),
         (errors.StatementTimeout("x"), Failure.TIMEOUT),
+        (errors.StatementOfJobTimeout("x"), Failure.SLOW),
         (errors.Refused("x"), Failure.REFUSED),
         (errors.Exhausted("x"), Failure.EXHAUSTED),
         (errors.UnknownStoreError("x"), Failure.UNKNOWN),

@@ -39,6 +39,7 @@ DEADLY: Final = "deadly"
 """A job that kills the process that runs it."""
 LONG_S: Final = 3.0
 HUGE_CHARS: Final = 20_000
+LINES: Final = 4
 TRIES: Final = 2
 """How often a body that asks for another try or another time does so."""
 
@@ -176,6 +177,13 @@ async def _log(_job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
     return _result(said)
 
 
+async def _talk(_job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
+    for line in range(LINES):
+        log.write(f"line {line} of execution {said.execution} of attempt {said.attempt}\n")
+        await trio.sleep(rng.uniform(0.1, 1.5))
+    return _result(said)
+
+
 async def _huge(_job: Job, log: JobLog, said: Said, _rng: Random) -> Outcome:
     log.write("x" * HUGE_CHARS)
     return _result(said)
@@ -209,6 +217,7 @@ BODIES: Final[Mapping[str, Body]] = {
     "hang": _hang,
     "stubborn": _stubborn,
     "log": _log,
+    "talk": _talk,
     "huge": _huge,
     "poison": _poison,
     "poison number": _poison_number,

@@ -35,7 +35,7 @@ EXCHANGE_FAULTS: Final = tuple(kind.value for kind in Kind)
 FAULT_CLASSES: Final = (*EXCHANGE_FAULTS, *WORLD_FAULTS)
 
 BODIES: Final = (
-    "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "huge", "poison",
+    "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "talk", "huge", "poison",
     "poison number", "cancel itself", "noop", "identity", "deadly", *DRAWN,
 )  # fmt: skip
 LONG: Final = "long"

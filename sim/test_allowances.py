@@ -59,6 +59,18 @@ def log_beside_its_outcome(made: Handmade) -> None:
     made.commit(A, *made.leave(1), (None, made.completed(1)), (None, log))
 
 
+def log_before_its_outcome(made: Handmade) -> None:
+    """What a job writes is stored while it runs, and the rest with its outcome."""
+    made.begin()
+    made.enqueue(1)
+    made.pull(1)
+    made.start(1)
+    made.commit(A, (None, LogRow(id=job(1), attempt=1, chunk=0, text="said, ")))
+    made.end(1, log="said, done")
+    log = LogRow(id=job(1), attempt=1, chunk=1, text="done")
+    made.commit(A, *made.leave(1), (None, made.completed(1)), (None, log))
+
+
 def stored_by_the_first_try(made: Handmade) -> None:
     """A commit whose reply was lost is reported when the retry has found its rows."""
     made.begin()
@@ -237,6 +249,7 @@ def beside_what_runs(made: Handmade) -> None:
 ALLOWED: Final[list[tuple[type[Oracle], Story]]] = [
     (Durable, pull_undone),
     (AllOrNothing, log_beside_its_outcome),
+    (AllOrNothing, log_before_its_outcome),
     (ToldRight, stored_by_the_first_try),
     (Leases, clock_set),
     (Leases, a_lease_after_the_start),

@@ -8,6 +8,7 @@ import pytest
 
 from sim.counters import STATES, count
 from sim.counting.retries import OUT_OF_TIME
+from sim.database.rows import LogRow
 from sim.handmade import CLIENT, A, B, Handmade, job
 from sim.happenings import (
     CancelAsked,
@@ -24,10 +25,12 @@ from sim.run import run
 from trioworker.events import (
     BatchAdopted,
     CancelReceived,
+    FlushFailed,
     JobEnded,
     LeaseDoubtful,
     LeaseTaken,
     OutcomeRefused,
+    StatementRun,
 )
 from trioworker.model.failures import Failure, Step
 from trioworker.model.outcome import Failed, JobError, Retried
@@ -172,6 +175,17 @@ def lost_and_remembered(made: Handmade) -> None:
     made.reap(1, by=B)
 
 
+def flushed(made: Handmade) -> None:
+    """What two jobs write is stored while they run, after a first try in vain; then one goes on."""
+    made.say(A, FlushFailed(worker=A, failure="connection", message="cut"))
+    made.say(A, StatementRun(name="store_running", lane="running", jobs=2, rows=0))
+    first = LogRow(id=job(1), attempt=1, chunk=0, text="on")
+    made.commit(A, (None, first))
+    grown = LogRow(id=job(1), attempt=1, chunk=0, text="one")
+    made.commit(A, (first, grown))
+    made.commit(A, (grown, None))
+
+
 STORIES: Final[list[tuple[Story, tuple[str, ...]]]] = [
     (poison_in_the_middle, ("a poison in the middle of a per-job fallback",)),
     (found_stored, ("an ambiguous commit found stored",)),
@@ -196,6 +210,15 @@ STORIES: Final[list[tuple[Story, tuple[str, ...]]]] = [
     (out_of_time, tuple(OUT_OF_TIME.values())),
     (lost_and_remembered, ("an attempt lost with its worker, on record",)),
     (cancelled_with_its_parent, ("a child cancelled because its parent was",)),
+    (
+        flushed,
+        (
+            "lines of several running jobs stored at once",
+            "a flush that failed",
+            "a piece of log that was stored again and had grown",
+            "a run whose first piece drops those of an earlier run",
+        ),
+    ),
     (cancelled_while_it_waits, ("a job cancelled while it waits in a worker",)),
 ]
 

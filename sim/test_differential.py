@@ -133,7 +133,7 @@ def commit_forgets_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
         locked = [await s.lock(s.tables.claim, claim) for claim in sorted(set(claims))]
         return [claim for claim in locked if claim is not None]
 
-    monkeypatch.setattr(commit, "_held", held)
+    monkeypatch.setattr(commit, "held_claims", held)
 
 
 class _Patient:

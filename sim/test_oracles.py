@@ -137,11 +137,11 @@ def run_again(made: Handmade) -> None:
 
 
 def log_alone(made: Handmade) -> None:
-    """What a job wrote is stored before its outcome."""
+    """What a job writes is stored by another worker than the one that holds it."""
     made.begin()
     made.enqueue(1)
     made.pull(1)
-    made.commit(A, (None, LogRow(id=job(1), attempt=1, chunk=0, text="said")))
+    made.commit(B, (None, LogRow(id=job(1), attempt=1, chunk=0, text="said")))
 
 
 def told_too_much(made: Handmade) -> None:

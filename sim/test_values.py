@@ -273,7 +273,7 @@ def test_the_driver_encodes_what_fits() -> None:
         ("heartbeat", (WORKERS[0], 1, 1, 2**31)),
         ("heartbeat", (WORKERS[0], 2**63, 1, 1)),
         ("reap", (1, -(2**15) - 1)),
-        ("store_logs", ([J1], [2**31], ["line"])),
+        ("store_logs", ([J1], [2**31], [0], ["line"])),
         ("notify_ready", (["fine", "\ud800"],)),
         ("record_migration", (1, "\udfff")),
     ):
@@ -287,7 +287,7 @@ def test_the_server_reads_no_nul() -> None:
     parameters.read("list_jobs", (None, "tag", None, 1, None))
     for name, arguments in (
         ("cancel_unstarted", ([J1], "en\x00ough")),
-        ("store_logs", ([J1, J1], [1, 2], ["line", "\x00"])),
+        ("store_logs", ([J1, J1], [1, 2], [0, 0], ["line", "\x00"])),
     ):
         with pytest.raises(StoreError) as refused:
             parameters.read(name, arguments)

@@ -12,5 +12,6 @@ from sim.counting.leases import Leases, Pulls
 from sim.counting.limits import Limits
 from sim.counting.part import Part
 from sim.counting.retries import Retries
+from sim.counting.running import Running
 
-PARTS: Final[tuple[type[Part], ...]] = (Leases, Pulls, Commits, Ends, Limits, InHand, Retries)
+PARTS: Final[tuple[type[Part], ...]] = (Leases, Pulls, Commits, Ends, Limits, InHand, Retries, Running)

@@ -24,7 +24,8 @@ WRITES: Final = frozenset(
         "mend_looks",
         "lock_schedules", "mark_lost", "notify_done", "notify_ready", "plan_looks", "promote",
         "pull", "reap", "record_migration", "register_worker", "release_slots", "request_cancel",
-        "retire_worker", "store_attempts", "store_logs", "store_schedules", "sweep_cancels",
+        "retire_worker", "store_attempts", "store_logs", "store_running",
+        "store_schedules", "sweep_cancels",
         "take_back_jobs", "take_slots",
     }
 )  # fmt: skip

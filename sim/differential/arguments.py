@@ -203,6 +203,7 @@ def _attempts_of_jobs(draw: st.DrawFn, *, logs: bool) -> Columns:
     jobs = draw(st.lists(st.tuples(_jobs, _attempts), min_size=1, max_size=3))
     columns: Columns = [[id_ for id_, _ in jobs], [attempt for _, attempt in jobs]]
     if logs:
+        columns.append([draw(st.sampled_from((0, 0, 1, 2))) for _ in jobs])
         texts = st.sampled_from(("line", "line", "another", "nul \x00"))
         columns.append([draw(texts) for _ in jobs])
     return columns
@@ -214,6 +215,15 @@ def _failed_attempts(draw: st.DrawFn) -> Columns:
     errors = st.sampled_from(('{"name": "E"}', '{"name": "E"}', "nul \x00", "{"))
     columns.append([draw(errors) for _ in columns[0]])
     return [*columns, [HOUR_S] * len(columns[0]), [20] * len(columns[0])]
+
+
+@st.composite
+def _running(draw: st.DrawFn, claims: Sequence[ClaimRow]) -> Arguments:
+    """What is said of jobs of a claim of the scene, most of them its worker's; or of others."""
+    worker, named, jobs = draw(_held(claims) if claims and not draw(_once_in(4)) else _made_up())
+    texts = st.sampled_from(("live", "live", "other", "nul \x00"))
+    pieces = [(*job, draw(st.sampled_from((0, 0, 1))), draw(texts)) for job in dict(jobs).items()]
+    return (worker, named, *(list(column) for column in zip(*pieces, strict=True)))
 
 
 _NOTHING: Final[Drawn] = st.just(())
@@ -252,6 +262,7 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
         "enqueue": enqueue(),
         "family": st.tuples(_some_jobs, st.just(100)),
         "find_stored": st.tuples(_workers, _attempts_of_jobs(logs=False)).map(_flat),
+        "follow_logs": st.tuples(_jobs, _attempts, st.sampled_from((0, 1))),
         "forget_workers": st.tuples(_limits, st.sampled_from((86_400.0, 0.0, 86_400.0))),
         "heartbeat": st.tuples(_workers, st.just(3), st.just(2), st.sampled_from((1, 1, 2**31))),
         "job_attempts": st.tuples(_jobs),
@@ -275,6 +286,7 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
         "server_version": _NOTHING,
         "store_attempts": st.tuples(_workers, _failed_attempts()).map(_flat),
         "store_logs": _attempts_of_jobs(logs=True).map(tuple),
+        "store_running": _running(claims),
         "sweep_cancels": _NOTHING,
         **SCHEDULE_QUERIES,
     } | limits()
@@ -305,7 +317,7 @@ def lockers(scene: Scene) -> Sequence[Locker]:
         enqueue_of,
         lambda n: ("heartbeat", (WORKERS[n % len(WORKERS)], 1, 1, 1)),
         lambda n: ("cancel_unstarted", ([JOBS[n]], "enough")),
-        lambda n: ("store_logs", ([JOBS[n]], [1], ["line"])),
+        lambda n: ("store_logs", ([JOBS[n]], [1], [0], ["line"])),
         lambda n: ("request_cancel", ([JOBS[n]], "enough")),
         lambda n: ("retire_worker", (WORKERS[n % len(WORKERS)],)),
         lambda n: ("record_migration", (4 + n, "purpose")),

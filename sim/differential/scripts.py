@@ -188,8 +188,8 @@ SCRIPTS: Final[Mapping[str, History]] = {
     ),
     "no NUL in JSON": _play(_HELD, (0, *_commit(1, 1, result='"\\u0000"')), (0, *_commit(1, 1))),
     "no NUL in text": _play(
-        _HELD, (0, BEGIN), (0, "store_logs", [J1], [1], ["nul \x00"]), (0, *HEARTBEAT), (0, COMMIT),
-        (0, "cancel_unstarted", [J1], "\x00"), (0, *_commit(1, 1, result='"\x00"')),
+        _HELD, (0, BEGIN), (0, "store_logs", [J1], [1], [0], ["nul \x00"]), (0, *HEARTBEAT),
+        (0, COMMIT), (0, "cancel_unstarted", [J1], "\x00"), (0, *_commit(1, 1, result='"\x00"')),
     ),
     "all that can be looked at": _play(
         _scene(_job(1), _job(2), _job(3), _ready(1), _waiting(2), _claim(2, 3), _worker(2)),
@@ -198,8 +198,9 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (0, "adopt", W2, [C2]), (0, "job_states", [J3, J1, J2]), (0, "ended_jobs", [J1]),
         (0, "job_logs", J1), (0, "job_attempts", J1), (0, "family", [J2, J1], 9),
         (0, *_commit(2, 3)), (0, "find_stored", W2, [J3, J3, J1], [1, 2, 1]),
-        (0, "store_logs", [J3], [1], ["line"]), (0, "job_logs", J3), (0, "ended_jobs", [J3, J3]),
-        (0, "request_cancel", [J1, J3], "enough"), (0, "cancels_for_worker", W2),
+        (0, "store_logs", [J3], [1], [0], ["line"]), (0, "job_logs", J3),
+        (0, "ended_jobs", [J3, J3]), (0, "request_cancel", [J1, J3], "enough"),
+        (0, "cancels_for_worker", W2),
         (0, "list_jobs", None, RED, "path", 2, None),
         (0, "list_jobs", "success", None, None, 9, None),
     ),
@@ -231,8 +232,8 @@ SCRIPTS: Final[Mapping[str, History]] = {
         _ALIVE, (0, BEGIN), (0, "heartbeat", W1, 1, 1, 2**31), (0, *HEARTBEAT), (0, COMMIT)
     ),
     "a failed transaction takes nothing more": _play(
-        _READY, (0, BEGIN), (0, *PULL), (0, "store_logs", [J1, J1], [1, 1], ["a", "b"]), (0, *PULL),
-        (0, "heartbeat", W1, 1, 1, 2**31), (0, COMMIT), (0, *PULL),
+        _READY, (0, BEGIN), (0, *PULL), (0, "store_logs", [J1, J1], [1, 1], [0, 0], ["a", "b"]),
+        (0, *PULL), (0, "heartbeat", W1, 1, 1, 2**31), (0, COMMIT), (0, *PULL),
     ),
     "a cancellation locks waiting after ready": _play(
         _scene(_job(1), _job(2), _ready(1), _waiting(2)), (0, BEGIN),
@@ -288,8 +289,23 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (1, "take_back_jobs", [J1, J2], [BASE - HOUR]), (2, COMMIT), (0, *PULL),
     ),
     "two write one log": _play(
-        {}, (0, BEGIN), (0, "store_logs", [J1], [1], ["a"]), (1, "store_logs", [J1], [1], ["b"]),
-        (2, "store_logs", [J1], [1], ["c"]), (0, COMMIT), (0, "store_logs", [J1], [1], ["d"]),
+        {}, (0, BEGIN), (0, "store_logs", [J1], [1], [0], ["a"]),
+        (1, "store_logs", [J1], [1], [0], ["b"]), (2, "store_logs", [J1], [1], [0], ["c"]),
+        (0, COMMIT), (0, "store_logs", [J1], [1], [0], ["d"]),
+    ),
+    "a flush and a commit of the same job": _play(
+        _HELD, (0, "store_running", W1, [C1], [J1, J2], [1, 1], [0, 0], ["a", "b"]),
+        (0, "store_running", W2, [C1], [J1], [1], [0], ["not mine"]), (0, BEGIN),
+        (0, *_commit(1, 1)), (1, "store_running", W1, [C1], [J1], [1], [1], ["late"]),
+        (0, "store_logs", [J1], [1], [1], ["end"]), (0, COMMIT), (0, "follow_logs", J1, 1, 1),
+        (0, "follow_logs", J2, 1, 0), (0, "follow_logs", J3, 1, 0),
+    ),
+    "a run that begins anew drops what the one before it wrote": _play(
+        _HELD, (0, "store_running", W1, [C1], [J1], [1], [0], ["a"]),
+        (0, "store_running", W1, [C1], [J1], [1], [1], ["b"]),
+        (0, "store_running", W1, [C1], [J1], [1], [2], ["c"]), (0, BEGIN),
+        (0, "store_running", W1, [C1], [J1], [1], [0], ["x"]), (1, "job_logs", J1),
+        (1, "store_logs", [J1], [1], [1], ["y"]), (0, COMMIT), (0, "job_logs", J1),
     ),
     "the same news twice is told once": _play(
         {}, (0, BEGIN), (0, "notify_done", [J1, J1, J2]), (0, "notify_done", [J1]), (0, COMMIT),

@@ -55,7 +55,8 @@ class BatchesGated(Oracle):
 
     def _ran(self, happening: Happening, event: StatementRun) -> None:
         sizes = self.plan.sizes
-        cap = {"pull": sizes.pull, "commit": sizes.commit}.get(event.name)
+        caps = {"pull": sizes.pull, "commit": sizes.commit, "store_running": sizes.commit}
+        cap = caps.get(event.name)
         if cap is not None and event.jobs > (cap if sizes.mode.batches else 1):
             self.find(f"{happening.actor} ran {event.name} for {event.jobs} jobs in {sizes.mode}")
 

@@ -16,6 +16,7 @@ from trioworker.events import (
     BatchStored,
     CommitFailed,
     Event,
+    FlushFailed,
     HeartbeatFailed,
     JobsReaped,
     LeaseDoubtful,
@@ -52,6 +53,7 @@ class Quiet(Oracle):
             PullFailed: self._failed,
             HeartbeatFailed: self._failed,
             MaintenanceFailed: self._failed,
+            FlushFailed: self._failed,
             LeaseDoubtful: self._failed,
             LeaseTaken: self._failed,
             BatchAdopted: self._failed,
@@ -87,13 +89,14 @@ class NoDeadlock(Oracle):
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
         return dict.fromkeys(
-            (PullFailed, CommitFailed, HeartbeatFailed, MaintenanceFailed), self._failed
+            (PullFailed, CommitFailed, HeartbeatFailed, MaintenanceFailed, FlushFailed),
+            self._failed,
         )
 
     def _failed(
         self,
         happening: Happening,
-        event: PullFailed | CommitFailed | HeartbeatFailed | MaintenanceFailed,
+        event: PullFailed | CommitFailed | HeartbeatFailed | MaintenanceFailed | FlushFailed,
     ) -> None:
         if DEADLOCK in event.message:
             self.find(f"{happening.actor} ran into a deadlock")

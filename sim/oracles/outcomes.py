@@ -197,7 +197,9 @@ class OncePerClaim(Oracle):
 class AllOrNothing(Oracle):
     """Invariant 6: an outcome and its effects are stored together or not at all.
 
-    Its log in the same transaction, and never without it; a notification for whom it awaits it.
+    The last piece of its log in the same transaction, so that the pieces together are what an
+    execution of that very attempt wrote; a notification for whom it awaits it. What a job writes
+    while it runs is stored by the worker that holds it, and by nobody else.
     Allowed: no log beside a failure that was stored bare because even its log was refused; no
     notification from a reaper, since who waits looks for himself, too.
     """
@@ -208,6 +210,7 @@ class AllOrNothing(Oracle):
     def __init__(self, plan: Plan, facts: Facts) -> None:
         super().__init__(plan, facts)
         self._logs: dict[Attempt, list[str]] = {}
+        self._pieces: dict[tuple[UUID, int], dict[int, str]] = {}
         self._refusals: Counter[tuple[UUID, UUID]] = Counter()
 
     def handlers(self) -> Mapping[type[Event], Handler]:
@@ -225,8 +228,8 @@ class AllOrNothing(Oracle):
     def _refused(self, _happening: Happening, event: OutcomeRefused) -> None:
         self._refusals[event.worker, event.job] += 1
 
-    def _committed(self, _happening: Happening, event: Committed) -> None:
-        logs = {row.id: row for change in event.changes if isinstance(row := change.new, LogRow)}
+    def _committed(self, happening: Happening, event: Committed) -> None:
+        logs = self._stored(event)
         told = {payload for channel, payload in event.notified if channel == DONE_CHANNEL}
         for leaving in self.facts.outcomes:
             self._log(leaving, logs.pop(leaving.job, None))
@@ -234,18 +237,42 @@ class AllOrNothing(Oracle):
                 job = self.facts.jobs.get(leaving.job)
                 if job is not None and job.awaited:
                     self.find(f"job {job.id} was stored and nobody who waits for it was told")
-        for job_id in logs:
-            self.find(f"job {job_id} has a log in a commit that is not about the job")
+        for row in logs.values():
+            self._live(happening.actor, row)
+
+    def _stored(self, event: Committed) -> dict[UUID, LogRow]:
+        """The pieces of log that a commit stores, by job; all there are are brought up to date."""
+        stored = {}
+        for change in event.changes:
+            if isinstance(old := change.old, LogRow):
+                self._pieces[old.id, old.attempt].pop(old.chunk, None)
+            if isinstance(row := change.new, LogRow):
+                self._put(row)
+                stored[row.id] = row
+        return stored
+
+    def _put(self, row: LogRow) -> None:
+        self._pieces.setdefault((row.id, row.attempt), {})[row.chunk] = row.text
+
+    def _live(self, actor: str, row: LogRow) -> None:
+        """A piece without an outcome."""
+        stand = self.facts.stands.get(row.id)
+        if stand is None or stand.worker is None or stand.place is not Place.CLAIMED:
+            self.find(f"a log of job {row.id} was stored while nobody had it")
+        elif (stand.attempt, self.facts.actors.get(stand.worker)) != (row.attempt, actor):
+            self.find(f"{actor} stored a log of job {row.id}, which is another attempt's")
 
     def _log(self, leaving: Leaving, log: LogRow | None) -> None:
         job, worker, old, _new = leaving
         written = self._logs.get(leaving.attempt, [])
+        pieces = sorted(self._pieces.get((job, old.attempt), {}).items())
+        whole = "".join(text for _, text in pieces)
         if log is not None:
-            if log.text not in written or log.attempt != old.attempt:
+            if whole not in written or log.attempt != old.attempt:
                 self.find(f"job {job} has a log that attempt {old.attempt} did not write")
             return
         bare = self._refusals[worker, job] >= REFUSALS_BEFORE_BARE
-        if written and all(written) and not bare:
+        if written and all(written) and whole not in written and not bare:
             self.find(f"job {job} was stored without what it wrote")
 
 

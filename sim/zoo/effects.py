@@ -25,7 +25,7 @@ from trioworker.model.batching import BatchPolicy
 from trioworker.model.completion import Completion
 from trioworker.model.outcome import Executed, Interrupted, Outcome, Snoozed
 from trioworker.store.postgres.database import Lane
-from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, PostgresStore
+from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, RUNNING, PostgresStore
 from trioworker.worker import commit as stage
 
 _STALLED: Final = [f"stalled, then carried out@worker-1/reap#{number}" for number in range(2, 8)]
@@ -146,7 +146,12 @@ def given_up_taken_for_stored() -> Iterator[None]:
 @mutant("results that need not last", caught_by=Durable)
 def results_that_need_not_last() -> Iterator[None]:
     """Commits of results do not wait for the disk, as if they were pulls."""
-    lanes = (Lane(PULL, durable=False), Lane(COMMIT, durable=False), Lane(CONTROL, size=2))
+    lanes = (
+        Lane(PULL, durable=False),
+        Lane(COMMIT, durable=False),
+        Lane(CONTROL, size=2),
+        Lane(RUNNING),
+    )
     with replaced(world, "WORKER_LANES", lanes):
         yield
 
@@ -163,11 +168,35 @@ def log_on_its_own() -> Iterator[None]:
         if logs:
             ids, attempts = [one.job.id for one in logs], [one.job.attempt for one in logs]
             texts = [one.log for one in logs]
-            await self._database.run(COMMIT, "store_logs", ids, attempts, texts)
+            chunks = [one.log_chunk for one in logs]
+            await self._database.run(COMMIT, "store_logs", ids, attempts, chunks, texts)
         bare = [msgspec.structs.replace(one, log="") for one in batch]
         return await commit(self, worker, bare, again=again)
 
     with replaced(PostgresStore, "commit", logs_first):
+        yield
+
+
+TALKING: Final = Plan(
+    seed=0,
+    sizes=Sizes(workers=2, lease_s=1.5, heartbeat_s=0.5, sweep_s=0.5),
+    jobs=("talk",) * 10,
+    script=[Scripted(fault="worker paused@worker-0#0", at_s=1.2, for_s=4.0)],
+    chaos_s=6.0,
+)
+"""A worker is paused while its jobs write, and another takes them from it."""
+
+
+@mutant("log flush unfenced", caught_by=AllOrNothing, plan=TALKING)
+def log_flush_unfenced() -> Iterator[None]:
+    """What running jobs write is stored whoever has them by now."""
+
+    async def for_anybody(
+        s: Statement, _worker: UUID, _claims: object, *columns: Sequence[Any]
+    ) -> Rows:
+        return await MODELS["store_logs"](s, *columns)
+
+    with statement("store_running", for_anybody):
         yield
 
 

@@ -45,6 +45,7 @@ from trioworker.model.state import (
 )
 from trioworker.schedules import Schedules
 from trioworker.store.postgres.database import Lane, open_database
+from trioworker.store.postgres.following import follow
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 from trioworker.store.postgres.migrate import check_schema
 from trioworker.store.postgres.schedule_admin import PostgresSchedules
@@ -229,11 +230,19 @@ class Client:
             )
 
     async def logs(self, id: UUID) -> Sequence[JobLogText]:  # noqa: A002 - as above
-        """What a job wrote, by attempt, once the attempt is over. Raises `UnknownJob`."""
+        """What a job has written so far, by attempt. Raises `UnknownJob`."""
         logs = await self._jobs.logs(id)
         if logs is None:
             raise UnknownJob(f"there is no job {id}")
         return logs
+
+    def follow_logs(self, id: UUID) -> AsyncGenerator[JobLogText, None]:  # noqa: A002 - as above
+        """What a job wrote and writes, as it comes, until it has ended.
+
+        A worker stores new lines about once a second. An outage of the database that begins
+        meanwhile is waited out. Raises `UnknownJob`.
+        """
+        return follow(self._jobs, self._waits, id)
 
     async def attempts(self, id: UUID) -> Sequence[JobAttempt]:  # noqa: A002 - as above
         """The attempts of a job that failed and were followed by another, the first one first.

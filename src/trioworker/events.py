@@ -196,6 +196,14 @@ class CancelReceived(Event, frozen=True, kw_only=True):
     job: UUID
 
 
+class FlushFailed(Event, frozen=True, kw_only=True):
+    """What running jobs wrote could not be stored; it is stored with the next flush, or the end."""
+
+    worker: UUID
+    failure: str
+    message: str
+
+
 class MaintenanceFailed(Event, frozen=True, kw_only=True):
     """A sweep failed; the next one comes in its turn."""
 

@@ -25,6 +25,7 @@ def divide(a: int, b: int) -> float:
 @app.job
 async def until_there(file: str) -> str:
     """Runs until somebody makes `file`."""
+    print("waiting for", Path(file).name)  # noqa: T201 - it becomes the job's log
     while not Path(file).exists():  # noqa: ASYNC110, ASYNC240 - another process makes it
         await trio.sleep(0.01)
     return "there"

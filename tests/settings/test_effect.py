@@ -30,6 +30,7 @@ OTHER: Final = Settings(
     reaped_max=2,
     grace_s=17.0,
     flush_s=18.0,
+    log_flush_s=19.0,
     worker_name="left-hand",
     log_level=LogLevel.DEBUG,
 )

@@ -216,6 +216,8 @@ async def everything_is_asked(client: Client) -> None:
     assert_type(await client.jobs(), Sequence[JobState])
     await client.jobs(state="failure", tag="fast", path="greet", limit=10, before=job)
     assert_type(await client.logs(job), Sequence[JobLogText])
+    async for log in client.follow_logs(job):
+        assert_type(log, JobLogText)
     (attempt,) = await client.attempts(job)
     assert_type(attempt, JobAttempt)
     assert_type(attempt.error, JobError)

@@ -1,16 +1,16 @@
-"""commit and what may share its transaction: find_stored, store_logs, notify_done."""
+"""commit and what may share its transaction: find_stored, notify_done."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from itertools import repeat, zip_longest
+from itertools import zip_longest
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from sim.database.models import Rows, Statement, models
-from sim.database.rows import ClaimRow, CompletedRow, LogRow, ReadyRow
+from sim.database.rows import ClaimRow, CompletedRow, ReadyRow
 from sim.database.values import later, not_null
 
 
@@ -42,7 +42,7 @@ async def commit(
     """Stores the outcomes that match a claim of this worker; returns the ids that do not."""
     outcomes = [Outcome(*row) for row in zip_longest(*columns)]
     all_succeeded = not columns[2]
-    held = await _held(s, worker, claims)
+    held = await held_claims(s, worker, claims)
     members: dict[tuple[UUID, int], list[Member]] = {}
     for claim in held:
         for id_, attempt, reaped in zip(claim.ids, claim.attempts, claim.reaped, strict=True):
@@ -64,7 +64,8 @@ async def commit(
     return s.shuffled([(o.id,) for o in outcomes if o.id not in stored])
 
 
-async def _held(s: Statement, worker: UUID, claims: Sequence[UUID]) -> list[ClaimRow]:
+async def held_claims(s: Statement, worker: UUID, claims: Sequence[UUID]) -> list[ClaimRow]:
+    """Those of the claims that are this worker's, locked in their order."""
     held = []
     for claim in sorted(set(claims)):
         row = s.find(s.tables.claim, claim)
@@ -141,20 +142,6 @@ async def find_stored(
         ):
             found.append((id_,))
     return s.shuffled(found)
-
-
-@models("store_logs")
-async def store_logs(
-    s: Statement, ids: Sequence[UUID], attempts: Sequence[int], texts: Sequence[str]
-) -> Rows:
-    """Stores what jobs wrote."""
-    for id_, attempt, chunk, text in zip(ids, attempts, repeat(0), texts, strict=False):
-        await s.insert(
-            s.tables.job_log,
-            LogRow(id=id_, attempt=attempt, chunk=chunk, text=text),
-            on_conflict=partial(msgspec.structs.replace, text=text),
-        )
-    return []
 
 
 @models("notify_done")

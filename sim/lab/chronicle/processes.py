@@ -24,6 +24,7 @@ from trioworker.cli.output import counted
 from trioworker.events import (
     CancelReceived,
     Event,
+    FlushFailed,
     HeartbeatFailed,
     LeaseDoubtful,
     LeaseTaken,
@@ -67,6 +68,7 @@ class ProcessReader:
             HeartbeatFailed: self._failed("heartbeat"),
             PullFailed: self._failed("pull"),
             MaintenanceFailed: self._failed("sweep"),
+            FlushFailed: self._failed("flush"),
         }
 
     def end(self, at_s: float) -> Iterable[Deed]:

@@ -23,7 +23,7 @@ from trioworker.cli.output import (
     shown_time,
 )
 from trioworker.cli.place import open_jobs
-from trioworker.cli.waiting import wait_for
+from trioworker.cli.waiting import complain_of, wait_for
 from trioworker.client import Client, JobAttempt, JobState
 from trioworker.errors import UsageError
 from trioworker.model.state import STATES, Cancellation, State
@@ -131,8 +131,22 @@ def cancel(
 
 @jobs_app.command()
 @takes_settings()
-def logs(settings: Settings, job: Id, *, as_json: AsJson = False) -> None:
-    """What a job wrote, attempt by attempt."""
+def logs(
+    settings: Settings,
+    job: Id,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What a job wrote, attempt by attempt.
+
+    With --follow also what it writes, as it comes, and --json prints a line for each piece; it
+    fails unless the job succeeds.
+    """
+    if follow:
+        raise typer.Exit(_ask(settings, partial(_follow, job=_id(job), as_json=as_json)))
     found = _ask(settings, lambda c: c.logs(_id(job)))
     if as_json:
         print_json(found)
@@ -141,6 +155,23 @@ def logs(settings: Settings, job: Id, *, as_json: AsJson = False) -> None:
         if len(found) > 1:
             typer.echo(f"--- attempt {log.attempt}")
         typer.echo(log.text, nl=not log.text.endswith("\n"))
+
+
+async def _follow(client: Client, job: UUID, *, as_json: bool) -> ExitStatus:
+    attempt = 1
+    async for log in client.follow_logs(job):
+        if as_json:
+            print_json(log)
+        else:
+            if log.attempt != attempt:
+                typer.echo(f"--- attempt {log.attempt}")
+            typer.echo(log.text, nl=False)
+        attempt = log.attempt
+    state = await client.job(job)
+    if state.state == "success":
+        return ExitStatus.OK
+    complain_of(state)
+    return ExitStatus.FAILED
 
 
 def _ask(settings: Settings, question: Callable[[Client], Awaitable[T]]) -> T:

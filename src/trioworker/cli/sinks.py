@@ -22,6 +22,7 @@ from trioworker.events import (
     CommitFailed,
     Emit,
     Event,
+    FlushFailed,
     HeartbeatFailed,
     JobEnded,
     JobsReaped,
@@ -65,6 +66,7 @@ LEVELS: Final[Mapping[type[Event], LogLevel]] = {
     HeartbeatFailed: LogLevel.WARNING,
     JobsReaped: LogLevel.WARNING,
     CancelReceived: LogLevel.INFO,
+    FlushFailed: LogLevel.WARNING,
     MaintenanceFailed: LogLevel.WARNING,
 }
 """All events but `StatementRun`, which has a log of its own."""

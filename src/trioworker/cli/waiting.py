@@ -31,6 +31,11 @@ async def wait_for(
 def _print_result(state: JobState) -> None:
     if state.state == "success":
         typer.echo(json_text(state.result))
-        return
+    else:
+        complain_of(state)
+
+
+def complain_of(state: JobState) -> None:
+    """Say how a job ended that did not succeed."""
     why = f": {state.error.name}: {state.error.message}" if state.error else ""
     complain(f"job {state.id} ended as {state.state}{why}")

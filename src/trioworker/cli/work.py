@@ -93,6 +93,7 @@ def worker_config(settings: Settings, *, drain: bool) -> WorkerConfig:
         sweep_s=settings.sweep_s,
         grace_s=settings.grace_s,
         flush_s=settings.flush_s,
+        log_flush_s=settings.log_flush_s,
         reaped_max=settings.reaped_max,
         drain=drain,
         report_jobs=settings.log_level is LogLevel.DEBUG,

@@ -96,7 +96,8 @@ class Executed(msgspec.Struct, frozen=True, gc=False):
     """One attempt of one job, over: the unit that travels from execute to commit.
 
     `started_s` is a reading of the worker's monotonic clock, `duration_s` the seconds the attempt
-    took. `log` is the bounded text the job wrote, empty when it wrote none.
+    took. `log` is the bounded text the job wrote, empty when it wrote none, without what was stored
+    while it ran: it is the piece `log_chunk` of all.
     """
 
     job: Job
@@ -104,3 +105,4 @@ class Executed(msgspec.Struct, frozen=True, gc=False):
     started_s: float
     duration_s: float
     log: str = ""
+    log_chunk: int = 0

@@ -2,6 +2,10 @@
 
 A job that prints without end costs a fixed amount of memory: the beginning is kept, because it
 says what was run, and the end, because it says what went wrong; the middle is counted.
+
+The beginning may be stored while the attempt runs, piece by piece: a piece is offered, and counts
+as stored once it is accepted; until then it grows. What is left is the last piece, which is stored
+with the outcome.
 """
 
 from collections import deque
@@ -13,10 +17,16 @@ LOG_CHARS_MAX: Final = 64 * 1024
 class JobLog:
     """Collects text up to `chars_max` characters, half for the beginning, half for the end."""
 
-    __slots__ = ("_dropped", "_head", "_head_room", "_tail", "_tail_chars", "_tail_max")
+    __slots__ = (
+        "_accepted", "_dropped", "_head", "_head_room", "_offered", "_tail", "_tail_chars",
+        "_tail_max", "chunk",
+    )  # fmt: skip
 
     def __init__(self, chars_max: int = LOG_CHARS_MAX) -> None:
         self._head: list[str] = []
+        self._offered = 0
+        self._accepted = 0
+        self.chunk = 0
         self._head_room = chars_max // 2
         self._tail: deque[str] = deque()
         self._tail_chars = 0
@@ -38,7 +48,29 @@ class JobLog:
 
     def text(self) -> str:
         """All that is kept, with one line in the middle that says how much is not."""
-        head, tail = "".join(self._head), "".join(self._tail)
+        return self._from(0)
+
+    def rest(self) -> str:
+        """The same without the pieces that were accepted; it is the piece `chunk`."""
+        return self._from(self._accepted)
+
+    def offer(self) -> str:
+        """What the beginning has grown by since the last piece that was accepted: `chunk`.
+
+        Other threads may write meanwhile. It is text that PostgreSQL takes, whatever was written:
+        what others have said goes with it.
+        """
+        self._offered = len(self._head)
+        text = "".join(self._head[self._accepted : self._offered])
+        return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+    def accept(self) -> None:
+        """What was offered last is stored."""
+        self._accepted = self._offered
+        self.chunk += 1
+
+    def _from(self, start: int) -> str:
+        head, tail = "".join(self._head[start:]), "".join(self._tail)
         if not self._dropped:
             return head + tail
         return f"{head}\n… {self._dropped:,} characters left out …\n{tail}"

@@ -16,6 +16,7 @@ import msgspec
 from trioworker.model.job import Job
 from trioworker.model.outcome import Executed
 from trioworker.model.planner import FloorColumns
+from trioworker.model.running import Said
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +116,14 @@ class Store(Protocol):
 
         These had no claim any more: their lease was lost. `again` says that an earlier try may
         have stored some of the batch unseen; those count as stored.
+        """
+        ...
+
+    async def store_running(self, worker: UUID, said: Sequence[Said]) -> None:
+        """Store what jobs have said that still run, in one statement.
+
+        What is said of a job that is not this worker's any more, or has ended, is dropped. The same
+        again, grown, takes the place of what an earlier try may have stored.
         """
         ...
 

@@ -30,6 +30,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     sweep_s: float = 5.0
     grace_s: float = 30.0
     flush_s: float = 10.0
+    log_flush_s: float = 1.0
     reaped_max: int = 3
     drain: bool = False
     report_jobs: bool = False

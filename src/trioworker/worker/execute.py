@@ -5,7 +5,7 @@ one from another, never in bulk: a batch of jobs that do not wait is run through
 alone, a batch of jobs that do wait fans out to `concurrency` slots. Nothing is spawned per job.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -97,7 +97,7 @@ class Execute:
 
     def cancel(self, job: UUID, reason: str) -> bool:
         """Cancel a job that runs or waits here; False when neither is the case."""
-        running = [attempt for attempt in self._attempts if attempt.job == job]
+        running = [attempt for attempt in self._attempts if attempt.job.id == job]
         for attempt in running:
             attempt.stop(Cancelled(reason))
         if running:
@@ -106,6 +106,10 @@ class Execute:
             self._cancelled_early[job] = reason
             return True
         return False
+
+    def running(self) -> Iterator[tuple[Job, JobLog]]:
+        """What runs now, each with its log."""
+        return ((attempt.job, attempt.log) for attempt in self._attempts)
 
     def unstarted(self) -> list[UUID]:
         """The jobs in hand that no slot has taken."""
@@ -215,8 +219,8 @@ class Execute:
         return None
 
     async def _attempt(self, runner: Runner, job: Job, started_s: float) -> Executed:
-        attempt = _Attempt(job, started_s)
         log = JobLog()
+        attempt = _Attempt(job, started_s, log)
         self._attempts[attempt] = None
         outcome: Outcome | None = None
         try:
@@ -236,7 +240,7 @@ class Execute:
             left_s=None if job.deadline_s is None else job.deadline_s - now_s,
             rng=self._rng,
         )
-        return Executed(job, outcome, started_s, now_s - started_s, log.text())
+        return Executed(job, outcome, started_s, now_s - started_s, log.rest(), log.chunk)
 
     def _note(self, executed: Executed) -> None:
         self._note_mean(executed.duration_s)
@@ -273,10 +277,11 @@ class _Attempt:
     claim again what it has in hand. The fence drops the outcome of the forgotten claim.
     """
 
-    __slots__ = ("_deadline_s", "_stopped_as", "_timeout_s", "job", "scope", "started_s")
+    __slots__ = ("_deadline_s", "_stopped_as", "_timeout_s", "job", "log", "scope", "started_s")
 
-    def __init__(self, job: Job, started_s: float) -> None:
-        self.job = job.id
+    def __init__(self, job: Job, started_s: float, log: JobLog) -> None:
+        self.job = job
+        self.log = log
         self.started_s = started_s
         self.scope = trio.CancelScope()
         self._timeout_s = job.options.timeout_s

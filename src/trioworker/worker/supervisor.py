@@ -31,6 +31,7 @@ from trioworker.worker.channel import BatchChannel
 from trioworker.worker.commit import Commit
 from trioworker.worker.config import Context, Ports, WorkerConfig
 from trioworker.worker.execute import Execute
+from trioworker.worker.flush import Flush
 from trioworker.worker.heartbeat import HeartbeatTask
 from trioworker.worker.holdings import Holdings
 from trioworker.worker.maintenance import Maintenance
@@ -111,6 +112,7 @@ class _Life:
         self._heartbeat = HeartbeatTask(
             context, pull=self._pull, execute=self._execute, commit=self._commit
         )
+        self._flush = Flush(context, execute=self._execute)
         self._pipeline = trio.CancelScope()
         self._goodbye = trio.CancelScope()
 
@@ -129,6 +131,7 @@ class _Life:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._heartbeat.run)
             nursery.start_soon(self._maintenance.run)
+            nursery.start_soon(self._flush.run)
             nursery.start_soon(self._listen)
             nursery.start_soon(self._stop_when_asked)
             await self._run_pipeline()

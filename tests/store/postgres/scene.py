@@ -23,7 +23,7 @@ from trioworker.model.planner import NO_FLOORS, FloorColumns
 from trioworker.store.postgres.database import Lane, PostgresDatabase, open_database
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA, in_schema, load_statements
-from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, PostgresStore
+from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, RUNNING, PostgresStore
 from trioworker.store.protocol import WorkerInfo
 
 LANES: Final = (
@@ -31,6 +31,7 @@ LANES: Final = (
     Lane(COMMIT, size=4),
     Lane(CONTROL, size=4),
     Lane(CLIENT, size=4),
+    Lane(RUNNING, size=4),
 )
 PLACES: Final = ("ready", "waiting", "claimed", "completed")
 

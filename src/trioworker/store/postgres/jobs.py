@@ -13,6 +13,7 @@ from uuid import UUID
 import anyio
 import msgspec
 
+from trioworker.model.following import Piece
 from trioworker.model.job import NewJob
 from trioworker.model.outcome import Cancelled, JobError
 from trioworker.model.state import (
@@ -38,6 +39,13 @@ HINT_EVERY_S: Final = 0.005
 """A worker that a hint woke looks once more after this long, and finds what came without one."""
 
 _decode_error = msgspec.json.Decoder(JobError).decode
+
+
+class Pieces(msgspec.Struct, frozen=True):
+    """What a job wrote from some piece on, and whether that is all that will ever come."""
+
+    ended: bool
+    pieces: Sequence[Piece]
 
 
 class PostgresJobs:
@@ -130,6 +138,13 @@ class PostgresJobs:
         if not rows:
             return None
         return [JobLogText(attempt, text) for attempt, text in rows if attempt is not None]
+
+    async def pieces(self, job: UUID, attempt: int, chunk: int) -> Pieces | None:
+        """What the job wrote, from that piece on; None when there is no such job."""
+        rows = await self._database.run(CLIENT, "follow_logs", job, attempt, chunk)
+        if not rows:
+            return None
+        return Pieces(rows[0][0], [Piece(*row[1:]) for row in rows if row[1] is not None])
 
     async def attempts(self, job: UUID) -> Sequence[JobAttempt] | None:
         """The job's attempts that another followed, in order; None when there is no such job."""

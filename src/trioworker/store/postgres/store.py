@@ -15,6 +15,7 @@ from trioworker.model.effects import effects_of, has_effects
 from trioworker.model.job import Job, claims_of
 from trioworker.model.outcome import Executed, Failed, JobError
 from trioworker.model.planner import FloorColumns
+from trioworker.model.running import Said, said_columns
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction
 from trioworker.store.postgres.effects import options_of, store_effects, store_ends
 from trioworker.store.postgres.limits import LimitSaid, limits_said, settle_limits
@@ -24,7 +25,13 @@ from trioworker.store.protocol import Counters, Heartbeat, Hint, Promoted, Reape
 PULL: Final = "pull"
 COMMIT: Final = "commit"
 CONTROL: Final = "control"
-WORKER_LANES: Final = (Lane(PULL, durable=False), Lane(COMMIT), Lane(CONTROL, size=2))
+RUNNING: Final = "running"
+WORKER_LANES: Final = (
+    Lane(PULL, durable=False),
+    Lane(COMMIT),
+    Lane(CONTROL, size=2),
+    Lane(RUNNING),
+)
 
 READY_CHANNEL: Final = "trioworker_ready"
 CANCEL_CHANNEL: Final = "trioworker_cancel"
@@ -144,6 +151,12 @@ class PostgresStore:
 
         return await self._database.transact(COMMIT, body)
 
+    async def store_running(self, worker: UUID, said: Sequence[Said]) -> None:
+        """See `Store.store_running`."""
+        await self._database.run(
+            RUNNING, "store_running", worker, *said_columns(said), jobs=len(said)
+        )
+
     async def next_due_s(self, tags: Sequence[str]) -> float | None:
         """See `Store.next_due_s`."""
         rows = await self._database.run(PULL, "next_due", tags)
@@ -232,6 +245,7 @@ async def _store_logs(tx: Transaction, executed: Sequence[Executed]) -> None:
             "store_logs",
             [e.job.id for e in executed],
             [e.job.attempt for e in executed],
+            [e.log_chunk for e in executed],
             [e.log for e in executed],
         )
 

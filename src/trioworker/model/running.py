@@ -1,0 +1,42 @@
+"""What is known of attempts before they have ended.
+
+Rule of this file: pure. It is stored now and then for all of them at once, and to store it late, or
+not at all, costs nothing but lateness.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from trioworker.model.job import Job, claims_of
+
+
+class Said(msgspec.Struct, frozen=True):
+    """The piece `chunk` of the log of a running attempt, as far as it goes."""
+
+    job: Job
+    chunk: int
+    text: str
+
+
+class SaidColumns(NamedTuple):
+    """What running attempts have said, in the order of the statement's parameters."""
+
+    claims: Sequence[UUID]
+    ids: Sequence[UUID]
+    attempts: Sequence[int]
+    chunks: Sequence[int]
+    texts: Sequence[str]
+
+
+def said_columns(said: Sequence[Said]) -> SaidColumns:
+    """One set of columns for all of it. No attempt may come twice."""
+    return SaidColumns(
+        claims=claims_of(one.job for one in said),
+        ids=[one.job.id for one in said],
+        attempts=[one.job.attempt for one in said],
+        chunks=[one.chunk for one in said],
+        texts=[one.text for one in said],
+    )

@@ -46,6 +46,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "hooked_jobs": "uuid[]",
     "job_attempts": "uuid",
     "job_logs": "uuid",
+    "job_origins": "uuid[]",
     "job_states": "uuid[]",
     "list_jobs": "text text text bigint uuid",
     "list_schedules": "text[] bigint",

@@ -13,6 +13,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from sim.database.rows import ClaimRow
+from sim.differential.arguments_of_endings import endings
 from sim.differential.arguments_of_limits import LIMITED, limits
 from sim.differential.arguments_schedules import SCHEDULE_QUERIES
 from sim.differential.history import (
@@ -289,6 +290,7 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
         "store_running": _running(claims),
         "sweep_cancels": _NOTHING,
         **SCHEDULE_QUERIES,
+        **endings(),
     } | limits()
 
 

@@ -122,9 +122,9 @@ class _Cast:
 
 LOOKS: Final = (
     "cancels_for_worker", "clock", "count_jobs", "ended_jobs", "hooked_jobs", "job_logs",
-    "job_states", "limit_drift", "list_jobs", "list_schedules", "list_workers", "next_due",
-    "next_look", "notify_done", "notify_ready", "ping", "schema_version", "server_version",
-    "unfinished_jobs",
+    "job_origins", "job_states", "limit_drift", "list_jobs", "list_schedules", "list_workers",
+    "next_due", "next_look", "notify_done", "notify_ready", "ping", "schema_version",
+    "server_version", "unfinished_jobs",
 )  # fmt: skip
 """Statements that nobody waits for."""
 

@@ -273,6 +273,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (0, "add_schedules", [NIGHTLY, HOURLY], ["{}", '{"n": 2}']), (0, BEGIN),
         (0, "lock_schedules", [HOURLY, NIGHTLY]), (0, *_store_schedules(J1)), (0, COMMIT),
         (0, "due_schedules", 9), (0, "unfinished_jobs", [J1, J2, J3]), (0, "hooked_jobs", [J1]),
+        (0, "job_origins", [J1, J3]),
         (0, "take_back_jobs", [J1, J2], [BASE - HOUR]), (0, "due_schedules", 9),
         (0, "list_schedules", None, 9), (0, "list_schedules", [HOURLY], 9),
         (0, "delete_schedules", [NIGHTLY]), (0, "lock_schedules", [NIGHTLY, HOURLY]),

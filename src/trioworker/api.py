@@ -1,10 +1,9 @@
 """The public names: what `import trioworker` offers, gathered from where it is made."""
 
 from trioworker.app import App, Call, Flavour, JobContext, JobFunction
-from trioworker.client import Client, NewIds, open_client
+from trioworker.client import Client, open_client
 from trioworker.errors import (
     Cancel,
-    DuplicateJob,
     InvalidArguments,
     JobFailed,
     Retry,
@@ -50,7 +49,6 @@ __all__ = [
     "Cancellation",
     "Client",
     "Debounce",
-    "DuplicateJob",
     "EndedJob",
     "Flavour",
     "Handler",
@@ -66,7 +64,6 @@ __all__ = [
     "JobState",
     "Kind",
     "Limit",
-    "NewIds",
     "NewJob",
     "Retry",
     "RetryPolicy",

@@ -155,7 +155,10 @@ async def decorated_functions_stay_what_they_are() -> None:
 
 def context_of_a_test() -> JobContext:
     """What a user's own test hands to a job."""
-    return JobContext(id=new_id(), attempt=1, tag="default", log=print)
+    context = JobContext(id=new_id(), attempt=1, tag="default", log=print)
+    context.commit_with("insert into t values ($1, $2, $3)", 1, [context.id], {"a": None})
+    context.commit_with(1)  # type: ignore[arg-type]  # SQL is text
+    return context
 
 
 def a_job_is_described(job: JobFunction[[int], str]) -> None:

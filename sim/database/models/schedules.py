@@ -93,15 +93,14 @@ async def unfinished_jobs(s: Statement, ids: Sequence[UUID]) -> Rows:
 
 @models("hooked_jobs")
 async def hooked_jobs(s: Statement, ids: Sequence[UUID]) -> Rows:
-    """What was asked of the jobs that asked for more than to be run."""
-    jobs = [s.find(s.tables.job, id_) for id_ in set(ids)]
-    return s.shuffled(
-        [
-            (job.id, job.kind, job.path, job.args, job.tag, job.priority, job.options, job.awaited)
-            for job in jobs
-            if job is not None and job.options is not None
-        ]
-    )
+    """What was asked of the ended jobs that asked for more than to be run."""
+    found: list[tuple[Any, ...]] = []
+    for id_ in sorted(set(ids)):
+        job, done = s.find(s.tables.job, id_), s.find(s.tables.job_completed, id_)
+        if job is not None and job.options is not None and done is not None:
+            asked = (job.path, job.args, job.tag, job.priority, job.options, job.awaited)
+            found.append((job.id, job.kind, *asked, done.attempt, done.reaped))
+    return found
 
 
 @models("take_back_jobs")

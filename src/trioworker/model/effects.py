@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from trioworker.model.completion import DURATION_MS_MAX, error_json
+from trioworker.model.follow_ups import Ended, ended
 from trioworker.model.options import NO_OPTIONS
 from trioworker.model.outcome import (
     Cancelled,
@@ -50,6 +51,8 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
     attempts: Attempts | None = None
     schedules: Mapping[str, Sequence[End]] = {}
     """How jobs of schedules have ended, by the schedule's name, in the order of the batch."""
+    ended: Sequence[Ended] = ()
+    """Jobs whose ends other jobs follow, in the order of the batch."""
     left_slots: Mapping[UUID, bool] = {}
     """Jobs that leave the slot of their concurrency key, if they have one, and whether they ran."""
     handed_over: Sequence[Sequence[UserStatement]] = ()
@@ -74,6 +77,7 @@ def effects_of(batch: Sequence[Executed], *, now_s: float) -> Effects:
     return Effects(
         attempts=_attempts(batch, now_s),
         schedules=schedule_ends(batch, now_s=now_s),
+        ended=ended(batch, now_s=now_s),
         left_slots=_left_slots(batch),
         handed_over=_handed_over(batch),
     )

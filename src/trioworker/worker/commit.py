@@ -59,8 +59,8 @@ class _Group(msgspec.Struct):
 class Commit:
     """The commit stage of one worker.
 
-    It sets `freed` when jobs have left a slot, so that others may be ready in their place, and
-    `delayed` when time has to pass before a limited job may run.
+    It sets `freed` when others may be ready because of these jobs, in their slots or following
+    them, and `delayed` when time has to pass before a limited job may run.
     """
 
     def __init__(
@@ -185,10 +185,10 @@ class Commit:
         self._emit(OutcomeRefused(worker=self._worker, job=job, message=message))
 
     def _settle(self, group: _Group) -> None:
-        limited = [e for e in group.batch if e.job.options.limit is not None]
-        if limited:
+        hooked = [e for e in group.batch if e.job.options.has_effects]
+        if hooked:
             self._freed.set()
-        if any(_takes_time(executed) for executed in limited):
+        if any(_takes_time(e) for e in hooked if e.job.options.limit is not None):
             self._delayed.set()
         self._pending.popleft()
         self._holdings.release(executed.job for executed in group.batch)

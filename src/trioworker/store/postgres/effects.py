@@ -5,16 +5,19 @@ First come sorts that only insert rows of the batch's own jobs; those that lock 
 jobs share come after, each in the order of its keys.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from trioworker.errors import UsageError
+from trioworker.ids import derived_id
 from trioworker.model.effects import Effects, effects_of
-from trioworker.model.job import Job
+from trioworker.model.follow_ups import Ended, Origin, follow_ups, restarts
+from trioworker.model.job import UNCLAIMED, Job, NewJob
 from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.outcome import Executed, Outcome
 from trioworker.store.postgres.database import Row, Transaction
@@ -23,7 +26,6 @@ from trioworker.store.postgres.limits import limits_said, settle_limits
 from trioworker.store.postgres.schedules import advance_schedules
 from trioworker.store.postgres.users import run_user_statements
 
-NOBODY: Final = UUID(int=0)
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _decode_options = msgspec.json.Decoder(JobOptions).decode
@@ -33,7 +35,9 @@ async def store_effects(tx: Transaction, worker: UUID | None, effects: Effects) 
     """Store `effects` in the transaction that has stored their outcomes."""
     if effects.attempts is not None:
         await tx.run("store_attempts", worker, *effects.attempts)
-    jobs, _ = await advance_schedules(tx, effects.schedules)
+    ticks, failures = await advance_schedules(tx, effects.schedules)
+    # Together, because they may lock the same keys.
+    jobs = [*ticks, *await _follow_ups(tx, effects.ended, failures)]
     new = await enqueue(tx, jobs)
     # So late, because it locks what others want, too: keys that a job made here may be limited by.
     made = limits_said(job for job in jobs if job.id in new)
@@ -57,6 +61,20 @@ async def store_ends(
     await store_effects(tx, None, msgspec.structs.replace(effects, left_slots=left))
 
 
+async def _follow_ups(
+    tx: Transaction, ends: Sequence[Ended], failures: Mapping[str, int]
+) -> Sequence[NewJob]:
+    if not ends:
+        return ()
+    origins: Mapping[UUID, Origin] = {}
+    if again := restarts(ends):
+        rows = await tx.run("job_origins", again)
+        origins = {row[0]: Origin(*row[1:]) for row in rows}
+    now: datetime = (await tx.run("clock"))[0][0]
+    id_of = partial(derived_id, now)
+    return follow_ups(ends, now=now, failures=failures, origins=origins, id_of=id_of)
+
+
 def options_of(stored: str | None) -> tuple[JobOptions, str | None]:
     """The options of a job as they are stored, and why they cannot be used, if they cannot."""
     if stored is None:
@@ -69,7 +87,8 @@ def options_of(stored: str | None) -> tuple[JobOptions, str | None]:
 
 def _unclaimed(row: Row) -> Job:
     """A job that no worker holds, as far as what follows from its end depends on it."""
-    id_, kind, path, args, tag, priority, options, awaited = row
+    id_, kind, path, args, tag, priority, options, awaited, attempt, reaped = row
     return Job(
-        id_, NOBODY, 0, 0, kind, path, args, tag, priority, _UNKNOWN, awaited, *options_of(options)
-    )
+        id_, UNCLAIMED, attempt, reaped, kind, path, args, tag, priority, _UNKNOWN, awaited,
+        *options_of(options),
+    )  # fmt: skip

@@ -3,7 +3,8 @@
 The constraints are those of `migrations/*.sql`; a differential test holds the two together.
 """
 
-from typing import Final
+import json
+from typing import Any, Final
 
 from sim.database import values
 from sim.database.rows import (
@@ -28,6 +29,8 @@ from sim.database.table import Table
 PATH_BYTES_MAX: Final = 1_000
 TAG_BYTES_MAX: Final = 120
 PRIORITY_MAX: Final = 1_000
+SLOTS_MAX: Final = 2**31 - 1
+WINDOW_S_MAX: Final = 1_000_000_000
 KINDS: Final = ("function", "script", "noop", "identity")
 SCHEDULE_NAME_BYTES_MAX: Final = 200
 STATUSES: Final = ("success", "failure", "canceled", "skipped")
@@ -78,6 +81,19 @@ def _check_job(row: JobRow) -> None:
     values.check(abs(row.priority) <= PRIORITY_MAX, "job_priority_check")
     if row.options is not None:
         values.check(values.jsonb(row.options).lstrip().startswith("{"), "job_options_check")
+        values.check(_is_limit(json.loads(row.options).get("limit")), "job_limit_check")
+
+
+def _is_limit(limit: Any) -> bool:  # noqa: ANN401 - JSON
+    """Whether the options' limit is one, if it is there at all. Slots are written as integers."""
+    if not isinstance(limit, dict):
+        return True
+    slots, window_s, key = limit.get("slots"), limit.get("window_s"), limit.get("key")
+    return (
+        1 <= int(slots or 0) <= SLOTS_MAX
+        and (window_s is None or 0 < window_s <= WINDOW_S_MAX)
+        and len(str(key or "").encode()) <= PATH_BYTES_MAX
+    )
 
 
 def _check_ready(row: ReadyRow) -> None:

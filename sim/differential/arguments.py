@@ -60,6 +60,8 @@ _BAD_JOBS: Final[Sequence[tuple[int, Any]]] = (
     (5, 1001),
     (5, 40_000),
     (7, "[]"),
+    (7, '{"limit": {"slots": 0}}'),
+    (7, '{"limit": {"slots": 1, "window_s": -1}}'),
     (9, "\ud800"),
 )
 """Column and value."""

@@ -6,7 +6,7 @@
 -- 0002 enqueue_function f91edffe0854ab8913dce806e2e668da
 -- 0003 unsuccessful_jobs a1cac006b4c2314d00e66a5d6aa2db3c
 -- 0004 parents_and_attempts fd5247093756fd059c448808d34548a9
--- 0005 limits f085b8162eb83f07b68537a39ce36bc7
+-- 0005 limits 40ee9ec19c9bbc3097c03455e8a39982
 -- 0006 schedules de08dc001bdd59063190f1400c850889
 
 CREATE SCHEMA trioworker;
@@ -117,6 +117,20 @@ CREATE TABLE trioworker.job (
     created_by text DEFAULT ''::text NOT NULL,
     parent uuid,
     CONSTRAINT job_kind_check CHECK ((kind = ANY (ARRAY['function'::text, 'script'::text, 'noop'::text, 'identity'::text]))),
+    CONSTRAINT job_limit_check CHECK (
+CASE
+    WHEN (jsonb_typeof((options -> 'limit'::text)) = 'object'::text) THEN (
+    CASE
+        WHEN ((options #>> '{limit,slots}'::text[]) ~ '^[1-9][0-9]{0,9}$'::text) THEN (((options #>> '{limit,slots}'::text[]))::bigint <= 2147483647)
+        ELSE false
+    END AND
+    CASE jsonb_typeof((options #> '{limit,window_s}'::text[]))
+        WHEN 'number'::text THEN ((((options #>> '{limit,window_s}'::text[]))::numeric > (0)::numeric) AND (((options #>> '{limit,window_s}'::text[]))::numeric <= (1000000000)::numeric))
+        WHEN 'null'::text THEN true
+        ELSE (NOT ((options -> 'limit'::text) ? 'window_s'::text))
+    END AND (octet_length(COALESCE((options #>> '{limit,key}'::text[]), ''::text)) <= 1000))
+    ELSE true
+END),
     CONSTRAINT job_options_check CHECK ((jsonb_typeof(options) = 'object'::text)),
     CONSTRAINT job_path_check CHECK (((octet_length(path) >= 1) AND (octet_length(path) <= 1000))),
     CONSTRAINT job_priority_check CHECK (((priority >= '-1000'::integer) AND (priority <= 1000))),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
+import psycopg
 import pytest
 import trio
 
@@ -305,3 +306,21 @@ async def test_a_slot_that_nobody_noticed_is_found(scene: Scene) -> None:
     assert (await scene.store.promote()).jobs == 1
     assert scene.query("select key from trioworker.slot order by key") == [("busy",), ("k",)]
     assert scene.query("select key from trioworker.concurrency order by key") == [("busy",), ("k",)]
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"slots": 0}, {"slots": 2.5}, {"slots": "many"}, {}, {"slots": 2**31},
+        {"slots": 1, "window_s": 0}, {"slots": 1, "window_s": "1 hour"},
+        {"slots": 1, "key": "k" * 1001},
+    ],
+)  # fmt: skip
+async def test_sql_with_an_impossible_limit_is_refused(
+    scene: Scene, limit: dict[str, object]
+) -> None:
+    """At the enqueue: no worker meets what it cannot read when it looks for slots."""
+    options = msgspec.json.encode({"limit": limit}).decode()
+    with pytest.raises((psycopg.DataError, psycopg.IntegrityError)):
+        scene.do("select trioworker.enqueue('f', options => %s)", options)
+    assert scene.places() == {}

@@ -1,6 +1,21 @@
 -- 0005: limits on how many jobs with the same key run at a time. A job over its limit stands in
 -- waiting and costs a pull nothing; one that may run holds a slot, from the move to ready until
 -- its end. Slots are counted, never added up: there is no counter that could drift.
+
+-- A limit that cannot be read would be found by the worker that looks for a slot, again and again.
+alter table trioworker.job add constraint job_limit_check check (
+    case when jsonb_typeof(options -> 'limit') = 'object' then
+        case when options #>> '{limit,slots}' ~ '^[1-9][0-9]{0,9}$'
+             then (options #>> '{limit,slots}')::bigint <= 2147483647 else false end
+        and case jsonb_typeof(options #> '{limit,window_s}')
+                when 'number' then (options #>> '{limit,window_s}')::numeric > 0
+                               and (options #>> '{limit,window_s}')::numeric <= 1000000000
+                when 'null' then true
+                else not (options -> 'limit') ? 'window_s' end
+        and octet_length(coalesce(options #>> '{limit,key}', '')) <= 1000
+    else true end
+);
+
 alter table trioworker.waiting
     add column key           text,
     add column priority      smallint,

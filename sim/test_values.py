@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from psycopg.sql import SQL, Identifier
 
 from sim.database import parameters, values
-from sim.database.rows import ClaimRow, CompletedRow, JobRow, ReadyRow, Row, WaitingRow, WorkerRow
+from sim.database.rows import (
+    ClaimRow,
+    CompletedRow,
+    ConcurrencyRow,
+    JobRow,
+    ReadyRow,
+    Row,
+    ScheduleRow,
+    SpentRow,
+    UniqueKeyRow,
+    WaitingRow,
+    WorkerRow,
+)
 from sim.database.server import EPOCH
 from sim.database.tables import Tables
 from sim.differential.history import CLAIMS, JOBS, WORKERS
@@ -174,6 +186,13 @@ WORKER: Final = WorkerRow(
     id=WORKERS[0], name="", host="", pid=1, mode="", tags=(), lease_s=1.0, started_at=EPOCH,
     last_heartbeat=EPOCH,
 )  # fmt: skip
+CONCURRENCY: Final = ConcurrencyRow(key="k", slots=1, window_s=None, said_at=EPOCH)
+SCHEDULE: Final = ScheduleRow(
+    name="s", definition="{}", paused=False, last_tick=None, pending=None, decided_until=EPOCH,
+    look_at=None, failures=0, problem=None, created_at=EPOCH,
+)  # fmt: skip
+SPENT: Final = SpentRow(key="k", free_at=EPOCH, slots=1)
+KEY: Final = UniqueKeyRow(sort="unique", key="k", look_at=EPOCH)
 
 VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "job_kind_check": ("job", JOB, {"kind": "poem"}),
@@ -188,6 +207,18 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "claim_ids_check": ("claim", CLAIM, {"ids": (), "attempts": (), "reaped": ()}),
     "claim_check": ("claim", CLAIM, {"attempts": (1, 2)}),
     "job_completed_status_check": ("job_completed", COMPLETED, {"status": "splendid"}),
+    "waiting_turn_check": ("waiting", WAITING, {"key": "k"}),
+    "concurrency_key_check": ("concurrency", CONCURRENCY, {"key": ""}),
+    "concurrency_slots_check": ("concurrency", CONCURRENCY, {"slots": 0}),
+    "concurrency_window_s_check": ("concurrency", CONCURRENCY, {"window_s": 0.0}),
+    "schedule_name_check": ("schedule", SCHEDULE, {"name": ""}),
+    "schedule_definition_check": ("schedule", SCHEDULE, {"definition": "[]"}),
+    "schedule_failures_check": ("schedule", SCHEDULE, {"failures": -1}),
+    "spent_slot_slots_check": ("spent_slot", SPENT, {"slots": 0}),
+    "unique_key_sort_check": ("unique_key", KEY, {"sort": "best"}),
+    "unique_key_key_check": ("unique_key", KEY, {"key": ""}),
+    "unique_key_during_check": ("unique_key", KEY, {"during": "ever"}),
+    "unique_key_check": ("unique_key", KEY, {"during": "period"}),
     "worker_lease_s_check": ("worker", WORKER, {"lease_s": 0.0}),
 }
 BOUNDS: Final[list[tuple[str, Row, str, int]]] = [

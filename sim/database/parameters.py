@@ -24,6 +24,10 @@ _STORE_SCHEDULES: Final = (
 _PULL: Final = (
     "uuid uuid bigint text[] text[] smallint[] timestamp with time zone[] uuid[] smallint"
 )
+_TAKE_KEYS: Final = (
+    "text[] text[] uuid[] text[] timestamp with time zone[] timestamp with time zone[]"
+    " double precision"
+)
 
 PARAMETERS: Final[Mapping[str, str]] = {
     "add_schedules": "text[] text[]",
@@ -33,6 +37,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "clock": "",
     "commit": _COMMIT,
     "count_jobs": "",
+    "due_keys": "bigint",
     "due_limits": "bigint",
     "delete_schedules": "text[]",
     "due_schedules": "bigint",
@@ -41,6 +46,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "family": "uuid[] bigint",
     "find_stored": "uuid uuid[] integer[]",
     "follow_logs": "uuid integer integer",
+    "forget_keys": "text[] text[] double precision",
     "forget_workers": "bigint double precision",
     "heartbeat": "uuid bigint bigint integer",
     "hooked_jobs": "uuid[]",
@@ -48,10 +54,12 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "job_logs": "uuid",
     "job_origins": "uuid[]",
     "job_states": "uuid[]",
+    "key_holders": "uuid[] text[] text[]",
     "list_jobs": "text text text bigint uuid",
     "list_schedules": "text[] bigint",
     "list_workers": "bigint",
     "limit_drift": "bigint",
+    "lock_keys": "text[] text[]",
     "lock_limits": "uuid[] text[] integer[] double precision[] timestamp with time zone[]",
     "lock_migrations": "",
     "lock_schedules": "text[]",
@@ -69,6 +77,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "record_migration": "integer text",
     "register_worker": "uuid text text integer text text[] real",
     "release_slots": "uuid[] boolean[]",
+    "replace_jobs": "uuid[] uuid[]",
     "request_cancel": "uuid[] text",
     "retire_worker": "uuid",
     "schema_version": "",
@@ -78,6 +87,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "store_running": "uuid uuid[] uuid[] integer[] integer[] text[]",
     "store_schedules": _STORE_SCHEDULES,
     "sweep_cancels": "",
+    "take_keys": _TAKE_KEYS,
     "take_slots": "uuid[] text[]",
     "take_back_jobs": "uuid[] timestamp with time zone[]",
     "unfinished_jobs": "uuid[]",

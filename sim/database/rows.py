@@ -126,6 +126,18 @@ class SpentRow(Row, frozen=True, kw_only=True):
     slots: int
 
 
+class UniqueKeyRow(Row, frozen=True, kw_only=True):
+    """Which job took a key last."""
+
+    sort: str
+    key: str
+    job: UUID | None = None
+    during: str | None = None
+    until: datetime | None = None
+    first_at: datetime | None = None
+    look_at: datetime
+
+
 class WorkerRow(Row, frozen=True, kw_only=True):
     """A worker, alive or not."""
 

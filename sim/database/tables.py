@@ -21,6 +21,7 @@ from sim.database.rows import (
     ScheduleRow,
     SlotRow,
     SpentRow,
+    UniqueKeyRow,
     WaitingRow,
     WorkerRow,
 )
@@ -33,6 +34,9 @@ SLOTS_MAX: Final = 2**31 - 1
 WINDOW_S_MAX: Final = 1_000_000_000
 KINDS: Final = ("function", "script", "noop", "identity")
 SCHEDULE_NAME_BYTES_MAX: Final = 200
+SORTS: Final = ("unique", "debounce")
+KEY_BYTES_MAX: Final = 2_000
+TIMES: Final = ("queued", "unfinished", "period")
 STATUSES: Final = ("success", "failure", "canceled", "skipped")
 
 
@@ -58,7 +62,10 @@ class Tables:
         )
         self.slot: Table[SlotRow] = Table("slot", lambda row: row.id, _anything)
         self.spent_slot: Table[SpentRow] = Table(
-            "spent_slot", lambda row: (row.key, row.free_at), _anything
+            "spent_slot", lambda row: (row.key, row.free_at), _check_spent
+        )
+        self.unique_key: Table[UniqueKeyRow] = Table(
+            "unique_key", lambda row: (row.sort, row.key), _check_unique_key
         )
         self.worker: Table[WorkerRow] = Table("worker", lambda row: row.id, _check_worker)
         self.schedule: Table[ScheduleRow] = Table("schedule", lambda row: row.name, _check_schedule)
@@ -139,6 +146,17 @@ def _check_concurrency(row: ConcurrencyRow) -> None:
     values.check(1 <= len(row.key.encode()) <= PATH_BYTES_MAX, "concurrency_key_check")
     values.check(row.slots >= 1, "concurrency_slots_check")
     values.check(row.window_s is None or row.window_s > 0, "concurrency_window_s_check")
+
+
+def _check_spent(row: SpentRow) -> None:
+    values.check(row.slots >= 1, "spent_slot_slots_check")
+
+
+def _check_unique_key(row: UniqueKeyRow) -> None:
+    values.check(row.sort in SORTS, "unique_key_sort_check")
+    values.check(1 <= len(row.key.encode()) <= KEY_BYTES_MAX, "unique_key_key_check")
+    values.check(row.during in (None, *TIMES), "unique_key_during_check")
+    values.check((row.during == "period") == (row.until is not None), "unique_key_check")
 
 
 def _check_worker(row: WorkerRow) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sim.database.rows import ClaimRow
 from sim.differential.arguments_of_endings import endings
+from sim.differential.arguments_of_keys import keys
 from sim.differential.arguments_of_limits import LIMITED, limits
 from sim.differential.arguments_schedules import SCHEDULE_QUERIES
 from sim.differential.history import (
@@ -254,46 +255,52 @@ _registration: Final[Drawn] = st.tuples(
 def queries(scene: Scene) -> Mapping[str, Drawn]:
     """How to draw the arguments of each query, by its name."""
     claims = cast("Sequence[ClaimRow]", scene.get("claim", ()))
-    return {
-        "adopt": st.tuples(_workers, st.lists(st.sampled_from(CLAIMS), max_size=2)),
-        "cancel_unstarted": st.tuples(_some_jobs, _reasons),
-        "cancels_for_worker": st.tuples(_workers),
-        "clock": _NOTHING,
-        "commit": commit(claims),
-        "count_jobs": _NOTHING,
-        "ended_jobs": st.tuples(_some_jobs),
-        "enqueue": enqueue(),
-        "family": st.tuples(_some_jobs, st.just(100)),
-        "find_stored": st.tuples(_workers, _attempts_of_jobs(logs=False)).map(_flat),
-        "follow_logs": st.tuples(_jobs, _attempts, st.sampled_from((0, 1))),
-        "forget_workers": st.tuples(_limits, st.sampled_from((86_400.0, 0.0, 86_400.0))),
-        "heartbeat": st.tuples(_workers, st.just(3), st.just(2), st.sampled_from((1, 1, 2**31))),
-        "job_attempts": st.tuples(_jobs),
-        "job_logs": st.tuples(_jobs),
-        "job_states": st.tuples(_some_jobs),
-        "list_jobs": _listing,
-        "list_workers": st.tuples(_limits),
-        "lock_migrations": _NOTHING,
-        "mark_lost": st.tuples(_limits),
-        "next_due": st.tuples(_some_tags),
-        "notify_done": st.tuples(_some_jobs),
-        "notify_ready": st.tuples(_some_tags),
-        "ping": _NOTHING,
-        "pull": pull(),
-        "reap": st.tuples(_limits, st.sampled_from((3, 0, 1))),
-        "record_migration": st.tuples(st.sampled_from((4, 3, 5)), st.just("purpose")),
-        "register_worker": _registration,
-        "request_cancel": st.tuples(_some_jobs, _reasons),
-        "retire_worker": st.tuples(_workers),
-        "schema_version": _NOTHING,
-        "server_version": _NOTHING,
-        "store_attempts": st.tuples(_workers, _failed_attempts()).map(_flat),
-        "store_logs": _attempts_of_jobs(logs=True).map(tuple),
-        "store_running": _running(claims),
-        "sweep_cancels": _NOTHING,
-        **SCHEDULE_QUERIES,
-        **endings(),
-    } | limits()
+    return (
+        {
+            "adopt": st.tuples(_workers, st.lists(st.sampled_from(CLAIMS), max_size=2)),
+            "cancel_unstarted": st.tuples(_some_jobs, _reasons),
+            "cancels_for_worker": st.tuples(_workers),
+            "clock": _NOTHING,
+            "commit": commit(claims),
+            "count_jobs": _NOTHING,
+            "ended_jobs": st.tuples(_some_jobs),
+            "enqueue": enqueue(),
+            "family": st.tuples(_some_jobs, st.just(100)),
+            "find_stored": st.tuples(_workers, _attempts_of_jobs(logs=False)).map(_flat),
+            "follow_logs": st.tuples(_jobs, _attempts, st.sampled_from((0, 1))),
+            "forget_workers": st.tuples(_limits, st.sampled_from((86_400.0, 0.0, 86_400.0))),
+            "heartbeat": st.tuples(
+                _workers, st.just(3), st.just(2), st.sampled_from((1, 1, 2**31))
+            ),
+            "job_attempts": st.tuples(_jobs),
+            "job_logs": st.tuples(_jobs),
+            "job_states": st.tuples(_some_jobs),
+            "list_jobs": _listing,
+            "list_workers": st.tuples(_limits),
+            "lock_migrations": _NOTHING,
+            "mark_lost": st.tuples(_limits),
+            "next_due": st.tuples(_some_tags),
+            "notify_done": st.tuples(_some_jobs),
+            "notify_ready": st.tuples(_some_tags),
+            "ping": _NOTHING,
+            "pull": pull(),
+            "reap": st.tuples(_limits, st.sampled_from((3, 0, 1))),
+            "record_migration": st.tuples(st.sampled_from((4, 3, 5)), st.just("purpose")),
+            "register_worker": _registration,
+            "request_cancel": st.tuples(_some_jobs, _reasons),
+            "retire_worker": st.tuples(_workers),
+            "schema_version": _NOTHING,
+            "server_version": _NOTHING,
+            "store_attempts": st.tuples(_workers, _failed_attempts()).map(_flat),
+            "store_logs": _attempts_of_jobs(logs=True).map(tuple),
+            "store_running": _running(claims),
+            "sweep_cancels": _NOTHING,
+            **SCHEDULE_QUERIES,
+            **endings(),
+        }
+        | limits()
+        | keys()
+    )
 
 
 def _flat(found: tuple[UUID, Columns]) -> Arguments:

@@ -56,6 +56,11 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "plan_looks": 2,
     "due_limits": 2,
     "mend_looks": 2,
+    "lock_keys": 4,
+    "replace_jobs": 4,
+    "take_keys": 3,
+    "due_keys": 2,
+    "forget_keys": 2,
     "adopt": 2,
     "lock_schedules": 2,
     "due_schedules": 3,
@@ -82,6 +87,11 @@ _RIVALS: Final[Mapping[str, Sequence[str]]] = {
     "plan_looks": ("lock_limits", "plan_looks"),
     "mend_looks": ("lock_limits", "mend_looks"),
     "due_limits": ("due_limits", "promote", "cancel_unstarted"),
+    "lock_keys": ("lock_keys", "lock_keys", "due_keys", "forget_keys", "take_keys"),
+    "replace_jobs": ("replace_jobs", "pull", "cancel_unstarted", "promote", "due_limits"),
+    "take_keys": ("lock_keys", "take_keys", "forget_keys"),
+    "due_keys": ("lock_keys", "due_keys", "take_keys"),
+    "forget_keys": ("lock_keys", "forget_keys", "due_keys"),
     "request_cancel": ("request_cancel", "sweep_cancels", "commit"),
     "lock_migrations": ("lock_migrations",),
     "record_migration": ("record_migration",),
@@ -122,7 +132,8 @@ class _Cast:
 
 LOOKS: Final = (
     "cancels_for_worker", "clock", "count_jobs", "ended_jobs", "hooked_jobs", "job_logs",
-    "job_origins", "job_states", "limit_drift", "list_jobs", "list_schedules", "list_workers",
+    "job_origins", "job_states", "key_holders",
+    "limit_drift", "list_jobs", "list_schedules", "list_workers",
     "next_due", "next_look", "notify_done", "notify_ready", "ping", "schema_version",
     "server_version", "unfinished_jobs",
 )  # fmt: skip

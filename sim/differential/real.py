@@ -28,6 +28,7 @@ from sim.database.rows import (
     ScheduleRow,
     SlotRow,
     SpentRow,
+    UniqueKeyRow,
     WaitingRow,
     WorkerRow,
 )
@@ -77,6 +78,7 @@ TABLES: Final[Mapping[str, type[Row]]] = {
     "concurrency": ConcurrencyRow,
     "slot": SlotRow,
     "spent_slot": SpentRow,
+    "unique_key": UniqueKeyRow,
     "worker": WorkerRow,
     "schedule": ScheduleRow,
     "cancel_request": CancelRow,

@@ -25,6 +25,7 @@ from sim.database.rows import (
     WaitingRow,
     WorkerRow,
 )
+from sim.differential.arguments_of_keys import taken_keys
 from sim.differential.arguments_of_limits import LIMITED
 from sim.differential.history import (
     BASE,
@@ -136,6 +137,7 @@ def scenes(draw: st.DrawFn) -> Scene:
         for table, row in _rows(index, place):
             scene.setdefault(table, []).append(row)
     scene |= draw(_limits())
+    scene["unique_key"] = draw(taken_keys())
     scene["claim"] = list(_claims(places))
     scene["worker"] = [
         _worker(index, life) for index, life in enumerate(draw(_lives)) if life != _ABSENT

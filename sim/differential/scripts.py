@@ -10,7 +10,16 @@ from uuid import UUID
 
 import msgspec
 
-from sim.database.rows import ClaimRow, JobRow, ReadyRow, Row, WaitingRow, WorkerRow
+from sim.database.rows import (
+    ClaimRow,
+    JobRow,
+    ReadyRow,
+    Row,
+    SlotRow,
+    UniqueKeyRow,
+    WaitingRow,
+    WorkerRow,
+)
 from sim.differential.arguments_of_limits import LIMITED
 from sim.differential.history import (
     BASE,
@@ -76,7 +85,15 @@ def _claim(number: int, *jobs: int, **fields: object) -> ClaimRow:
 
 _TABLES: Final[Mapping[type[Row], str]] = {
     JobRow: "job", ReadyRow: "ready", WaitingRow: "waiting", WorkerRow: "worker", ClaimRow: "claim",
+    SlotRow: "slot", UniqueKeyRow: "unique_key",
 }  # fmt: skip
+
+
+def _in_line(number: int) -> WaitingRow:
+    row = _waiting(number)
+    return msgspec.structs.replace(
+        row, reason="limit", key="k", priority=0, scheduled_for=BASE - HOUR
+    )
 
 
 def _scene(*rows: Row) -> Scene:
@@ -164,6 +181,31 @@ SCRIPTS: Final[Mapping[str, History]] = {
     "and what no longer fits is locked all the same": _play(
         _scene(_worker(1, lease_s=SHORT_LEASE_S)), (0, BEGIN), (0, "mark_lost", 9), (1, BEGIN),
         (1, *HEARTBEAT), (0, COMMIT), (2, *RETIRE), (1, ROLLBACK),
+    ),
+    "who waited for a key sees who took it": _play(
+        _scene(_job(1), _ready(1)), (0, BEGIN), (0, "lock_keys", ["unique"], ["k"]),
+        (1, BEGIN), (1, "lock_keys", ["unique", "unique"], ["l", "k"]),
+        (0, "take_keys", ["unique"], ["k"], [J1], ["unfinished"], [None], [None], 7_200.0),
+        (0, COMMIT), (1, "key_holders", [J1, J2], ["unique"] * 2, ["k", "l"]), (1, COMMIT),
+    ),
+    "a job that is claimed meanwhile is not replaced": _play(
+        _READY, (0, BEGIN), (0, *PULL), (1, "replace_jobs", [J1, J2], [J2, J1]), (0, COMMIT),
+    ),
+    "the slot of a replaced job waits for a look": _play(
+        _scene(_job(1), _ready(1), SlotRow(id=J1, key="k"), _job(2), _in_line(2), _in_line(3)),
+        (0, BEGIN), (0, "cancel_unstarted", [J2], "enough"), (1, "replace_jobs", [J1], [J3]),
+        (0, ROLLBACK), (1, "due_limits", 9),
+    ),
+    "what holds a key is not forgotten": _play(
+        _scene(
+            UniqueKeyRow(sort="unique", key="k", job=J1, during="queued", look_at=BASE - HOUR),
+            UniqueKeyRow(sort="unique", key="l", job=J2, during="queued", look_at=BASE - HOUR),
+            _job(1), _ready(1), _job(2),
+        ),
+        (0, BEGIN), (0, "due_keys", 9), (1, "due_keys", 9),
+        (1, "lock_keys", ["unique"], ["l"]),
+        (0, "forget_keys", ["unique"] * 2, ["k", "l"], 7_200.0), (0, COMMIT),
+        (1, "forget_workers", 9, 0.0),
     ),
     "advisory locks are handed on in order": _play(
         {}, (0, BEGIN), (0, "lock_migrations"), (0, "lock_migrations"), (1, BEGIN),

@@ -4,6 +4,7 @@ from trioworker.app import App, Call, Flavour, JobContext, JobFunction
 from trioworker.client import Client, open_client
 from trioworker.errors import (
     Cancel,
+    DuplicateJob,
     InvalidArguments,
     JobFailed,
     Retry,
@@ -36,6 +37,7 @@ from trioworker.model.state import (
     JobAttempt,
     JobLogText,
     JobState,
+    NewIds,
     State,
     TagCounts,
     WorkerState,
@@ -49,6 +51,7 @@ __all__ = [
     "Cancellation",
     "Client",
     "Debounce",
+    "DuplicateJob",
     "EndedJob",
     "Flavour",
     "Handler",
@@ -64,6 +67,7 @@ __all__ = [
     "JobState",
     "Kind",
     "Limit",
+    "NewIds",
     "NewJob",
     "Retry",
     "RetryPolicy",

@@ -5,7 +5,6 @@ a user can act on. What happens in the database is `store.postgres.jobs`'s.
 """
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from math import inf
@@ -39,6 +38,7 @@ from trioworker.model.state import (
     JobAttempt,
     JobLogText,
     JobState,
+    NewIds,
     State,
     TagCounts,
     WorkerState,
@@ -46,6 +46,7 @@ from trioworker.model.state import (
 from trioworker.schedules import Schedules
 from trioworker.store.postgres.database import Lane, open_database
 from trioworker.store.postgres.following import follow
+from trioworker.store.postgres.enqueue import Enqueued
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 from trioworker.store.postgres.migrate import check_schema
 from trioworker.store.postgres.schedule_admin import PostgresSchedules
@@ -116,7 +117,7 @@ class Client:
         now by the database's clock. `awaited` makes waiting for it quick. A job whose `id` exists
         already is left as it is, so this may be repeated. It is cancelled with its `parent`.
         `settings` are those of `JobSettings`; what they leave open is as the app says.
-        Raises `InvalidArguments`.
+        Of a `unique` job that is kept out it is the first one's. Raises `InvalidArguments`.
         """
         encoded = _encoded_args(path, args)
         self._check(kind, path, encoded)
@@ -135,23 +136,23 @@ class Client:
             awaited=awaited,
             parent=parent,
         )
-        await self._store([job])
-        return job.id
+        return (await self._store([job])).first.get(job.id, job.id)
 
-    async def enqueue_many(self, jobs: Iterable[NewJob]) -> list[UUID]:
+    async def enqueue_many(self, jobs: Iterable[NewJob]) -> NewIds:
         """Put many jobs in the queue; returns the ids that are new, in the order given.
 
         Stored in transactions of at most `CHUNK_JOBS_MAX` jobs, and `jobs` is read as far as the
         next of them. When this raises, those before are stored: the same call may be repeated,
-        for jobs whose id exists already are left as they are.
+        for jobs whose id exists already are left as they are. Raises `DuplicateJob`.
         """
-        new: list[UUID] = []
+        new = NewIds()
         for chunk in _chunks(jobs):
             for job in chunk:
                 _check_zone(job.scheduled_for)
                 self._check(job.kind, job.path, job.args)
             stored = await self._store(chunk)
-            new += [job.id for job in chunk if job.id in stored]
+            new += [job.id for job in chunk if job.id in stored.new]
+            new.first.update(stored.first)
         return new
 
     async def wait(self, job: UUID, *, timeout_s: float | None = None) -> JobState:
@@ -301,7 +302,7 @@ class Client:
         except OverflowError:
             raise UsageError(f"a delay of {delay_s} s leads past all calendars") from None
 
-    async def _store(self, jobs: Sequence[NewJob]) -> AbstractSet[UUID]:
+    async def _store(self, jobs: Sequence[NewJob]) -> Enqueued:
         what = f"the job {jobs[0].path!r}" if len(jobs) == 1 else f"one of {len(jobs)} jobs"
         with _refusing(what):
             return await self._jobs.enqueue(jobs)

@@ -32,6 +32,19 @@ class InvalidArguments(UsageError):
     """A job's arguments do not fit the function they are for."""
 
 
+class DuplicateJob(UsageError):
+    """A job was to be unique, and another one holds its key: `first` is that one's id.
+
+    Nothing was stored. `job` is the id that the refused one would have had.
+    """
+
+    def __init__(self, job: UUID, *, first: UUID, key: str) -> None:
+        super().__init__(f"the unique key {key!r} is held by job {first}; nothing was enqueued")
+        self.job = job
+        self.first = first
+        self.key = key
+
+
 class UnknownJob(UsageError):
     """No job has this id."""
 

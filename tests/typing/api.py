@@ -22,6 +22,8 @@ from trioworker import (
     Cancel,
     Cancellation,
     Client,
+    Debounce,
+    DuplicateJob,
     Flavour,
     InvalidArguments,
     JobAttempt,
@@ -33,6 +35,7 @@ from trioworker import (
     JobOptions,
     JobState,
     Kind,
+    NewIds,
     NewJob,
     Retry,
     RetryPolicy,
@@ -44,6 +47,7 @@ from trioworker import (
     StoreError,
     TagCounts,
     TrioworkerError,
+    Unique,
     UnknownJob,
     UnknownSchedule,
     UsageError,
@@ -211,7 +215,13 @@ async def everything_is_asked(client: Client) -> None:
         UUID,
     )  # fmt: skip
     await client.enqueue("greet", ["you"], scheduled_for=datetime.now(UTC))
-    assert_type(await client.enqueue_many(new_jobs()), list[UUID])
+    new = await client.enqueue_many(new_jobs())
+    assert_type(new, NewIds)
+    assert_type(new[0], UUID)
+    assert_type(new.first, dict[UUID, UUID])
+    await client.enqueue("greet", unique=Unique("k", "period", 60, on_conflict="raise"))
+    await client.enqueue("greet", debounce=Debounce(5, "{name}", max_wait_s=60))
+    Unique("k", during="ever")  # type: ignore[arg-type]  # one of three
     assert_type(await client.wait(job), JobState)
     assert_type(await client.wait(job, timeout_s=1), JobState)
     assert_type(await client.result(job, timeout_s=1), Any)
@@ -325,6 +335,8 @@ async def errors_are_told_apart(client: Client, job: UUID) -> str | None:
         assert_type(failed.job, UUID)
         assert_type((failed.status, failed.name, failed.reason), tuple[str, str, str])
         return assert_type(failed.traceback, str | None)
+    except DuplicateJob as duplicate:
+        return str(assert_type(duplicate.first, UUID))
     except (InvalidArguments, SettingsError, UnknownJob) as error:
         mistake: UsageError = error
         return str(mistake)

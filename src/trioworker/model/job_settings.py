@@ -94,6 +94,12 @@ def resolve(
     )
 
 
+def whole_key(path: str, args: bytes) -> str:
+    """The key of all jobs with this path and these arguments, whatever their order."""
+    in_order = msgspec.json.encode(msgspec.json.decode(args), order="sorted")
+    return f"{path} {blake2b(in_order, digest_size=16).hexdigest()}"
+
+
 def _options(
     settings: JobSettings, handler: Callable[[str], Handler], now: datetime | None
 ) -> JobOptions:
@@ -131,8 +137,7 @@ def _with_keys(options: JobOptions, path: str, args: bytes) -> JobOptions:
     if options.limit is None and options.unique is None and options.debounce is None:
         return options
     values = msgspec.json.decode(args)
-    in_order = msgspec.json.encode(values, order="sorted")
-    whole = f"{path} {blake2b(in_order, digest_size=16).hexdigest()}"
+    whole = whole_key(path, args)
     return msgspec.structs.replace(
         options,
         limit=_keyed("limit", options.limit, values, path),

@@ -96,11 +96,12 @@ class Limit(_Option, frozen=True):
 class Unique(_Option, frozen=True):
     """No two jobs with the same `key`: `during` which time, and what a second one does.
 
-    "queued" is until a worker claims the first, "unfinished" until it has ended, "period" for
-    `period_s` seconds from its enqueue. A second one is not stored ("keep": its enqueue returns the
-    id of the first), or takes the place of the first if that has not begun ("replace"), or its
-    enqueue raises `DuplicateJob` ("raise"). In `key`, `{name}` stands for the argument of that
-    name; the default is path and all arguments.
+    "queued" is while the first is in the queue, until a worker claims it, "unfinished" until it has
+    ended, "period" for `period_s` seconds from its enqueue; the first one's say counts. A second
+    one is not stored ("keep": its enqueue returns the id of the first), or takes the place of the
+    first if no worker has that ("replace", otherwise as "keep"), or its enqueue raises
+    `DuplicateJob` ("raise"). In `key`, `{name}` stands for the argument of that name; the default
+    is path and all arguments.
     """
 
     key: str = ""
@@ -195,6 +196,8 @@ class JobOptions(_Option, frozen=True):
             raise UsageError(f"the deadline {self.deadline} has no time zone; give it one")
         if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
             raise UsageError(f"a timeout of {self.timeout_s:g} s will not do; it must be above 0")
+        if self.unique is not None and self.debounce is not None:
+            raise UsageError("a job is unique or debounced, not both; drop one of the two")
         if self.cache_ttl_s is not None:
             within("the time a result is kept", self.cache_ttl_s, 0.001, DELAY_S_MAX)
         if self.delete_after_s is not None:

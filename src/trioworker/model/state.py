@@ -117,6 +117,17 @@ class Flaw(msgspec.Struct, frozen=True):
     job: UUID
 
 
+class NewIds(list[UUID]):
+    """Ids of new jobs, in order; `first` has the others that were to be unique.
+
+    It says of each of those, by its id, which job holds its key.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: dict[UUID, UUID] = {}
+
+
 class TagCounts(msgspec.Struct, frozen=True):
     """How many unfinished jobs of a tag stand where."""
 

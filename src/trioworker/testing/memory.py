@@ -26,6 +26,7 @@ from trioworker.model.state import (
     WorkerState,
 )
 from trioworker.store.postgres.database import Row, Transaction
+from trioworker.store.postgres.enqueue import Enqueued
 from trioworker.store.postgres.jobs import PostgresJobs
 from trioworker.testing.clock import FrozenClock
 
@@ -128,13 +129,13 @@ class MemoryJobs(PostgresJobs):
         self._clock = clock
         self.entries: dict[UUID, Entry] = {}
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> AbstractSet[UUID]:
-        """Keep the jobs whose ids are new; these ids."""
+    async def enqueue(self, jobs: Sequence[NewJob]) -> Enqueued:
+        """Keep the jobs whose ids are new."""
         new = {job.id for job in jobs} - self.entries.keys()
         for job in jobs:
             if job.id in new:
                 self.entries[job.id] = Entry(job, self._clock.now)
-        return new
+        return Enqueued(new, {})
 
     async def now(self) -> datetime:
         """What the clock shows."""

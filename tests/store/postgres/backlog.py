@@ -2,7 +2,8 @@
 
 Ids are numbers: first the ready jobs of the tag `deep`, then those of `shallow`, then completed
 ones, then those in claims. The worker number 1 holds the first `OWN_CLAIMS` claims. A tenth as many
-as are ready wait for a slot of one of a thousand keys; those have ids of their own.
+as are ready wait for a slot of one of a thousand keys; those have ids of their own. As many, at
+most 100,000, hold a unique key.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -91,6 +92,9 @@ select gen_random_uuid(), key from trioworker.concurrency;
 insert into trioworker.waiting (id, reason, key, priority, scheduled_for)
 select gen_random_uuid(), 'limit', key, 0, now() - interval '1 hour'
   from trioworker.concurrency cross join generate_series(1, 100) as n;
+insert into trioworker.unique_key (sort, key, job, during)
+select 'unique', 'key ' || n, pg_temp.id(n), 'unfinished'
+  from generate_series(1, least(%(ready)s, 100000)) as n;
 """
 
 

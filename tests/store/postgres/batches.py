@@ -35,10 +35,26 @@ def enqueue(_depth: Depth, batch: int) -> Sequence[object]:
             nothing, nothing, [False] * batch, [""] * batch, nothing]  # fmt: skip
 
 
+def keys(batch: int) -> list[str]:
+    """Unique keys of jobs that are ready."""
+    return [f"key {n}" for n in range(1, batch + 1)]
+
+
+def take_keys(depth: Depth, batch: int) -> Sequence[object]:
+    """The arguments of an enqueue that takes keys."""
+    nothing, during = [None] * batch, ["unfinished"] * batch
+    sorts = ["unique"] * batch
+    return [sorts, keys(batch), depth.ready_ids(batch), during, nothing, nothing, 60.0]
+
+
 ARGUMENTS: Final[Mapping[str, Callable[[Depth, int], Sequence[object]]]] = {
     "pull": pull,
     "commit": commit,
     "enqueue": enqueue,
+    "key_holders": lambda depth, batch: [depth.ready_ids(batch), ["unique"] * batch, keys(batch)],
+    "replace_jobs": lambda depth, batch: [depth.ready_ids(batch), depth.held_ids(batch)],
+    "take_keys": take_keys,
+    "forget_keys": lambda _, batch: [["unique"] * batch, keys(batch), 60.0],
     "find_stored": lambda depth, batch: [WORKER, depth.completed_ids(batch), [1] * batch],
     "ended_jobs": lambda depth, batch: [depth.completed_ids(batch)],
     "cancel_unstarted": lambda depth, batch: [depth.ready_ids(batch), "enough"],

@@ -18,6 +18,7 @@ delete from trioworker.job; delete from trioworker.ready; delete from trioworker
 delete from trioworker.claim; delete from trioworker.job_completed; delete from trioworker.job_log;
 delete from trioworker.job_attempt; delete from trioworker.concurrency;
 delete from trioworker.slot; delete from trioworker.spent_slot;
+delete from trioworker.unique_key;
 delete from trioworker.schedule;
 delete from trioworker.worker; delete from trioworker.cancel_request;
 """

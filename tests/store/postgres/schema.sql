@@ -8,6 +8,7 @@
 -- 0004 parents_and_attempts fd5247093756fd059c448808d34548a9
 -- 0005 limits 40ee9ec19c9bbc3097c03455e8a39982
 -- 0006 schedules de08dc001bdd59063190f1400c850889
+-- 0007 unique_keys 9d2794d5dcc64650087b0d9f5e3fdb71
 
 CREATE SCHEMA trioworker;
 
@@ -18,7 +19,23 @@ CREATE FUNCTION trioworker.enqueue(path text, args jsonb DEFAULT '{}'::jsonb, ki
 declare
     new_id uuid := coalesce(id, trioworker.new_id());
     slots integer;
+    due timestamptz := coalesce(scheduled_for, now());
+    first_id uuid;
 begin
+    if jsonb_typeof(options -> 'unique') = 'object' then
+        if jsonb_typeof(options -> 'debounce') = 'object' then
+            raise exception 'a job is unique or debounced, not both; drop one of the two'
+                using errcode = 'check_violation';
+        end if;
+        select * into due, first_id
+          from trioworker.take_key(new_id, 'unique', options -> 'unique', due);
+    elsif jsonb_typeof(options -> 'debounce') = 'object' then
+        select * into due, first_id
+          from trioworker.take_key(new_id, 'debounce', options -> 'debounce', due);
+    end if;
+    if first_id is not null then
+        return first_id;
+    end if;
     insert into trioworker.job (id, kind, path, args, tag, priority, options, awaited)
     values (new_id, kind, path, args, tag, priority, options, awaited)
         on conflict on constraint job_pkey do nothing;
@@ -31,11 +48,11 @@ begin
         -- No key is locked in a transaction that may be long: a worker looks for the slot.
         insert into trioworker.waiting (id, reason, key, priority, scheduled_for, fresh)
         values (new_id, 'limit', coalesce(nullif(options #>> '{limit,key}', ''), path), priority,
-                coalesce(scheduled_for, now()), true);
+                due, true);
         perform pg_notify('trioworker_ready', tag);
     elsif found then
         insert into trioworker.ready (id, tag, priority, scheduled_for)
-        values (new_id, tag, priority, coalesce(scheduled_for, now()));
+        values (new_id, tag, priority, due);
         -- A hint; the same one twice in a transaction is sent once.
         perform pg_notify('trioworker_ready', tag);
     end if;
@@ -43,7 +60,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION trioworker.enqueue(path text, args jsonb, kind text, tag text, priority integer, scheduled_for timestamp with time zone, id uuid, options jsonb, awaited boolean) IS 'Makes a job ready in the caller''s transaction and returns its id. An id that exists already is left as it is.';
+COMMENT ON FUNCTION trioworker.enqueue(path text, args jsonb, kind text, tag text, priority integer, scheduled_for timestamp with time zone, id uuid, options jsonb, awaited boolean) IS 'Makes a job ready in the caller''s transaction and returns its id. An id that exists already is left as it is. Of a unique job that another one keeps out it is that one''s.';
 
 CREATE FUNCTION trioworker.new_id() RETURNS uuid
     LANGUAGE sql PARALLEL SAFE
@@ -60,6 +77,113 @@ select encode(
 $$;
 
 COMMENT ON FUNCTION trioworker.new_id() IS 'A UUIDv7: sorts by the time it was made.';
+
+CREATE FUNCTION trioworker.replace_job(old_id uuid, new_id uuid) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_variable
+declare
+    freed text;
+begin
+    with taken as (
+        delete from trioworker.ready where id = old_id returning attempt, reaped
+    ),
+    released as (
+        delete from trioworker.waiting where id = old_id returning attempt, reaped
+    )
+    insert into trioworker.job_completed (id, status, error, attempt, reaped)
+    select old_id, 'canceled',
+           jsonb_build_object('name', 'Replaced', 'message', 'replaced by job ' || new_id), attempt,
+           reaped
+      from (select * from taken union all select * from released) as unstarted;
+    if not found then
+        return false;
+    end if;
+    delete from trioworker.slot where id = old_id returning key into freed;
+    -- A worker looks whether this one may have the slot: no key of a limit is locked here.
+    update trioworker.waiting set fresh = true
+     where id = (
+           select following.id from trioworker.waiting as following
+            where following.key = freed
+            order by following.priority desc, following.scheduled_for, following.id
+            limit 1 for update skip locked
+     );
+    perform pg_notify('trioworker_done', old_id::text)
+       from trioworker.job where job.id = old_id and job.awaited;
+    return true;
+end
+$$;
+
+COMMENT ON FUNCTION trioworker.replace_job(old_id uuid, new_id uuid) IS 'A part of trioworker.enqueue.';
+
+CREATE FUNCTION trioworker.take_key(new_id uuid, sort text, said jsonb, INOUT due timestamp with time zone, OUT first_id uuid) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_variable
+declare
+    wanted text := said ->> 'key';
+    during text := coalesce(said ->> 'during', 'unfinished');
+    held trioworker.unique_key;
+    period interval := (said ->> 'period_s')::float8 * interval '1 second';
+    delay interval := (said ->> 'delay_s')::float8 * interval '1 second';
+    queued boolean;
+    began_at timestamptz := now();
+begin
+    if wanted is null or octet_length(wanted) not between 1 and 500 then
+        raise exception 'a % job needs a key of 1 to 500 bytes, as {"%": {"key": "…"}}', sort, sort
+            using errcode = 'check_violation';
+    elsif sort = 'unique' and (during not in ('queued', 'unfinished', 'period')
+                               or (during = 'period') <> coalesce(period > '0 s', false)) then
+        raise exception 'a unique key is held during queued, unfinished, or a period of period_s seconds'
+            using errcode = 'check_violation';
+    elsif sort = 'debounce' and not coalesce(delay > '0 s', false) then
+        raise exception 'a debounced job needs a delay, as {"debounce": {"delay_s": 5}}'
+            using errcode = 'check_violation';
+    end if;
+    insert into trioworker.unique_key (sort, key) values (sort, wanted)
+        on conflict on constraint unique_key_pkey do update set key = excluded.key where false;
+    if exists (select from trioworker.job where job.id = new_id) then
+        return;
+    end if;
+    loop
+        select * into held from trioworker.unique_key as known
+         where known.sort = sort and known.key = wanted;
+        queued := exists (select from trioworker.ready where ready.id = held.job)
+               or exists (select from trioworker.waiting where waiting.id = held.job);
+        exit when held.job is null or not case
+            when held.until is not null then held.until > now()
+            when queued then true
+            when held.during = 'unfinished'
+            then exists (select from trioworker.job where job.id = held.job)
+             and not exists (select from trioworker.job_completed as done where done.id = held.job)
+            else false end;
+        if not queued or (sort = 'unique' and said ->> 'on_conflict' is distinct from 'replace') then
+            if sort = 'unique' and said ->> 'on_conflict' = 'raise' then
+                raise exception 'the unique key % is held by job %', quote_literal(wanted), held.job
+                    using errcode = 'unique_violation';
+            end if;
+            first_id := held.job;
+            return;
+        end if;
+        if trioworker.replace_job(held.job, new_id) then
+            began_at := coalesce(held.first_at, began_at);
+            exit;
+        end if;
+        -- Somebody has claimed or ended it in the meantime: its key is judged anew.
+    end loop;
+    if sort = 'debounce' then
+        due := greatest(due, least(
+            now() + delay, began_at + (said ->> 'max_wait_s')::float8 * interval '1 second'));
+    end if;
+    update trioworker.unique_key as known
+       set job = new_id, during = case when sort = 'unique' then during end,
+           until = now() + period, first_at = case when sort = 'debounce' then began_at end,
+           look_at = greatest(now() + period, now() + interval '60 s')
+     where known.sort = sort and known.key = wanted;
+end
+$$;
+
+COMMENT ON FUNCTION trioworker.take_key(new_id uuid, sort text, said jsonb, INOUT due timestamp with time zone, OUT first_id uuid) IS 'A part of trioworker.enqueue.';
 
 CREATE TABLE trioworker.cancel_request (
     id uuid NOT NULL,
@@ -231,6 +355,29 @@ CREATE TABLE trioworker.spent_slot (
 
 COMMENT ON TABLE trioworker.spent_slot IS 'Slots that their jobs have left and that stay taken until their window has passed.';
 
+CREATE TABLE trioworker.unique_key (
+    sort text NOT NULL,
+    key text NOT NULL,
+    job uuid,
+    during text,
+    until timestamp with time zone,
+    first_at timestamp with time zone,
+    look_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT unique_key_check CHECK (((NOT (during IS DISTINCT FROM 'period'::text)) = (until IS NOT NULL))),
+    CONSTRAINT unique_key_during_check CHECK ((during = ANY (ARRAY['queued'::text, 'unfinished'::text, 'period'::text]))),
+    CONSTRAINT unique_key_key_check CHECK (((octet_length(key) >= 1) AND (octet_length(key) <= 2000))),
+    CONSTRAINT unique_key_sort_check CHECK ((sort = ANY (ARRAY['unique'::text, 'debounce'::text])))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+
+COMMENT ON TABLE trioworker.unique_key IS 'Which job took each key last. Whoever asks whether a key is held locks its row first, in the order of sort and key.';
+
+COMMENT ON COLUMN trioworker.unique_key.until IS 'When the period of the key is over.';
+
+COMMENT ON COLUMN trioworker.unique_key.first_at IS 'When the first of the debounced jobs came, in whose place the others are.';
+
+COMMENT ON COLUMN trioworker.unique_key.look_at IS 'When a sweep looks whether anything holds it.';
+
 CREATE TABLE trioworker.waiting (
     id uuid NOT NULL,
     reason text NOT NULL,
@@ -310,6 +457,9 @@ ALTER TABLE ONLY trioworker.slot
 ALTER TABLE ONLY trioworker.spent_slot
     ADD CONSTRAINT spent_slot_pkey PRIMARY KEY (key, free_at);
 
+ALTER TABLE ONLY trioworker.unique_key
+    ADD CONSTRAINT unique_key_pkey PRIMARY KEY (sort, key);
+
 ALTER TABLE ONLY trioworker.waiting
     ADD CONSTRAINT waiting_pkey PRIMARY KEY (id);
 
@@ -331,6 +481,8 @@ CREATE INDEX ready_pull ON trioworker.ready USING btree (tag, priority DESC, sch
 CREATE INDEX schedule_look ON trioworker.schedule USING btree (look_at) WHERE (look_at IS NOT NULL);
 
 CREATE INDEX slot_key ON trioworker.slot USING btree (key);
+
+CREATE INDEX unique_key_look ON trioworker.unique_key USING btree (look_at);
 
 CREATE INDEX waiting_fresh ON trioworker.waiting USING btree (id) WHERE fresh;
 

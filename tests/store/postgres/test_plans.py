@@ -14,6 +14,8 @@ from trioworker.store.postgres.statements import load_statements
 STATEMENTS: Final = load_statements()
 
 CLAIM: Final = {"claim_pkey", "claim_worker"}
+# On an empty table one index is as good as another; the server looks again when it has grown.
+READY: Final = {"ready_pkey", "ready_pull"}
 WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "add_schedules": {},
     "adopt": {"claim": CLAIM, "job": {"job_pkey"}},
@@ -24,6 +26,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     },
     "cancels_for_worker": {"claim": CLAIM},
     "commit": {"claim": CLAIM, "job": {"job_pkey"}},
+    "due_keys": {"unique_key": {"unique_key_look"}},
     "due_limits": {
         "waiting": {"waiting_fresh", "waiting_pkey"},
         "concurrency": {"concurrency_look"},
@@ -42,12 +45,27 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job_completed": {"job_completed_pkey"},
         "job_attempt": {"job_attempt_pkey"},
     },
+    "forget_keys": {
+        "unique_key": {"unique_key_pkey", PLACE},
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey"},
+        "ready": READY,
+        "waiting": {"waiting_pkey"},
+    },
     "forget_workers": {"claim": CLAIM},
     "heartbeat": {},
     "job_attempts": {"job": {"job_pkey"}, "job_attempt": {"job_attempt_pkey"}},
     "hooked_jobs": {"job": {"job_pkey"}, "job_completed": {"job_completed_pkey"}},
     "job_origins": {"job": {"job_pkey"}},
     "job_logs": {"job": {"job_pkey"}, "job_log": {"job_log_pkey"}},
+    "key_holders": {
+        "unique_key": {"unique_key_pkey"},
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey"},
+        "ready": READY,
+        "waiting": {"waiting_pkey"},
+    },
+    "lock_keys": {},
     "lock_limits": {"slot": {"slot_pkey"}, "concurrency": {"concurrency_pkey"}},
     "lock_schedules": {"schedule": {"schedule_pkey"}},
     "mark_lost": {},
@@ -84,6 +102,12 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "concurrency": {"concurrency_pkey"},
         "ready": {"ready_pkey", PLACE},
     },
+    "replace_jobs": {
+        "ready": {"ready_pkey", PLACE},
+        "waiting": {"waiting_pkey", "waiting_turn"},
+        "slot": {"slot_pkey"},
+        "job": {"job_pkey"},
+    },
     "request_cancel": {
         "claim": {ALL_OF_IT},
         "job": {"job_pkey"},
@@ -99,6 +123,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     },
     "store_logs": {"job_log": {"job_log_pkey", PLACE}},
     "store_running": {"claim": CLAIM, "job_log": {"job_log_pkey", PLACE}},
+    "take_keys": {"unique_key": {"unique_key_pkey"}},
     "take_slots": {},
     "store_schedules": {"schedule": {"schedule_pkey"}},
     "sweep_cancels": {"job_completed": {"job_completed_pkey"}},

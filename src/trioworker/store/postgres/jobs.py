@@ -14,6 +14,7 @@ import anyio
 import msgspec
 
 from trioworker.model.following import Piece
+from trioworker.errors import DuplicateJob
 from trioworker.model.job import NewJob
 from trioworker.model.outcome import Cancelled, JobError
 from trioworker.model.state import (
@@ -25,9 +26,10 @@ from trioworker.model.state import (
     TagCounts,
     WorkerState,
 )
+from trioworker.model.unique import refused
 from trioworker.store.postgres.database import Database, Row, Transaction
 from trioworker.store.postgres.effects import store_ends
-from trioworker.store.postgres.enqueue import enqueue
+from trioworker.store.postgres.enqueue import Enqueued, place
 from trioworker.store.postgres.limits import find_drift, limits_said, settle_limits
 
 CLIENT: Final = "client"
@@ -55,27 +57,30 @@ class PostgresJobs:
         self._database = database
         self._hinted_s: dict[str, float] = {}
 
-    async def enqueue(self, jobs: Sequence[NewJob]) -> AbstractSet[UUID]:
-        """Make the jobs ready, or let them wait for a slot, in one transaction; the new ids.
+    async def enqueue(self, jobs: Sequence[NewJob]) -> Enqueued:
+        """Make the jobs ready, or let them wait for a slot, in one transaction.
 
         Ids that exist already are left as they are. No id may come twice, and all `args` are
-        UTF-8. Hints to workers go out with it, at most one for each tag.
+        UTF-8. Hints to workers go out with it, at most one for each tag. Raises `DuplicateJob`.
         """
         now_s = anyio.current_time()
         self._hinted_s = {t: s for t, s in self._hinted_s.items() if now_s - s < HINT_EVERY_S}
         spared = frozenset(self._hinted_s)
 
-        async def body(tx: Transaction) -> tuple[AbstractSet[UUID], AbstractSet[str]]:
-            new = await enqueue(tx, jobs)
+        async def body(tx: Transaction) -> tuple[Enqueued, AbstractSet[str]]:
+            placed = await place(tx, jobs)
+            new = placed.new
+            for job, first, key in refused(jobs, placed.first):
+                raise DuplicateJob(job, first=first, key=key)
             await settle_limits(tx, limits_said(job for job in jobs if job.id in new))
             tags = {job.tag for job in jobs if job.id in new} - spared
             if tags:
                 await tx.run("notify_ready", sorted(tags))
-            return new, tags
+            return placed, tags
 
-        new, hinted = await self._database.transact(CLIENT, body)
+        placed, hinted = await self._database.transact(CLIENT, body)
         self._hinted_s.update(dict.fromkeys(hinted, now_s))
-        return new
+        return placed
 
     async def now(self) -> datetime:
         """The time by the database's clock."""

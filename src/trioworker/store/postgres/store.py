@@ -20,6 +20,7 @@ from trioworker.store.postgres.database import Database, Lane, Row, Transaction
 from trioworker.store.postgres.effects import options_of, store_effects, store_ends
 from trioworker.store.postgres.limits import LimitSaid, limits_said, settle_limits
 from trioworker.store.postgres.schedules import DUE_PER_SWEEP_MAX, sweep_schedules
+from trioworker.store.postgres.unique import forget_keys
 from trioworker.store.protocol import Counters, Heartbeat, Hint, Promoted, Reaped, WorkerInfo
 
 PULL: Final = "pull"
@@ -41,6 +42,8 @@ LOST_PER_SWEEP_MAX: Final = 100
 FORGET_PER_SWEEP_MAX: Final = 100
 FORGET_AFTER_S: Final = 86_400.0
 LOOKS_PER_SWEEP_MAX: Final = 500
+KEYS_PER_ROUND_MAX: Final = 1_000
+KEY_ROUNDS_MAX: Final = 100
 
 WORKER_LOST: Final = Failed(JobError("WorkerLost", "workers died with this job in their hands"))
 
@@ -211,6 +214,15 @@ class PostgresStore:
         """See `Store.tidy`."""
         await self._database.run(CONTROL, "forget_workers", FORGET_PER_SWEEP_MAX, FORGET_AFTER_S)
         await self._database.run(CONTROL, "sweep_cancels")
+        await self._forget_keys()
+
+    async def _forget_keys(self) -> None:
+        for _ in range(KEY_ROUNDS_MAX):
+            due = await self._database.transact(
+                CONTROL, lambda tx: forget_keys(tx, KEYS_PER_ROUND_MAX)
+            )
+            if due < KEYS_PER_ROUND_MAX:
+                return
         await self._database.run(CONTROL, "mend_looks", LOOKS_PER_SWEEP_MAX)
 
     async def ping(self) -> None:

@@ -1,0 +1,83 @@
+"""Keys of unique and debounced jobs: who gets one, inside the transaction that enqueues.
+
+Rule of this file: the keys of an enqueue are locked in one statement, in their order, before
+anything else of it; what holds them is asked in a later one, which sees what was committed during
+the wait. Whoever holds a key waits for the rows of jobs that are to be replaced and for the keys of
+limits, never the other way round.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from trioworker.model.job import NewJob
+from trioworker.model.unique import Decision, Holder, Key, decide, key_of
+from trioworker.store.postgres.database import Row, Transaction
+
+LOOK_AFTER_S: Final = 60.0
+"""A sweep leaves a key alone for this long after somebody took it, or was seen to hold it."""
+
+
+async def settle_keys(tx: Transaction, jobs: Sequence[NewJob]) -> Decision:
+    """Lock the keys of `jobs`, and end the jobs in whose places others come; what is left to store.
+
+    Jobs of this very enqueue that are replaced are not ended: they are not stored yet.
+    """
+    keys = {job.id: key for job in jobs if (key := key_of(job)) is not None}
+    wanted = sorted(set(keys.values()))
+    await tx.run("lock_keys", *zip(*wanted, strict=True))
+    ended: dict[UUID, UUID] = {}
+    while True:
+        decision = await _decide(tx, jobs, keys, ended)
+        others = decision.replaced.keys() - {job.id for job in decision.stored} - ended.keys()
+        before = {old: decision.replaced[old] for old in sorted(others)}
+        if not before:
+            return decision
+        taken = await end_replaced(tx, before)
+        ended |= {old: before[old] for old in taken}
+        if len(taken) == len(before):
+            return decision
+        # Somebody has claimed or ended one of them in the meantime: that one's key is judged anew.
+
+
+async def end_replaced(tx: Transaction, replaced: Mapping[UUID, UUID]) -> Sequence[UUID]:
+    """End those of the jobs that no worker holds, each replaced by another; the ids."""
+    rows = await tx.run("replace_jobs", list(replaced), list(replaced.values()))
+    if awaited := [row[0] for row in rows if row[1]]:
+        await tx.run("notify_done", awaited)
+    return [row[0] for row in rows]
+
+
+async def take_keys(tx: Transaction, held: Mapping[Key, Holder]) -> None:
+    """Note who holds the keys from now on."""
+    if not held:
+        return
+    rows = [
+        (sort, text, holder.job, holder.during, holder.until, holder.first_at)
+        for (sort, text), holder in held.items()
+    ]
+    await tx.run("take_keys", *zip(*rows, strict=True), LOOK_AFTER_S)
+
+
+async def forget_keys(tx: Transaction, limit: int) -> int:
+    """Delete keys that nothing holds, of up to `limit` that are due; how many were due."""
+    due = await tx.run("due_keys", limit)
+    if due:
+        await tx.run("forget_keys", *zip(*due, strict=True), LOOK_AFTER_S)
+    return len(due)
+
+
+async def _decide(
+    tx: Transaction, jobs: Sequence[NewJob], keys: Mapping[UUID, Key], ended: Mapping[UUID, UUID]
+) -> Decision:
+    sorts, texts = zip(*keys.values(), strict=True)
+    rows = await tx.run("key_holders", list(keys), sorts, texts)
+    known = {id_ for id_, row in zip(keys, rows, strict=True) if row[0]}
+    holders = {key: _holder(row, ended) for key, row in zip(keys.values(), rows, strict=True)}
+    return decide(jobs, known=known, holders=holders, now=rows[0][-1])
+
+
+def _holder(row: Row, ended: Mapping[UUID, UUID]) -> Holder:
+    """Who took the key last; whom this transaction has ended still counts as replaceable."""
+    _, job, during, until, first_at, standing, _ = row
+    return Holder(job, during, until, first_at, "queued" if job in ended else standing)

@@ -34,6 +34,7 @@ from trioworker.model.outcome import JobError
 from trioworker.model.schedule_state import ScheduleState
 from trioworker.model.state import (
     Cancellation,
+    Flaw,
     JobAttempt,
     JobLogText,
     JobState,
@@ -54,6 +55,7 @@ __all__ = [
     "DuplicateJob",
     "EndedJob",
     "Flavour",
+    "Flaw",
     "Handler",
     "InvalidArguments",
     "JobAttempt",

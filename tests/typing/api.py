@@ -25,6 +25,7 @@ from trioworker import (
     Debounce,
     DuplicateJob,
     Flavour,
+    Flaw,
     InvalidArguments,
     JobAttempt,
     JobContext,
@@ -238,6 +239,7 @@ async def everything_is_asked(client: Client) -> None:
     assert_type(await client.workers(), Sequence[WorkerState])
     assert_type(await client.workers(limit=10), Sequence[WorkerState])
     assert_type(await client.counts(), Sequence[TagCounts])
+    assert_type(await client.flaws(mend=True), Sequence[Flaw])
     assert_type(await client.now(), datetime)
     cancellation = await client.cancel([job], "changed my mind")
     assert_type(cancellation, Cancellation)

@@ -18,10 +18,19 @@ from trioworker.cli.options import takes_settings
 from trioworker.cli.output import complain, counted, print_json
 from trioworker.cli.place import open_jobs
 from trioworker.cli.waiting import wait_for
-from trioworker.cli.wanted import UNSAID, Order, Wanted, order, parse_args, parse_time
+from trioworker.cli.wanted import (
+    UNSAID,
+    Order,
+    Wanted,
+    order,
+    parse_args,
+    parse_time,
+    parse_unique,
+)
 from trioworker.errors import UsageError
 from trioworker.model.bounds import PRIORITY_MAX, PRIORITY_MIN
 from trioworker.model.job import KINDS
+from trioworker.model.state import NewIds
 from trioworker.settings import Settings
 
 STDIN: Final = "-"
@@ -73,6 +82,18 @@ Retry: TypeAlias = Annotated[
     int | None,
     typer.Option("--retry", metavar="NUMBER", help="At most so many attempts, the first included."),
 ]
+UniqueKey: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--unique", metavar="KEY", help="No two jobs with this key at a time."),
+]
+UniqueWhile: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="WHILE", help="queued, unfinished (default), or for so many seconds."),
+]
+OnDuplicate: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="WHAT", help="keep the first (default), replace it, or raise an error."),
+]
 Count: TypeAlias = Annotated[
     int,
     typer.Option(min=1, max=COUNT_MAX, metavar="NUMBER", help="How many jobs like this."),
@@ -97,6 +118,9 @@ def enqueue(
     deadline_s: Deadline = None,
     retry: Retry = None,
     dedicated: Dedicated = False,
+    unique: UniqueKey = None,
+    unique_while: UniqueWhile = None,
+    on_duplicate: OnDuplicate = None,
     count: Count = 1,
     app: Annotated[
         str | None,
@@ -120,6 +144,7 @@ def enqueue(
         deadline_s=deadline_s,
         retry=retry,
         dedicated=dedicated or None,
+        unique=parse_unique(unique, unique_while, on_duplicate),
     )
     checker = None if app is None else load_app(app)
     orders = _orders(flags, count, checker, awaited=wait)
@@ -155,14 +180,14 @@ async def _enqueue(
         now = await client.now()
         jobs = [order.due(now) for order in orders]
         new = await client.enqueue_many(jobs)
-        ids = [job.id for job in jobs]
+        ids = [new.first.get(job.id, job.id) for job in jobs]
         if wait:
             return await wait_for(client, ids, as_json=as_json)
-    _print_ids(ids, new, as_json=as_json)
+    _print_ids(ids, new, asked=len({job.id for job in jobs}), as_json=as_json)
     return ExitStatus.OK
 
 
-def _print_ids(ids: Sequence[UUID], new: Sequence[UUID], *, as_json: bool) -> None:
+def _print_ids(ids: Sequence[UUID], new: NewIds, *, asked: int, as_json: bool) -> None:
     """Ids on stdout and the rest on stderr, so that `$(trioworker enqueue …)` is an id."""
     if as_json:
         print_json({"ids": ids, "new": len(new)})
@@ -172,5 +197,7 @@ def _print_ids(ids: Sequence[UUID], new: Sequence[UUID], *, as_json: bool) -> No
         typer.echo(f"{counted(len(new), 'job')} enqueued, from {ids[0]} to {ids[-1]}")
     else:
         complain("nothing to enqueue: there is no job on stdin")
-    if old := len(set(ids)) - len(new):
+    if new.first:
+        complain(f"not enqueued, another has the key: {counted(len(new.first), 'job')}")
+    if old := asked - len(new) - len(new.first):
         complain(f"left as before, because their ids exist: {counted(old, 'job')}")

@@ -7,7 +7,7 @@ function of the app says, and the rest is default.
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Final, cast
+from typing import Annotated, Final, cast, get_args
 from uuid import UUID
 
 import msgspec
@@ -17,16 +17,18 @@ from trioworker.errors import UsageError
 from trioworker.ids import new_id
 from trioworker.model.job import Kind, NewJob
 from trioworker.model.job_settings import JobSettings, resolve
-from trioworker.model.options import Handler, RetryPolicy
+from trioworker.model.options import Debounce, Handler, OnConflict, RetryPolicy, Unique
 
 NO_ARGS: Final = b"{}"
 UNSAID: Final = msgspec.Raw()
+ON_CONFLICTS: Final[tuple[str, ...]] = get_args(OnConflict)
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One job; None means that nobody has said it yet, as `UNSAID` does. Times in seconds.
 
     `retry` is a policy or just the number of attempts; `deadline_s` counts from the enqueue.
+    `unique` may be just the key.
     """
 
     path: str
@@ -39,6 +41,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     timeout_s: float | None = None
     deadline_s: float | None = None
     retry: int | RetryPolicy | None = None
+    unique: str | Unique | None = None
+    debounce: Debounce | None = None
     dedicated: bool | None = None
     language: str | None = None
     id: UUID | None = None
@@ -142,6 +146,33 @@ def parse_time(text: str) -> datetime:
         ) from None
 
 
+def parse_unique(key: str | None, during: str | None, on_conflict: str | None) -> Unique | None:
+    """The unique key as flags say it; `during` is a word or a number of seconds.
+
+    Raises `UsageError`.
+    """
+    if key is None:
+        if during is not None or on_conflict is not None:
+            raise UsageError("--unique-while and --on-duplicate go with --unique KEY")
+        return None
+    if on_conflict not in {None, *ON_CONFLICTS}:
+        raise UsageError(
+            f"--on-duplicate={on_conflict} will not do; one of {', '.join(ON_CONFLICTS)}"
+        )
+    then = cast("OnConflict", on_conflict or "keep")
+    match during:
+        case None | "unfinished":
+            return Unique(key, "unfinished", on_conflict=then)
+        case "queued":
+            return Unique(key, "queued", on_conflict=then)
+    try:
+        return Unique(key, "period", float(during), on_conflict=then)
+    except ValueError:
+        raise UsageError(
+            f"--unique-while={during} will not do; queued, unfinished, or a number of seconds"
+        ) from None
+
+
 def _check_args(app: App | None, path: str, args: bytes) -> None:
     if app is not None:
         app.validate(path, args)
@@ -164,8 +195,9 @@ def _check(wanted: Wanted, kind: str) -> None:
 
 def _said(wanted: Wanted) -> JobSettings:
     """What somebody has said, as settings."""
-    names = ("tag", "priority", "timeout_s", "deadline_s", "retry")
+    names = ("tag", "priority", "timeout_s", "deadline_s", "retry", "debounce")
     said = {name: getattr(wanted, name) for name in names}
+    said["unique"] = Unique(wanted.unique) if isinstance(wanted.unique, str) else wanted.unique
     return cast("JobSettings", {name: value for name, value in said.items() if value is not None})
 
 

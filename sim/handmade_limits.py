@@ -1,6 +1,7 @@
 """Breaches of what is promised of concurrency limits, each as small as can be."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 from sim.database.rows import JobRow, ReadyRow, Row, SlotRow, WaitingRow
@@ -23,7 +24,7 @@ def slot(number: int) -> SlotRow:
     return SlotRow(id=job(number), key="key-0")
 
 
-def in_line(made: Handmade, *numbers: int, priority: int = 0) -> None:
+def in_line(made: Handmade, *numbers: int, priority: int = 0, due: datetime | None = None) -> None:
     """Jobs are enqueued over the limit."""
     rows: list[tuple[Row | None, Row | None]] = []
     for number in numbers:
@@ -33,7 +34,7 @@ def in_line(made: Handmade, *numbers: int, priority: int = 0) -> None:
         )  # fmt: skip
         waiting = WaitingRow(
             id=row.id, reason="limit", until=None, attempt=1, reaped=0, since=made.clock,
-            key="key-0", priority=priority, scheduled_for=made.clock,
+            key="key-0", priority=priority, scheduled_for=due or made.clock,
         )  # fmt: skip
         made.waiting[row.id] = waiting
         rows += [(None, row), (None, waiting)]

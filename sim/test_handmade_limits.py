@@ -56,3 +56,15 @@ def test_what_runs_without_a_claim_does_not_count() -> None:
     made.pull(2)
     made.start(2)
     assert made.findings(WithinLimit) == []
+
+
+def test_one_that_comes_late_has_not_waited() -> None:
+    """It was due a minute ago, and is enqueued and let in now."""
+    made = Handmade(LIMITED_PLAN)
+    made.begin()
+    made.wait(60)
+    due = made.clock
+    made.wait(60)
+    in_line(made, 1, due=due)
+    let_in(made, 1)
+    assert made.findings(SlotFilled) == []

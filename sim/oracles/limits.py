@@ -195,7 +195,8 @@ class NextInLine(Oracle):
 class SlotFilled(Oracle):
     """A due job does not wait for a slot that is free, once faults have stopped for good.
 
-    Counted from the last change of the key's slots, or from the moment at which the job is due.
+    Counted from the last change of the key's slots, or from the moment at which the job is due and
+    in line.
     Allowed: a sweep, for a worker may not have heard when it is time to look. Without a window, and
     as long as nobody has set the server's clock: otherwise it is not known here when that is.
     """
@@ -206,6 +207,7 @@ class SlotFilled(Oracle):
     def __init__(self, plan: Plan, facts: Facts) -> None:
         super().__init__(plan, facts)
         self._changed_s: dict[str, float] = {}
+        self._came_s: dict[UUID, float] = {}
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
@@ -215,6 +217,8 @@ class SlotFilled(Oracle):
         slots = [c for c in event.changes if isinstance(c.new or c.old, SlotRow | SpentRow)]
         leaves = {c.old.key for c in slots if isinstance(c.old, SlotRow) and c.new is None}
         for change in event.changes:
+            if isinstance(change.new, WaitingRow) and change.old is None:
+                self._came_s[change.new.id] = self.facts.now_s
             if isinstance(change.old, WaitingRow) and change.old.key not in {None, *leaves}:
                 self._judge(change.old)
         for change in slots:
@@ -232,7 +236,7 @@ class SlotFilled(Oracle):
             return
         assert row.key is not None
         since_s = max(_second(row.scheduled_for), self._changed_s.get(row.key, LONG_AGO_S))
-        since_s = max(since_s, facts.troubled_s)
+        since_s = max(since_s, facts.troubled_s, self._came_s[row.id])
         if facts.now_s - since_s > patience_s:
             waited_s = facts.now_s - since_s
             self.find(f"job {row.id} waited for {waited_s:.2f} s for a free slot of {row.key}")

@@ -17,6 +17,7 @@ from sim.database.server import EPOCH
 from sim.happenings import CancelAnswered, CancelAsked, Enqueued
 from sim.plan import Plan, when_and_what
 from sim.policies import DEADLINES_S, DRAWN, POLICIES
+from sim.schedulers import Schedulers
 from trioworker.errors import StoreError
 from trioworker.events import Event
 from trioworker.model.job import Kind, NewJob
@@ -56,11 +57,20 @@ class Clients:
         self._rng = rng
         self._happened = happened
         self._made: list[UUID] = []
+        self._schedulers = Schedulers(plan, database, rng, self._promise)
         self.promised: dict[UUID, None] = {}
         self.began = trio.Event()
 
     async def run(self) -> None:
-        """Enqueue everything as the plan says, and cancel some of it."""
+        """Enqueue everything as the plan says, cancel some of it, and let schedules tick."""
+        async with trio.open_nursery() as both:
+            both.start_soon(self._schedulers.run)
+            await self._enqueue_all()
+
+    def _promise(self, ids: Sequence[UUID]) -> None:
+        self.promised.update(dict.fromkeys(ids))
+
+    async def _enqueue_all(self) -> None:
         named = [
             (at_s, self._limited(self._job_of(path), number))
             for number, (at_s, path) in enumerate(map(when_and_what, self._plan.jobs))

@@ -18,6 +18,7 @@ from sim.database.rows import (
     JobRow,
     ReadyRow,
     Row,
+    ScheduleRow,
     SlotRow,
     WaitingRow,
     WorkerRow,
@@ -351,6 +352,7 @@ def _table(row: Row | None) -> str:
     tables = {
         JobRow: "job", ReadyRow: "ready", ClaimRow: "claim", CompletedRow: "job_completed",
         WorkerRow: "worker", AttemptRow: "job_attempt", WaitingRow: "waiting", SlotRow: "slot",
+        ScheduleRow: "schedule",
     }  # fmt: skip
     return tables.get(type(row), "job_log")  # type: ignore[arg-type]  # a row there is
 

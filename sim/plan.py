@@ -101,7 +101,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `chaos_s` is how long faults may happen; after that everything must end within `drain_s`.
     `one_stays_dead` leaves the first worker dead for good once it is killed. `limits` are the slots
     of concurrency keys, which some of the drawn jobs have, and all jobs of `jobs` in turn;
-    `window_s` is the window of all of them.
+    `window_s` is the window of all of them. So many `schedules` tick every second, until some time
+    after the chaos; `ticking` is the body of their jobs.
     """
 
     seed: int
@@ -121,6 +122,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     one_stays_dead: bool = False
     limits: Sequence[int] = ()
     window_s: float | None = None
+    schedules: int = 0
+    ticking: str = "ok"
 
 
 def when_and_what(job: str) -> tuple[float, str]:
@@ -150,6 +153,7 @@ def draw_plan(seed: int) -> Plan:
         children=rng.choice((0.0, 0.0, 0.3)),
         limits=rng.choice(((), (), (1,), (2,), (1, 3))),
         window_s=rng.choice((None, None, 0.3, 1.0)),
+        schedules=rng.choice((0, 0, 0, 1, 3)),
     )
     return msgspec.structs.replace(plan, drain_s=LIMITED_DRAIN_S) if plan.limits else plan
 

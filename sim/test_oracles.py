@@ -10,8 +10,8 @@ import pytest
 from sim.database.rows import CancelRow, LogRow
 from sim.database.transaction import DEADLOCK_TIMEOUT_S
 from sim.handmade import CLIENT, A, B, Handmade, job
-from sim.handmade_limits import LIMIT_BREACHES, LIMITED_PLAN
 from sim.handmade_retries import off_record, once_too_often, too_late
+from sim.handmade_schedules import PLAN, SORT_BREACHES
 from sim.happenings import (
     CommitLost,
     Drained,
@@ -44,7 +44,6 @@ from trioworker.events import JobEnded, LeaseDoubtful, OutcomeRefused
 from trioworker.model.failures import Failure, Step
 from trioworker.model.outcome import Failed, JobError, Succeeded
 
-PLAN: Final = LIMITED_PLAN
 POISON: Final = Succeeded(b'["\\u0000"]')
 PAGE: Final = Path(__file__).parents[1] / "docs" / "simulator" / "oracles.md"
 Story = Callable[[Handmade], None]
@@ -351,7 +350,7 @@ def deaf(made: Handmade) -> None:
         made.beat()
 
 
-BREACHES: Final[dict[type[Oracle], Story]] = LIMIT_BREACHES | {
+BREACHES: Final[dict[type[Oracle], Story]] = SORT_BREACHES | {
     NothingLost: lost, Transitions: wrong_counters, Settled: stored_twice,
     Durable: result_undone, NotEarly: early, Produced: out_of_thin_air,
     OncePerClaim: run_again, AllOrNothing: log_alone, ToldRight: told_too_much,

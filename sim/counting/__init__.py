@@ -13,5 +13,8 @@ from sim.counting.limits import Limits
 from sim.counting.part import Part
 from sim.counting.retries import Retries
 from sim.counting.running import Running
+from sim.counting.schedules import Schedules
 
-PARTS: Final[tuple[type[Part], ...]] = (Leases, Pulls, Commits, Ends, Limits, InHand, Retries, Running)
+PARTS: Final[tuple[type[Part], ...]] = (
+    Leases, Pulls, Commits, Ends, Limits, InHand, Retries, Running, Schedules,
+)  # fmt: skip

@@ -13,6 +13,7 @@ from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
 from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced, ToldRight
 from sim.oracles.places import Durable, NotEarly, NothingLost, Settled, Transitions
 from sim.oracles.retries import InTime, OnRecord, TriedAgain
+from sim.oracles.schedules import ScheduleGoesOn, TickOnce, TickWithItsEnd
 from sim.oracles.stopping import (
     ExitsAsPromised,
     GivesBackAtOnce,
@@ -34,6 +35,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     Quiet, NoDeadlock, NoStorm, CancelHeard,
     TriedAgain, OnRecord, InTime,
     SlotsHeld, WithinLimit, NextInLine, SlotFilled,
+    TickOnce, TickWithItsEnd, ScheduleGoesOn,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

@@ -1,10 +1,10 @@
 """Planted bugs, each of which an oracle must find: a survivor is a missing oracle."""
 
-from sim.zoo import cancels, commits, effects, leases, limits, pulls, retries, stops
+from sim.zoo import cancels, commits, effects, leases, limits, pulls, retries, schedules, stops
 from sim.zoo.hunting import Catch, first_seeds, hunt, hunt_all, plan_for, table
 from sim.zoo.mutant import MUTANTS, Mutant
 
-THEMES = (commits, effects, leases, pulls, stops, cancels, limits, retries)
+THEMES = (commits, effects, leases, pulls, stops, cancels, limits, retries, schedules)
 """Imported for the mutants that they name."""
 
 __all__ = [

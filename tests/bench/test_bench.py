@@ -13,6 +13,11 @@ from tests.database_fixtures import PostgresServer
 from trioworker.bench.command import bench_app
 from trioworker.bench.rig import open_server
 
+HOOK_FIGURES: Final = {
+    f"{hook}_{figure}"
+    for hook in ("retry", "limit", "unique", "handler", "log", "commit_with")
+    for figure in ("over_none", "over_per_job", "jobs_per_s", "per_job_jobs_per_s")
+}
 TINY: Final = {
     "limit": (["--jobs", "400", "--batch", "50"], {"ratio", "jobs_per_s", "server_jobs_per_s"}),
     "modes": (["--jobs", "400"], {"ratio", "noop_ratio", "jobs_per_s", "per_job_jobs_per_s"}),
@@ -26,6 +31,7 @@ TINY: Final = {
         {"worst_over_best", "shallow_ms", "middle_ms", "deep_ms", "other_ms", "held_ms"},
     ),
     "latency": (["--jobs", "5"], {"p50_ms", "p99_ms"}),
+    "hooks": (["--jobs", "60"], {"worst_over_none", "worst_over_per_job", *HOOK_FIGURES}),
     "fallback": (
         ["--jobs", "20"],
         {"clean_s", "per_job_s", "bisect_s", "many_per_job_s", "many_bisect_s"},

@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from trioworker.bench import backlog, dedicated, fallback, latency, limit, modes, sql
+from trioworker.bench import backlog, dedicated, fallback, hooks, latency, limit, modes, sql
 from trioworker.bench.figures import Measured, rounded
 from trioworker.bench.rig import Server, open_server
 from trioworker.model.batching import SIZE_MAX
@@ -75,6 +75,11 @@ BENCHES: Final[Mapping[str, Bench]] = {
     ),
     "latency": Bench(
         latency.measure, "From enqueue to the start of the job, on an idle worker.", latency.SAMPLES
+    ),
+    "hooks": Bench(
+        hooks.measure,
+        "Each hook on every job: batches against no hook, and against per job.",
+        hooks.JOBS,
     ),
     "fallback": Bench(
         fallback.measure,

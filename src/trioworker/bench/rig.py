@@ -21,12 +21,13 @@ from trioworker.bench.tally import TAG, Drained, Tally, ports
 from trioworker.errors import Exhausted, UsageError
 from trioworker.events import discard
 from trioworker.ids import new_id
-from trioworker.model.job import Job, Kind
+from trioworker.model.job import Job, Kind, NewJob
 from trioworker.model.outcome import Executed, Succeeded
 from trioworker.model.planner import NO_FLOORS, FloorColumns
 from trioworker.runners.protocol import Runner
 from trioworker.store.postgres.database import Lane, PostgresDatabase, Transaction, open_database
 from trioworker.store.postgres.embedded import open_embedded
+from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 from trioworker.store.postgres.migrate import migrate
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA
 from trioworker.store.postgres.store import WORKER_LANES, PostgresStore
@@ -101,6 +102,7 @@ class Rig:
     def __init__(self, database: PostgresDatabase) -> None:
         self.database = database
         self.store = PostgresStore(database, now_s=trio.current_time)
+        self._jobs = PostgresJobs(database)
 
     async def fill(
         self, count: int, sort: Sort = NOOP, *, tag: str = TAG, notify: bool = False
@@ -115,6 +117,13 @@ class Rig:
         await self.fill(count, sort)
         await self.settle()
 
+    async def refill_with(self, jobs: Sequence[NewJob]) -> None:
+        """The same with jobs that are enqueued as a client does, whatever they say."""
+        await script(self.database, "empty")
+        for start in range(0, len(jobs), FILL_STEP):
+            await self._jobs.enqueue(jobs[start : start + FILL_STEP])
+        await self.settle()
+
     async def settle(self) -> None:
         """Pay the debts of the filling: dead rows, statistics, unwritten pages."""
         await script(self.database, "vacuum")
@@ -126,14 +135,14 @@ class Rig:
     async def drain(
         self, runners: Mapping[str, Runner], config: WorkerConfig, jobs: int
     ) -> Drained:
-        """Let one worker work until nothing is left, which must have been `jobs` jobs."""
+        """Let one worker work until nothing is left: it must have stored `jobs` outcomes."""
         tally = Tally()
         started_s, cpu_s = trio.current_time(), time.process_time()
         report = await work(
             store=self.store, runners=runners, config=config, ports=ports(), stop=Stop(), emit=tally
         )
         assert not report.unsaved
-        assert tally.stored == jobs, f"{tally.stored} of {jobs} jobs were stored"
+        assert tally.stored == jobs, f"{tally.stored} of {jobs} outcomes were stored"
         return Drained(jobs, tally.stored_s - started_s, time.process_time() - cpu_s, tally)
 
     @asynccontextmanager
@@ -206,7 +215,7 @@ def sql(name: str, /, **values: str | int | UUID) -> str:
 
 @asynccontextmanager
 async def _open_rig(url: str) -> AsyncIterator[Rig]:
-    lanes = (*WORKER_LANES, Lane(BENCH), Lane(SNAPSHOT))
+    lanes = (*WORKER_LANES, Lane(CLIENT), Lane(BENCH), Lane(SNAPSHOT))
     async with open_database(
         url, lanes, emit=discard, command_timeout_s=STATEMENT_TIMEOUT_S
     ) as database:

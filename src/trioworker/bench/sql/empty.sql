@@ -1,2 +1,6 @@
-truncate trioworker.job, trioworker.ready, trioworker.claim, trioworker.job_completed,
-         trioworker.job_log
+do $$
+begin
+    execute (select 'truncate ' || string_agg(format('%I.%I', schemaname, tablename), ', ')
+               from pg_tables
+              where schemaname in ('trioworker', 'public') and tablename not in ('migration', 'worker'));
+end $$

@@ -1,0 +1,1 @@
+insert into bench_effect (job) values ($1)

@@ -1,0 +1,1 @@
+create table bench_effect (job uuid primary key)

@@ -169,6 +169,18 @@ async def test_a_changed_schedule_replaces_the_tick_to_come(scene: Scene) -> Non
     assert scene.query("select count(*) from trioworker.job") == [(1,)]
 
 
+async def test_a_changed_schedule_leaves_a_tick_that_is_due(scene: Scene) -> None:
+    """It is a job like any other by now, although nobody has begun it."""
+    moment = datetime.now(UTC) + timedelta(seconds=1)
+    await declare(scene, rare(timing=Timing(at=moment)))
+    with trio.fail_after(30):
+        while scene.query("select now() < %s", moment) == [(True,)]:  # noqa: ASYNC110 - the server's clock
+            await trio.sleep(0.05)
+    await declare(scene, rare(timing=Timing(at=moment), args={"new": True}))
+    assert scene.query("select args from trioworker.job") == [({},)]
+    assert scene.places() == {"ready": 1}
+
+
 async def test_a_changed_schedule_leaves_what_runs_in_peace(scene: Scene) -> None:
     """Its end goes on with what is said now."""
     await declare(scene, rare())

@@ -1,6 +1,6 @@
 """The clients of the simulated world: they enqueue, cancel, and repeat what had no answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
@@ -14,14 +14,14 @@ import trio
 from sim.bodies import IMMEDIATE, TIMEOUTS_S
 from sim.calls import CALLS
 from sim.database.server import EPOCH
-from sim.happenings import CancelAnswered, CancelAsked, Enqueued
+from sim.happenings import CancelAnswered, CancelAsked, Enqueued, KeptOut
 from sim.plan import Plan, when_and_what
 from sim.policies import DEADLINES_S, DRAWN, POLICIES
 from sim.schedulers import Schedulers
-from trioworker.errors import StoreError
+from trioworker.errors import DuplicateJob, StoreError
 from trioworker.events import Event
 from trioworker.model.job import Kind, NewJob
-from trioworker.model.options import JobOptions, Limit
+from trioworker.model.options import Debounce, JobOptions, Limit, OnConflict, Unique, UniqueWhile
 from trioworker.store.postgres.database import Database
 from trioworker.store.postgres.jobs import PostgresJobs
 
@@ -30,6 +30,9 @@ AGAIN_S: Final = (0.05, 1.0)
 AWAITED: Final = 0.2
 SCHEDULED: Final = 0.1
 LIMITED: Final = 0.4
+KEYED: Final = 0.5
+PERIOD_S: Final = 1.5
+CONFLICTS: Final[tuple[OnConflict, ...]] = ("keep", "keep", "replace", "raise")
 PRIORITIES: Final = (0, 0, 0, -5, 7)
 BATCHES: Final = (1, 1, 3, 10)
 
@@ -72,18 +75,24 @@ class Clients:
 
     async def _enqueue_all(self) -> None:
         named = [
-            (at_s, self._limited(self._job_of(path), number))
+            (at_s, self._keyed(self._limited(self._job_of(path), number), number))
             for number, (at_s, path) in enumerate(map(when_and_what, self._plan.jobs))
         ]
         jobs = [job for _, job in named] or [self._job() for _ in range(self._plan.sizes.jobs)]
         victims = self._rng.sample(jobs, min(self._plan.cancels, len(jobs)))
-        if named:
-            await self._enqueue_in_time(named)
-        else:
-            await self._enqueue_bit_by_bit(jobs)
+        async with trio.open_nursery() as nursery:
+            if named:
+                await self._enqueue_in_time(named)
+            elif self._plan.keys:
+                # Two clients at once, who know nothing of each other.
+                nursery.start_soon(self._enqueue_bit_by_bit, jobs[::2])
+                nursery.start_soon(self._enqueue_bit_by_bit, jobs[1::2])
+            else:
+                await self._enqueue_bit_by_bit(jobs)
         for victim in victims:
             await trio.sleep(self._rng.uniform(0.0, 1.0))
-            await self._cancel([victim.id])
+            if victim.id in self.promised:
+                await self._cancel([victim.id])
 
     async def _enqueue_in_time(self, jobs: Sequence[tuple[float, NewJob]]) -> None:
         began_s = trio.current_time()
@@ -102,17 +111,28 @@ class Clients:
     async def _enqueue(self, batch: Sequence[NewJob]) -> None:
         """Until it is acknowledged: the ids make that harmless."""
         batch = [_with_deadline(job) for job in batch]
-        while True:
+        first: Mapping[UUID, UUID] | None = None
+        asked_s = trio.current_time()
+        while first is None:
+            asked_s = trio.current_time()
             try:
-                await self._jobs.enqueue(batch)
+                first = (await self._jobs.enqueue(batch)).first
+            except DuplicateJob as duplicate:
+                # The first may be one of the same call, which has stored nothing.
+                if all(job.id != duplicate.first for job in batch):
+                    self._kept_out(duplicate.job, duplicate.first, asked_s)
+                batch = [job for job in batch if job.id != duplicate.job]
             except StoreError:
                 await trio.sleep(self._rng.uniform(*AGAIN_S))
-            else:
-                break
-        ids = [job.id for job in batch]
+        for job, holder in first.items():
+            self._kept_out(job, holder, asked_s)
+        ids = [job.id for job in batch if job.id not in first]
         self.promised.update(dict.fromkeys(ids))
         self._happened(NAME, Enqueued(jobs=ids))
         self.began.set()
+
+    def _kept_out(self, job: UUID, first: UUID, asked_s: float) -> None:
+        self._happened(NAME, KeptOut(job=job, first=first, asked_s=asked_s))
 
     async def _cancel(self, ids: Sequence[UUID]) -> None:
         """Once: whoever gets no answer to a cancellation may leave it at that."""
@@ -131,6 +151,8 @@ class Clients:
         job = self._job_of(path)
         if self._plan.limits and rng.random() < LIMITED:
             job = self._limited(job, rng.randrange(len(self._plan.limits)))
+        if self._plan.keys and rng.random() < KEYED:
+            job = self._keyed(job, rng.randrange(len(self._plan.keys)))
         job = msgspec.structs.replace(
             job,
             tag=rng.choice(self._tags),
@@ -161,6 +183,19 @@ class Clients:
             job, options=msgspec.structs.replace(job.options, limit=limit)
         )
 
+    def _keyed(self, job: NewJob, number: int) -> NewJob:
+        """The job with one of the plan's keys, if there are any."""
+        keys = self._plan.keys
+        if not keys:
+            return job
+        number %= len(keys)
+        during, key = keys[number], f"key-{number}"
+        if during == "debounce":
+            return _with(job, debounce=Debounce(0.5, key, max_wait_s=2.0))
+        period_s = PERIOD_S if during == "period" else None
+        then = self._rng.choice(CONFLICTS)
+        return _with(job, unique=Unique(key, cast("UniqueWhile", during), period_s, then))
+
     def _job_of(self, path: str) -> NewJob:
         return NewJob(
             id=self._new_id(),
@@ -173,6 +208,11 @@ class Clients:
                 retry=POLICIES.get(path) or DRAWN.get(path),
             ),
         )
+
+
+def _with(job: NewJob, **options: object) -> NewJob:
+    """The job with some options more."""
+    return msgspec.structs.replace(job, options=msgspec.structs.replace(job.options, **options))
 
 
 def _with_deadline(job: NewJob) -> NewJob:

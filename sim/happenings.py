@@ -77,6 +77,17 @@ class Enqueued(Event, frozen=True, kw_only=True):
     jobs: Sequence[UUID]
 
 
+class KeptOut(Event, frozen=True, kw_only=True):
+    """A client has been told that a job is not stored, because the job `first` holds its key.
+
+    It had asked at `asked_s`, in virtual seconds.
+    """
+
+    job: UUID
+    first: UUID
+    asked_s: float
+
+
 class CancelAsked(Event, frozen=True, kw_only=True):
     """A client asked to cancel these jobs, with or without an answer."""
 

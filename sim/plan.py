@@ -102,7 +102,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `one_stays_dead` leaves the first worker dead for good once it is killed. `limits` are the slots
     of concurrency keys, which some of the drawn jobs have, and all jobs of `jobs` in turn;
     `window_s` is the window of all of them. So many `schedules` tick every second, until some time
-    after the chaos; `ticking` is the body of their jobs.
+    after the chaos; `ticking` is the body of their jobs. `keys` are how long unique keys are held,
+    or "debounce", which some of the drawn jobs have, and all jobs of `jobs` in turn.
     """
 
     seed: int
@@ -124,6 +125,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     window_s: float | None = None
     schedules: int = 0
     ticking: str = "ok"
+    keys: Sequence[str] = ()
 
 
 def when_and_what(job: str) -> tuple[float, str]:
@@ -154,6 +156,7 @@ def draw_plan(seed: int) -> Plan:
         limits=rng.choice(((), (), (1,), (2,), (1, 3))),
         window_s=rng.choice((None, None, 0.3, 1.0)),
         schedules=rng.choice((0, 0, 0, 1, 3)),
+        keys=rng.choice(((), (), ("unfinished", "queued"), ("unfinished", "period", "debounce"))),
     )
     return msgspec.structs.replace(plan, drain_s=LIMITED_DRAIN_S) if plan.limits else plan
 

@@ -10,6 +10,7 @@ import pytest
 from sim.database.rows import CancelRow, LogRow
 from sim.database.transaction import DEADLOCK_TIMEOUT_S
 from sim.handmade import CLIENT, A, B, Handmade, job
+from sim.handmade_keys import KEY_BREACHES
 from sim.handmade_retries import off_record, once_too_often, too_late
 from sim.handmade_schedules import PLAN, SORT_BREACHES
 from sim.happenings import (
@@ -350,7 +351,7 @@ def deaf(made: Handmade) -> None:
         made.beat()
 
 
-BREACHES: Final[dict[type[Oracle], Story]] = SORT_BREACHES | {
+BREACHES: Final[dict[type[Oracle], Story]] = SORT_BREACHES | KEY_BREACHES | {
     NothingLost: lost, Transitions: wrong_counters, Settled: stored_twice,
     Durable: result_undone, NotEarly: early, Produced: out_of_thin_air,
     OncePerClaim: run_again, AllOrNothing: log_alone, ToldRight: told_too_much,

@@ -14,7 +14,8 @@ from sim.counting.part import Part
 from sim.counting.retries import Retries
 from sim.counting.running import Running
 from sim.counting.schedules import Schedules
+from sim.counting.unique import Keys
 
 PARTS: Final[tuple[type[Part], ...]] = (
-    Leases, Pulls, Commits, Ends, Limits, InHand, Retries, Running, Schedules,
+    Leases, Pulls, Commits, Ends, Limits, InHand, Keys, Retries, Running, Schedules,
 )  # fmt: skip

@@ -22,6 +22,7 @@ from sim.oracles.stopping import (
     StartsNothingMore,
     StopsInTime,
 )
+from sim.oracles.unique import FreeKeys, OneHolder
 
 ORACLES: Final[tuple[type[Oracle], ...]] = (
     NothingLost, Transitions, Settled, Durable, NotEarly,
@@ -35,6 +36,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     Quiet, NoDeadlock, NoStorm, CancelHeard,
     TriedAgain, OnRecord, InTime,
     SlotsHeld, WithinLimit, NextInLine, SlotFilled,
+    OneHolder, FreeKeys,
     TickOnce, TickWithItsEnd, ScheduleGoesOn,
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from sim.database.models.limits import limit_of
-from sim.happenings import Committed, ConnectFailed, Happening
+from sim.happenings import Committed, ConnectFailed, Enqueued, Happening, KeptOut
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts
 from sim.plan import Plan
@@ -35,6 +35,7 @@ STATEMENTS_MAX: Final = 150
 STATEMENTS_PER_JOB: Final = 2
 STATEMENTS_PER_HINT: Final = 3
 STATEMENTS_PER_SLOT: Final = 9
+STATEMENTS_PER_KEY: Final = 6
 """Four free the slot and let in the next, some look for that one, and some whether it is time."""
 
 
@@ -127,7 +128,16 @@ class NoStorm(Oracle):
             **dict.fromkeys((*asked, MaintenanceFailed), self._ask),
             **dict.fromkeys(moved, self._earn),
             Committed: self._committed,
+            Enqueued: self._enqueued,
+            KeptOut: self._enqueued,
         }
+
+    def _enqueued(self, happening: Happening, event: Enqueued | KeptOut) -> None:
+        """Who enqueues with a key asks who holds it, and perhaps again."""
+        if self.plan.keys:
+            jobs = len(event.jobs) if isinstance(event, Enqueued) else 1
+            earned = (self.facts.now_s, STATEMENTS_PER_KEY * jobs)
+            self._earned.setdefault(happening.actor, deque()).append(earned)
 
     def _committed(self, _happening: Happening, event: Committed) -> None:
         hints = sum(channel == READY_CHANNEL for channel, _ in event.notified)

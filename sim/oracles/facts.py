@@ -5,6 +5,7 @@ asks here; one that needs it alone keeps it itself. `Facts` sees every happening
 does, so that what it says is the state right after the happening.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -102,6 +103,12 @@ class ProcessFacts(msgspec.Struct):
     resumed_s: float = LONG_AGO_S
     paused_for_s: float = 0.0
     """How long it was paused since it was asked to stop."""
+
+
+def replaced_by(row: CompletedRow) -> UUID | None:
+    """The job in whose favour one that never ran was ended, if that is how it ended."""
+    error = json.loads(row.error or "{}")
+    return UUID(error["message"].split()[-1]) if error.get("name") == "Replaced" else None
 
 
 class Facts:

@@ -11,7 +11,7 @@ from sim.bodies import IMMEDIATE
 from sim.database.rows import ClaimRow, CompletedRow, LogRow
 from sim.happenings import BodyEnded, CancelAsked, Committed, Happening
 from sim.oracles.base import Handler, Oracle
-from sim.oracles.facts import Attempt, Facts, Leaving
+from sim.oracles.facts import Attempt, Facts, Leaving, replaced_by
 from sim.oracles.retries import next_attempt, options_of
 from sim.plan import Plan
 from trioworker.events import (
@@ -108,7 +108,7 @@ class Produced(Oracle):
 
     def _was_cancelled(self, job: UUID, row: CompletedRow) -> bool:
         asked = not self._cancel_asked.isdisjoint(self.facts.lineage(job))
-        return row.status == "canceled" and asked
+        return row.status == "canceled" and (asked or replaced_by(row) in self.facts.jobs)
 
     def _made(self, key: Attempt, row: CompletedRow) -> bool:
         outcomes = self._outcomes.get(key, ())

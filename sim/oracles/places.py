@@ -8,7 +8,7 @@ from uuid import UUID
 from sim.database.rows import ClaimRow, CompletedRow, ReadyRow, Row, WaitingRow
 from sim.happenings import CommitLost, Committed, Enqueued, Happening, RowChange
 from sim.oracles.base import Handler, Oracle
-from sim.oracles.facts import Facts, Leaving, Move, Stand
+from sim.oracles.facts import Facts, Leaving, Move, Stand, replaced_by
 from sim.plan import Plan
 from trioworker.events import Event
 from trioworker.model.transitions import TRANSITIONS, Place
@@ -66,6 +66,11 @@ class NothingLost(Oracle):
             self.find(f"job {job} stands nowhere")
 
 
+def _is_replaced(stand: Stand) -> bool:
+    """Whether a job gave way to another, which may have come in the very same enqueue."""
+    return isinstance(stand.row, CompletedRow) and replaced_by(stand.row) is not None
+
+
 class Transitions(Oracle):
     """Invariants 1 and 4: a job moves only as the table says, and its counters with it.
 
@@ -94,7 +99,8 @@ class Transitions(Oracle):
         if new is None:
             return "no job disappears"
         if old is None:
-            fresh = new.place in _FIRST and (new.attempt, new.reaped) == (1, 0)
+            first = new.place in _FIRST or _is_replaced(new)
+            fresh = first and (new.attempt, new.reaped) == (1, 0)
             return None if fresh else "an enqueue begins with the first attempt"
         if move.places not in _WAYS:
             return "there is no such way"

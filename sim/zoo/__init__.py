@@ -1,10 +1,21 @@
 """Planted bugs, each of which an oracle must find: a survivor is a missing oracle."""
 
-from sim.zoo import cancels, commits, effects, leases, limits, pulls, retries, schedules, stops
+from sim.zoo import (
+    cancels,
+    commits,
+    effects,
+    leases,
+    limits,
+    pulls,
+    retries,
+    schedules,
+    stops,
+    unique,
+)
 from sim.zoo.hunting import Catch, first_seeds, hunt, hunt_all, plan_for, table
 from sim.zoo.mutant import MUTANTS, Mutant
 
-THEMES = (commits, effects, leases, pulls, stops, cancels, limits, retries, schedules)
+THEMES = (commits, effects, leases, pulls, stops, cancels, limits, retries, schedules, unique)
 """Imported for the mutants that they name."""
 
 __all__ = [

@@ -45,8 +45,8 @@ from trioworker.model.state import (
 )
 from trioworker.schedules import Schedules
 from trioworker.store.postgres.database import Lane, open_database
-from trioworker.store.postgres.following import follow
 from trioworker.store.postgres.enqueue import Enqueued
+from trioworker.store.postgres.following import follow
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 from trioworker.store.postgres.migrate import check_schema
 from trioworker.store.postgres.schedule_admin import PostgresSchedules

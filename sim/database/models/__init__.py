@@ -17,7 +17,9 @@ Rows: TypeAlias = Sequence[tuple[Any, ...]]
 Model: TypeAlias = Callable[..., Awaitable[Rows]]
 
 FAMILIES: Final = (
-    "client", "commit", "effects", "endings", "leases", "limits", "logs", "pull", "schedules", "unique", "upkeep",
+    "client", "commit", "effects", "endings", "leases", "limits", "logs", "pull", "schedules",
+    "unique",
+    "upkeep",
 )  # fmt: skip
 MODELS: Final[dict[str, Model]] = {}
 

@@ -14,6 +14,7 @@ from sim.happenings import (
     FaultFired,
     Happening,
     Healed,
+    KeptOut,
     ServerDown,
     ServerUp,
 )
@@ -47,6 +48,7 @@ class WorldReader:
             ServerUp: self._up,
             ClockJumped: self._clock,
             Enqueued: self._enqueued,
+            KeptOut: self._kept_out,
             CancelAsked: self._cancel,
             CancelAnswered: self._answered,
             Healed: self._healed,
@@ -94,6 +96,11 @@ class WorldReader:
         text = f"enqueued {self._names.listed(event.jobs)}"
         jobs = list(event.jobs)
         yield Deed(happening.at_s, happening.actor, Sort.ENQUEUED, text, jobs=jobs)
+
+    def _kept_out(self, happening: Happening, event: KeptOut) -> Iterator[Deed]:
+        job, first = (self._names.listed([each]) for each in (event.job, event.first))
+        text = f"is told that {first} holds the key of {job}"
+        yield Deed(happening.at_s, happening.actor, Sort.ENQUEUED, text, jobs=[event.first])
 
     def _cancel(self, happening: Happening, event: CancelAsked) -> Iterator[Deed]:
         text = f"asks to cancel {self._names.listed(event.jobs)}"

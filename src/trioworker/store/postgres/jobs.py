@@ -13,8 +13,8 @@ from uuid import UUID
 import anyio
 import msgspec
 
-from trioworker.model.following import Piece
 from trioworker.errors import DuplicateJob
+from trioworker.model.following import Piece
 from trioworker.model.job import NewJob
 from trioworker.model.outcome import Cancelled, JobError
 from trioworker.model.state import (

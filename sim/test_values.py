@@ -17,6 +17,7 @@ from sim.database.rows import (
     CompletedRow,
     ConcurrencyRow,
     JobRow,
+    LabelRow,
     ReadyRow,
     Row,
     ScheduleRow,
@@ -194,6 +195,7 @@ SCHEDULE: Final = ScheduleRow(
 SPENT: Final = SpentRow(key="k", free_at=EPOCH, slots=1)
 KEY: Final = UniqueKeyRow(sort="unique", key="k", look_at=EPOCH)
 
+LABEL: Final = LabelRow(id=JOB.id, label="a")
 VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "job_kind_check": ("job", JOB, {"kind": "poem"}),
     "job_path_check": ("job", JOB, {"path": "é" * 501}),
@@ -208,6 +210,7 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "claim_check": ("claim", CLAIM, {"attempts": (1, 2)}),
     "job_completed_status_check": ("job_completed", COMPLETED, {"status": "splendid"}),
     "waiting_turn_check": ("waiting", WAITING, {"key": "k"}),
+    "job_label_label_check": ("job_label", LABEL, {"label": ""}),
     "concurrency_key_check": ("concurrency", CONCURRENCY, {"key": ""}),
     "concurrency_slots_check": ("concurrency", CONCURRENCY, {"slots": 0}),
     "concurrency_window_s_check": ("concurrency", CONCURRENCY, {"window_s": 0.0}),
@@ -315,7 +318,7 @@ def test_the_driver_encodes_what_fits() -> None:
 
 def test_the_server_reads_no_nul() -> None:
     """22021 for text with a NUL in it, alone or in an array; null is no text."""
-    parameters.read("list_jobs", (None, "tag", None, 1, None))
+    parameters.read("list_jobs", (None, "tag", None, 1, None, None))
     for name, arguments in (
         ("cancel_unstarted", ([J1], "en\x00ough")),
         ("store_logs", ([J1, J1], [1, 2], [0, 0], ["line", "\x00"])),

@@ -29,6 +29,10 @@ _TAKE_KEYS: Final = (
     " double precision"
 )
 
+_DEAD_LETTERS: Final = (
+    "text text text timestamp with time zone timestamp with time zone uuid bigint"
+)
+
 PARAMETERS: Final[Mapping[str, str]] = {
     "add_schedules": "text[] text[]",
     "adopt": "uuid uuid[]",
@@ -39,6 +43,9 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "count_jobs": "",
     "due_keys": "bigint",
     "due_limits": "bigint",
+    "dead_letters": _DEAD_LETTERS,
+    "delete_expired": "bigint",
+    "delete_old": "bigint double precision",
     "delete_schedules": "text[]",
     "due_schedules": "bigint",
     "ended_jobs": "uuid[]",
@@ -55,7 +62,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "job_origins": "uuid[]",
     "job_states": "uuid[]",
     "key_holders": "uuid[] text[] text[]",
-    "list_jobs": "text text text bigint uuid",
+    "list_jobs": "text text text bigint uuid text",
     "list_schedules": "text[] bigint",
     "list_workers": "bigint",
     "limit_drift": "bigint",
@@ -79,10 +86,13 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "release_slots": "uuid[] boolean[]",
     "replace_jobs": "uuid[] uuid[]",
     "request_cancel": "uuid[] text",
+    "requeue_jobs": "uuid[]",
     "retire_worker": "uuid",
     "schema_version": "",
     "server_version": "",
     "store_attempts": "uuid uuid[] integer[] text[] double precision[] integer[]",
+    "store_expiries": "uuid[] double precision[]",
+    "store_labels": "uuid[] text[]",
     "store_logs": "uuid[] integer[] integer[] text[]",
     "store_running": "uuid uuid[] uuid[] integer[] integer[] text[]",
     "store_schedules": _STORE_SCHEDULES,

@@ -101,6 +101,20 @@ class AttemptRow(Row, frozen=True, kw_only=True):
     duration_ms: int | None
 
 
+class LabelRow(Row, frozen=True, kw_only=True):
+    """A label of a job that has ended."""
+
+    id: UUID
+    label: str
+
+
+class ExpiryRow(Row, frozen=True, kw_only=True):
+    """When an ended job is deleted."""
+
+    id: UUID
+    at: datetime
+
+
 class ConcurrencyRow(Row, frozen=True, kw_only=True):
     """The limit of a concurrency key."""
 

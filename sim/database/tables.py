@@ -13,7 +13,9 @@ from sim.database.rows import (
     ClaimRow,
     CompletedRow,
     ConcurrencyRow,
+    ExpiryRow,
     JobRow,
+    LabelRow,
     LogRow,
     MigrationRow,
     ReadyRow,
@@ -29,6 +31,7 @@ from sim.database.table import Table
 
 PATH_BYTES_MAX: Final = 1_000
 TAG_BYTES_MAX: Final = 120
+LABEL_BYTES_MAX: Final = 200
 PRIORITY_MAX: Final = 1_000
 SLOTS_MAX: Final = 2**31 - 1
 WINDOW_S_MAX: Final = 1_000_000_000
@@ -57,6 +60,10 @@ class Tables:
         self.job_attempt: Table[AttemptRow] = Table(
             "job_attempt", lambda row: (row.id, row.attempt), _check_attempt
         )
+        self.job_label: Table[LabelRow] = Table(
+            "job_label", lambda row: (row.id, row.label), _check_label
+        )
+        self.expiry: Table[ExpiryRow] = Table("expiry", lambda row: row.id, _anything)
         self.concurrency: Table[ConcurrencyRow] = Table(
             "concurrency", lambda row: row.key, _check_concurrency
         )
@@ -140,6 +147,10 @@ def _check_attempt(row: AttemptRow) -> None:
     values.integer(row.attempt)
     if row.duration_ms is not None:
         values.integer(row.duration_ms)
+
+
+def _check_label(row: LabelRow) -> None:
+    values.check(1 <= len(row.label.encode()) <= LABEL_BYTES_MAX, "job_label_label_check")
 
 
 def _check_concurrency(row: ConcurrencyRow) -> None:

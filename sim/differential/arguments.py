@@ -13,7 +13,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from sim.database.rows import ClaimRow
-from sim.differential.arguments_of_endings import endings
+from sim.differential.arguments_of_endings import LABELS, endings
 from sim.differential.arguments_of_keys import keys
 from sim.differential.arguments_of_limits import LIMITED, limits
 from sim.differential.arguments_schedules import SCHEDULE_QUERIES
@@ -240,6 +240,7 @@ _listing: Final[Drawn] = st.tuples(
     st.sampled_from((None, "path.0")),
     st.sampled_from((100, 2)),
     st.sampled_from((None, JOBS[3])),
+    st.sampled_from((None, None, LABELS[0])),
 )
 _registration: Final[Drawn] = st.tuples(
     _workers,

@@ -4,13 +4,47 @@ from typing import Any, Final, TypeAlias
 
 from hypothesis import strategies as st
 
-from sim.differential.history import JOBS
+from sim.differential.history import BASE, HOUR, HOUR_S, JOBS, TAGS
 
 Drawn: TypeAlias = st.SearchStrategy[tuple[Any, ...]]
 
+LABELS: Final = ("a", "b")
+
 _some_jobs: Final = st.lists(st.sampled_from(JOBS), min_size=1, max_size=3)
+_counts: Final = st.sampled_from((10, 1, 2))
+_labels: Final = st.sampled_from((*LABELS * 3, "", "nul \x00"))
+_delays: Final = st.sampled_from((0.0, 2.0 * HOUR_S, 1e300))
+_dead_letters: Final[Drawn] = st.tuples(
+    st.sampled_from(("failure", "failure", "success", "canceled")),
+    st.sampled_from((None, None, "path.0")),
+    st.sampled_from((None, None, TAGS[0])),
+    st.sampled_from((None, BASE - 2 * HOUR, BASE)),
+    st.sampled_from((BASE + HOUR, BASE, BASE - 2 * HOUR)),
+    st.sampled_from((None, JOBS[2])),
+    st.sampled_from((100, 1)),
+)
+
+
+@st.composite
+def _labelled(draw: st.DrawFn) -> tuple[Any, ...]:
+    ids = draw(_some_jobs)
+    return ids, [draw(_labels) for _ in ids]
+
+
+@st.composite
+def _expiring(draw: st.DrawFn) -> tuple[Any, ...]:
+    ids = draw(_some_jobs)
+    return ids, [draw(_delays) for _ in ids]
 
 
 def endings() -> dict[str, Drawn]:
     """How to draw the arguments of each of these queries, by its name."""
-    return {"job_origins": st.tuples(_some_jobs)}
+    return {
+        "dead_letters": _dead_letters,
+        "delete_expired": st.tuples(_counts),
+        "delete_old": st.tuples(_counts, st.sampled_from((0.5 * HOUR_S, 9.0 * HOUR_S))),
+        "job_origins": st.tuples(_some_jobs),
+        "requeue_jobs": st.tuples(_some_jobs),
+        "store_expiries": _expiring(),
+        "store_labels": _labelled(),
+    }

@@ -61,6 +61,9 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "take_keys": 3,
     "due_keys": 2,
     "forget_keys": 2,
+    "requeue_jobs": 4,
+    "delete_expired": 3,
+    "delete_old": 2,
     "adopt": 2,
     "lock_schedules": 2,
     "due_schedules": 3,
@@ -98,6 +101,11 @@ _RIVALS: Final[Mapping[str, Sequence[str]]] = {
     "register_worker": ("register_worker", "heartbeat"),
     "forget_workers": ("heartbeat", "forget_workers", "retire_worker", "register_worker"),
     "sweep_cancels": ("request_cancel", "sweep_cancels"),
+    "requeue_jobs": ("requeue_jobs", "delete_expired", "delete_old", "sweep_cancels", "promote"),
+    "delete_expired": ("delete_expired", "delete_old", "requeue_jobs", "store_expiries"),
+    "delete_old": ("delete_old", "requeue_jobs", "store_labels", "delete_expired"),
+    "store_expiries": ("store_expiries", "delete_expired"),
+    "store_labels": ("store_labels", "requeue_jobs"),
     "add_schedules": ("add_schedules", "lock_schedules"),
     "lock_schedules": ("lock_schedules", "due_schedules", "delete_schedules"),
     "due_schedules": ("due_schedules", "store_schedules", "commit", "enqueue"),
@@ -131,11 +139,10 @@ class _Cast:
 
 
 LOOKS: Final = (
-    "cancels_for_worker", "clock", "count_jobs", "ended_jobs", "hooked_jobs", "job_logs",
-    "job_origins", "job_states", "key_holders",
-    "limit_drift", "list_jobs", "list_schedules", "list_workers",
-    "next_due", "next_look", "notify_done", "notify_ready", "ping", "schema_version",
-    "server_version", "unfinished_jobs",
+    "cancels_for_worker", "clock", "count_jobs", "dead_letters", "ended_jobs", "hooked_jobs",
+    "job_logs", "job_origins", "job_states", "key_holders", "limit_drift", "list_jobs",
+    "list_schedules", "list_workers", "next_due", "next_look", "notify_done", "notify_ready",
+    "ping", "schema_version", "server_version", "unfinished_jobs",
 )  # fmt: skip
 """Statements that nobody waits for."""
 

@@ -15,7 +15,9 @@ from sim.database.rows import (
     ClaimRow,
     CompletedRow,
     ConcurrencyRow,
+    ExpiryRow,
     JobRow,
+    LabelRow,
     LogRow,
     ReadyRow,
     Row,
@@ -54,6 +56,7 @@ _PLACES: Final = (
     ("job", "claim"),
     ("job", "future"),
     ("job", "completed"),
+    ("job", "completed", "canceled"),
     ("job", "waiting"),
     ("ready",),
     ("claim",),
@@ -67,7 +70,7 @@ _PLACES: Final = (
     ("job", "ready", "waiting"),
     ("job", "claim", "completed"),
 )
-_WEIGHTS: Final = (4, 8, 9, 2, 2, 2, 1, 1, 5, 2, 2, 1, 1, 1, 1, 1, 1)
+_WEIGHTS: Final = (4, 8, 9, 2, 3, 2, 2, 1, 1, 5, 2, 2, 1, 1, 1, 1, 1, 1)
 
 
 class Place(NamedTuple):
@@ -176,6 +179,10 @@ def _rows(index: int, place: Place) -> Iterator[tuple[str, Row]]:
         yield "job_completed", _completed(index, place)
         yield "job_log", LogRow(id=id_, attempt=1, chunk=1, text="more")
         yield "job_log", LogRow(id=id_, attempt=1, chunk=0, text="some")
+    if place.fresh:
+        yield "job_label", LabelRow(label="a", id=id_)
+    if place.cancel or ("completed" in place.tables and place.fresh):
+        yield "expiry", ExpiryRow(id=id_, at=BASE + place.hours * HOUR)
     if place.cancel:
         yield "cancel_request", CancelRow(id=id_, reason="enough", requested_at=BASE - HOUR)
 
@@ -236,7 +243,7 @@ def _job(index: int, place: Place) -> JobRow:
 def _completed(index: int, place: Place) -> CompletedRow:
     return CompletedRow(
         id=JOBS[index],
-        status="failure" if place.awaited else "success",
+        status=_status(place),
         result='"done"',
         error=None,
         worker=WORKERS[place.claim],
@@ -246,6 +253,12 @@ def _completed(index: int, place: Place) -> CompletedRow:
         completed_at=BASE - HOUR,
         duration_ms=7,
     )
+
+
+def _status(place: Place) -> str:
+    if "canceled" in place.tables:
+        return "canceled"
+    return "failure" if place.awaited else "success"
 
 
 def _claims(places: Sequence[Place]) -> Iterator[ClaimRow]:

@@ -12,6 +12,7 @@ import msgspec
 
 from sim.database.rows import (
     ClaimRow,
+    CompletedRow,
     JobRow,
     ReadyRow,
     Row,
@@ -60,6 +61,13 @@ def _ready(number: int, **fields: object) -> ReadyRow:
     return msgspec.structs.replace(row, **fields)
 
 
+def _failed(number: int) -> CompletedRow:
+    return CompletedRow(
+        id=JOBS[number - 1], status="failure", result=None, error='{"name": "E"}', worker=W1,
+        attempt=1, reaped=0, started_at=None, completed_at=BASE - HOUR, duration_ms=None,
+    )  # fmt: skip
+
+
 def _waiting(number: int) -> WaitingRow:
     return WaitingRow(
         id=JOBS[number - 1], reason="flow", until=None, attempt=1, reaped=0, since=BASE - HOUR
@@ -85,7 +93,7 @@ def _claim(number: int, *jobs: int, **fields: object) -> ClaimRow:
 
 _TABLES: Final[Mapping[type[Row], str]] = {
     JobRow: "job", ReadyRow: "ready", WaitingRow: "waiting", WorkerRow: "worker", ClaimRow: "claim",
-    SlotRow: "slot", UniqueKeyRow: "unique_key",
+    SlotRow: "slot", UniqueKeyRow: "unique_key", CompletedRow: "job_completed",
 }  # fmt: skip
 
 
@@ -225,8 +233,9 @@ SCRIPTS: Final[Mapping[str, History]] = {
         {}, (0, BEGIN), (0, *_enqueue(1)), (1, *_enqueue(1)), (2, *_enqueue(1)), (0, ROLLBACK)
     ),
     "a job is ready although nobody asked for it": _play(
-        _scene(_ready(1), _worker(1)), (0, "list_jobs", "ready", None, None, 9, None), (0, *PULL),
-        (0, "list_jobs", "running", None, None, 9, None), (0, *_enqueue(1)), (0, *_commit(1, 1)),
+        _scene(_ready(1), _worker(1)), (0, "list_jobs", "ready", None, None, 9, None, None),
+        (0, *PULL), (0, "list_jobs", "running", None, None, 9, None, None), (0, *_enqueue(1)),
+        (0, *_commit(1, 1)),
     ),
     "no NUL in JSON": _play(_HELD, (0, *_commit(1, 1, result='"\\u0000"')), (0, *_commit(1, 1))),
     "no NUL in text": _play(
@@ -243,8 +252,8 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (0, "store_logs", [J3], [1], [0], ["line"]), (0, "job_logs", J3),
         (0, "ended_jobs", [J3, J3]), (0, "request_cancel", [J1, J3], "enough"),
         (0, "cancels_for_worker", W2),
-        (0, "list_jobs", None, RED, "path", 2, None),
-        (0, "list_jobs", "success", None, None, 9, None),
+        (0, "list_jobs", None, RED, "path", 2, None, None),
+        (0, "list_jobs", "success", None, None, 9, None, None),
     ),
     "no such number": _play(_HELD, (0, *_commit(1, 1, result="1e999999"))),
     "no status, no charge, no end of time": _play(
@@ -315,7 +324,6 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (0, "add_schedules", [NIGHTLY, HOURLY], ["{}", '{"n": 2}']), (0, BEGIN),
         (0, "lock_schedules", [HOURLY, NIGHTLY]), (0, *_store_schedules(J1)), (0, COMMIT),
         (0, "due_schedules", 9), (0, "unfinished_jobs", [J1, J2, J3]), (0, "hooked_jobs", [J1]),
-        (0, "job_origins", [J1, J3]),
         (0, "take_back_jobs", [J1, J2], [BASE - HOUR]), (0, "due_schedules", 9),
         (0, "list_schedules", None, 9), (0, "list_schedules", [HOURLY], 9),
         (0, "delete_schedules", [NIGHTLY]), (0, "lock_schedules", [NIGHTLY, HOURLY]),
@@ -330,6 +338,20 @@ SCRIPTS: Final[Mapping[str, History]] = {
         _READY, (0, BEGIN), (0, *PULL), (1, "take_back_jobs", [J1, J2], [BASE - HOUR]),
         (0, ROLLBACK), (2, BEGIN), (2, "cancel_unstarted", [J2], "enough"),
         (1, "take_back_jobs", [J1, J2], [BASE - HOUR]), (2, COMMIT), (0, *PULL),
+    ),
+    "an ended job is labelled, expires, and is run once more": _play(
+        _scene(_job(1), _job(2), _job(3), _failed(1), _failed(2), _failed(3)),
+        (0, "store_labels", [J1, J1, J2], ["a", "b", "a"]), (0, "store_labels", [J1], ["a"]),
+        (0, "store_expiries", [J1, J2], [0.0, -3600.0]), (0, "job_states", [J1, J2]),
+        (0, "list_jobs", None, None, None, 9, None, "a"), (0, "job_origins", [J1, J3]),
+        (0, "dead_letters", "failure", None, RED, None, BASE + HOUR, J1, 9), (0, BEGIN),
+        (0, "requeue_jobs", [J2, J1]), (1, "delete_expired", 9), (2, "requeue_jobs", [J3, J2]),
+        (0, COMMIT), (0, BEGIN), (0, "delete_old", 9, 60.0), (1, "requeue_jobs", [J3]),
+        (2, "delete_old", 9, 60.0), (0, COMMIT), (0, "job_attempts", J1), (0, *PULL),
+    ),
+    "an expiry for nothing": _play(
+        _scene(_job(1), _ready(1)), (0, "store_expiries", [J1, J2], [0.0, 0.0]),
+        (0, "delete_expired", 9), (0, *PULL),
     ),
     "two write one log": _play(
         {}, (0, BEGIN), (0, "store_logs", [J1], [1], [0], ["a"]),

@@ -4,8 +4,8 @@ Rule of this file: it turns what a user says into jobs, checks it, and says what
 a user can act on. What happens in the database is `store.postgres.jobs`'s.
 """
 
-from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from math import inf
 from typing import Any, Final, Unpack
@@ -19,26 +19,24 @@ from trioworker.errors import (
     ConnectionLost,
     InvalidArguments,
     JobFailed,
-    Refused,
     ServerUnavailable,
-    UnknownJob,
     UsageError,
     WaitTimeout,
 )
 from trioworker.events import discard
 from trioworker.ids import new_id
+from trioworker.looking import Looking, refusing
 from trioworker.model.job import Kind, NewJob
 from trioworker.model.job_settings import JobSettings, Resolved, resolve
 from trioworker.model.options import Handler
 from trioworker.model.outcome import JobError
 from trioworker.model.state import (
-    STATES,
     Cancellation,
-    Flaw,
     JobAttempt,
     JobLogText,
     JobState,
     NewIds,
+    Requeued,
     State,
     TagCounts,
     WorkerState,
@@ -46,7 +44,6 @@ from trioworker.model.state import (
 from trioworker.schedules import Schedules
 from trioworker.store.postgres.database import Lane, open_database
 from trioworker.store.postgres.enqueue import Enqueued
-from trioworker.store.postgres.following import follow
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 from trioworker.store.postgres.migrate import check_schema
 from trioworker.store.postgres.schedule_admin import PostgresSchedules
@@ -59,6 +56,7 @@ __all__ = [
     "JobAttempt",
     "JobLogText",
     "JobState",
+    "Requeued",
     "TagCounts",
     "WorkerState",
     "open_client",
@@ -66,10 +64,9 @@ __all__ = [
 
 CHUNK_JOBS_MAX: Final = 5_000
 CHUNK_ARGS_BYTES_MAX: Final = 16 * 1024 * 1024
-LIMIT_MAX: Final = 10_000
 
 
-class Client:
+class Client(Looking):
     """What a program may ask of the queue; made by `open_client`.
 
     All methods raise `UsageError` when asked for what cannot be, and `StoreError` when the
@@ -83,9 +80,8 @@ class Client:
         app: App | None,
         schedules: Schedules | None = None,
     ) -> None:
+        super().__init__(jobs, waits)
         self._schedules = schedules
-        self._jobs = jobs
-        self._waits = waits
         self._app = app
 
     @property
@@ -200,75 +196,35 @@ class Client:
 
         So are all jobs below them, those whose `parent` they are and theirs in turn.
         """
-        with _refusing(f"the reason {reason!r}"):
+        with refusing(f"the reason {reason!r}"):
             return await self._jobs.cancel(ids, reason)
 
-    async def job(self, id: UUID) -> JobState:  # noqa: A002 - the word for it everywhere
-        """Where a job stands. Raises `UnknownJob`."""
-        states = await self._jobs.states([id])
-        if not states:
-            raise UnknownJob(f"there is no job {id}")
-        return states[0]
+    async def retry(self, ids: Iterable[UUID]) -> Requeued:
+        """Make jobs that failed or were canceled ready once more, as further attempts of theirs.
 
-    async def jobs(
+        In one transaction; how they ended so far stays among their `attempts`.
+        """
+        return await self._jobs.requeue(list(dict.fromkeys(ids)))
+
+    async def retry_all(
         self,
         *,
-        state: State | None = None,
-        tag: str | None = None,
+        state: State = "failure",
         path: str | None = None,
-        limit: int = 50,
-        before: UUID | None = None,
-    ) -> Sequence[JobState]:
-        """The newest jobs that fit, newest first, of those older than the job `before`.
+        tag: str | None = None,
+        since: datetime | None = None,
+    ) -> AsyncIterator[Requeued]:
+        """Do so with all jobs that fit, in transactions of at most 500.
 
-        At most `limit`; now and then fewer although there are more, because jobs move on.
+        `state` is "failure" or "canceled", and `since` when they ended at the earliest. Those that
+        fail again meanwhile are left alone.
         """
-        if state is not None and state not in STATES:
-            raise UsageError(f"there is no state {state!r}; one of {', '.join(STATES)}")
-        with _refusing(f"to look for the tag {tag!r} and the path {path!r}"):
-            return await self._jobs.newest(
-                state=state, tag=tag, path=path, limit=_limit(limit), before=before
-            )
-
-    async def logs(self, id: UUID) -> Sequence[JobLogText]:  # noqa: A002 - as above
-        """What a job has written so far, by attempt. Raises `UnknownJob`."""
-        logs = await self._jobs.logs(id)
-        if logs is None:
-            raise UnknownJob(f"there is no job {id}")
-        return logs
-
-    def follow_logs(self, id: UUID) -> AsyncGenerator[JobLogText, None]:  # noqa: A002 - as above
-        """What a job wrote and writes, as it comes, until it has ended.
-
-        A worker stores new lines about once a second. An outage of the database that begins
-        meanwhile is waited out. Raises `UnknownJob`.
-        """
-        return follow(self._jobs, self._waits, id)
-
-    async def attempts(self, id: UUID) -> Sequence[JobAttempt]:  # noqa: A002 - as above
-        """The attempts of a job that failed and were followed by another, the first one first.
-
-        How the last one ended is the job's own state. Raises `UnknownJob`.
-        """
-        attempts = await self._jobs.attempts(id)
-        if attempts is None:
-            raise UnknownJob(f"there is no job {id}")
-        return attempts
-
-    async def workers(self, limit: int = 50) -> Sequence[WorkerState]:
-        """Up to `limit` workers: those that live, then those that ended last."""
-        return await self._jobs.workers(_limit(limit))
-
-    async def flaws(self, *, mend: bool = False) -> Sequence[Flaw]:
-        """What is wrong with what is stored, some at a time; with `mend` it is put right.
-
-        Nothing ever should be: this recounts the slots of concurrency limits.
-        """
-        return await self._jobs.flaws(mend=mend)
-
-    async def counts(self) -> Sequence[TagCounts]:
-        """How many unfinished jobs stand where, by tag."""
-        return await self._jobs.counts()
+        if state not in ("failure", "canceled"):
+            raise UsageError(f"jobs in the state {state!r} are not retried: failure or canceled")
+        _check_zone(since)
+        with refusing(f"to look for the tag {tag!r} and the path {path!r}"):
+            async for ids in self._jobs.dead_letters(state=state, path=path, tag=tag, since=since):
+                yield await self._jobs.requeue(ids)
 
     def _check(self, kind: str, path: str, args: bytes) -> None:
         """Whether the app has the function that the job is for, and takes its arguments."""
@@ -304,7 +260,7 @@ class Client:
 
     async def _store(self, jobs: Sequence[NewJob]) -> Enqueued:
         what = f"the job {jobs[0].path!r}" if len(jobs) == 1 else f"one of {len(jobs)} jobs"
-        with _refusing(what):
+        with refusing(what):
             return await self._jobs.enqueue(jobs)
 
 
@@ -354,15 +310,6 @@ async def open_client(
         raise ended_by
 
 
-@contextmanager
-def _refusing(what: str) -> Generator[None, None, None]:
-    """What the database can never take is a mistake of the caller's."""
-    try:
-        yield
-    except (Refused, UnicodeDecodeError) as error:
-        raise UsageError(f"the database refuses {what}: {error}") from error
-
-
 def _encoded_args(path: str, args: object) -> bytes:
     if not isinstance(args, dict | list | None):
         kind = type(args).__name__
@@ -392,9 +339,3 @@ def _chunks(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
             chunk, size = {}, 0
     if chunk:
         yield list(chunk.values())
-
-
-def _limit(limit: int) -> int:
-    if not 1 <= limit <= LIMIT_MAX:
-        raise UsageError(f"a limit of {limit} will not do; it goes from 1 to {LIMIT_MAX}")
-    return limit

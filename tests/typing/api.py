@@ -38,6 +38,7 @@ from trioworker import (
     Kind,
     NewIds,
     NewJob,
+    Requeued,
     Retry,
     RetryPolicy,
     ScheduleState,
@@ -246,6 +247,9 @@ async def everything_is_asked(client: Client) -> None:
     assert_type(cancellation.ended, Sequence[UUID])
     assert_type(cancellation.asked, Sequence[UUID])
     assert_type(cancellation.more, bool)
+    assert_type((await client.retry([job])).kept_out, Mapping[UUID, UUID])
+    async for part in client.retry_all(path="greet", state="canceled"):
+        assert_type(part, Requeued)
 
 
 async def what_makes_no_sense_is_seen_before_it_is_run(client: Client) -> None:

@@ -18,8 +18,7 @@ Model: TypeAlias = Callable[..., Awaitable[Rows]]
 
 FAMILIES: Final = (
     "client", "commit", "effects", "endings", "leases", "limits", "logs", "pull", "schedules",
-    "unique",
-    "upkeep",
+    "unique", "upkeep",
 )  # fmt: skip
 MODELS: Final[dict[str, Model]] = {}
 

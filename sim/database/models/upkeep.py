@@ -54,10 +54,19 @@ async def record_migration(s: Statement, number: int, name: str) -> Rows:
 
 @models("sweep_cancels")
 async def sweep_cancels(s: Statement) -> Rows:
-    """Deletes requests to cancel jobs that have ended."""
-    for request in list(s.rows(s.tables.cancel_request)):
-        if s.find(s.tables.job_completed, request.id) is not None:
-            await s.delete(s.tables.cancel_request, request.id)
+    """Deletes requests to cancel jobs that have ended, or are gone."""
+    over = [
+        request.id
+        for request in s.rows(s.tables.cancel_request)
+        if s.find(s.tables.job_completed, request.id) or s.find(s.tables.job, request.id) is None
+    ]
+    free = [
+        id_
+        for id_ in sorted(over)
+        if await s.lock(s.tables.cancel_request, id_, skip_locked=True) is not None
+    ]
+    for id_ in s.shuffled(free):
+        await s.delete(s.tables.cancel_request, id_)
     return []
 
 
@@ -121,6 +130,7 @@ def _state(s: Statement, job: JobRow) -> tuple[Any, ...]:
         job.created_at, ready and ready.scheduled_for, claim and claim.claimed_at,
         done and done.started_at, done and done.completed_at, done and done.duration_ms,
         done and done.result, done and done.error,
+        sorted(row.label for row in s.rows(s.tables.job_label) if row.id == job.id),
     )  # fmt: skip
 
 
@@ -142,11 +152,12 @@ async def list_jobs(
     path: str | None,
     limit: int,
     before: UUID | None,
+    label: str | None,
 ) -> Rows:
     """Ids of the newest jobs that fit."""
     found = [
         id_
-        for id_, known_tag in _standing(s, state)
+        for id_, known_tag in (_standing(s, state) if label is None else _labelled(s, state, label))
         if id_ < (before or LAST_ID) and _fits(s.find(s.tables.job, id_), known_tag, tag, path)
     ]
     return [(id_,) for id_ in sorted(found, reverse=True)[:limit]]
@@ -157,6 +168,13 @@ def _fits(job: JobRow | None, known_tag: str | None, tag: str | None, path: str 
     if job is None:
         return known_tag is not None and tag in (None, known_tag) and path is None
     return tag in (None, job.tag) and path in (None, job.path)
+
+
+def _labelled(s: Statement, state: str | None, label: str) -> Iterator[tuple[UUID, None]]:
+    for row in s.rows(s.tables.job_label):
+        done = s.find(s.tables.job_completed, row.id)
+        if row.label == label and (state is None or (done is not None and done.status == state)):
+            yield row.id, None
 
 
 def _standing(s: Statement, state: str | None) -> Iterator[tuple[UUID, str | None]]:

@@ -23,6 +23,7 @@ from trioworker.cli.output import (
     shown_time,
 )
 from trioworker.cli.place import open_jobs
+from trioworker.cli.retrying import DeadLetters, retried, tell_retried
 from trioworker.cli.waiting import complain_of, wait_for
 from trioworker.client import Client, JobAttempt, JobState
 from trioworker.errors import UsageError
@@ -53,12 +54,16 @@ def list_jobs(
     path: Annotated[
         str | None, typer.Option(metavar="PATH", help="Only those of this function or script.")
     ] = None,
+    label: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only those that ended with this label.")
+    ] = None,
     limit: Annotated[int, typer.Option(metavar="NUMBER", help="At most so many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """The newest jobs, the last one first."""
     wanted = cast("State | None", state)  # the client says so if it is none
-    found = _ask(settings, lambda c: c.jobs(state=wanted, tag=tag, path=path, limit=limit))
+    asked = partial(Client.jobs, state=wanted, tag=tag, path=path, label=label, limit=limit)
+    found = _ask(settings, asked)
     if as_json:
         print_json(found)
         return
@@ -127,6 +132,40 @@ def cancel(
     if rest:
         complain(f"not canceled, because ended before or unknown: {', '.join(map(str, rest))}")
     raise typer.Exit(ExitStatus.FAILED if rest else ExitStatus.OK)
+
+
+@jobs_app.command()
+@takes_settings()
+def retry(
+    settings: Settings,
+    jobs: Annotated[list[str] | None, typer.Argument(metavar="ID", help="The jobs' ids.")] = None,
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that fit the options below, instead of ids.")
+    ] = False,
+    state: Annotated[
+        str | None, typer.Option(metavar="STATE", help="How they ended: failure or canceled.")
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Only those of this function or script.")
+    ] = None,
+    tag: Annotated[
+        str | None, typer.Option(metavar="TAG", help="Only those with this tag.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only those that ended since then.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run jobs once more that have failed.
+
+    Or were canceled; as further attempts of theirs. Fails unless all that are named could be made
+    ready.
+    """
+    wanted = DeadLetters(state, path, tag, since).checked(everything=everything, ids=jobs or ())
+    ids = [_id(job) for job in jobs or ()]
+    found = _ask(settings, partial(retried, ids=ids, wanted=wanted))
+    raise typer.Exit(tell_retried(found, as_json=as_json))
 
 
 @jobs_app.command()
@@ -216,6 +255,8 @@ def _facts(job: JobState, attempts: Sequence[JobAttempt]) -> Iterator[tuple[str,
     for name, value in msgspec.structs.asdict(job).items():
         if isinstance(value, datetime):
             yield name, shown_time(value)
+        elif name == "labels":
+            yield from (("label", on_one_line(label)) for label in value)
         elif name == "args" or (name == "result" and job.state == "success"):
             yield name, json_text(value)
         elif value is not None and name not in {"result", "error"}:

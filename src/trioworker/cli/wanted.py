@@ -136,13 +136,13 @@ def parse_args(text: str) -> msgspec.Raw:
     return msgspec.Raw(text.encode())
 
 
-def parse_time(text: str) -> datetime:
+def parse_time(text: str, *, flag: str = "--at") -> datetime:
     """A moment; without a zone it is local time. Raises `UsageError`."""
     try:
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise UsageError(
-            f"--at={text} is not a time; write it as 2030-01-31T08:00 or 2030-01-31T08:00+01:00"
+            f"{flag}={text} is not a time; write it as 2030-01-31T08:00 or 2030-01-31T08:00+01:00"
         ) from None
 
 

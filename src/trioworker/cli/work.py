@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
+from typing import Final
 
 import trio
 
@@ -37,6 +38,8 @@ from trioworker.store.postgres.schedule_admin import PostgresSchedules
 from trioworker.store.postgres.store import CONTROL, WORKER_LANES, PostgresStore
 from trioworker.worker.config import Ports, WorkerConfig
 from trioworker.worker.supervisor import Report, Stop, work
+
+DAY_S: Final = 86_400.0
 
 
 async def work_at(
@@ -94,6 +97,7 @@ def worker_config(settings: Settings, *, drain: bool) -> WorkerConfig:
         grace_s=settings.grace_s,
         flush_s=settings.flush_s,
         log_flush_s=settings.log_flush_s,
+        retention_s=settings.retention_days * DAY_S or None,
         reaped_max=settings.reaped_max,
         drain=drain,
         report_jobs=settings.log_level is LogLevel.DEBUG,

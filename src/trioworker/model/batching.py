@@ -77,7 +77,7 @@ def why_not_simple(executed: Executed) -> NotSimple | None:
         return NotSimple.HAS_LOG
     if executed.job.awaited:
         return NotSimple.AWAITED
-    if executed.outcome.statements or executed.job.options.has_effects:
+    if executed.labels or executed.outcome.statements or executed.job.options.has_effects:
         return NotSimple.HAS_EFFECTS
     return None
 

@@ -45,10 +45,26 @@ class Attempts(NamedTuple):
     durations_ms: Sequence[int]
 
 
+class Labels(NamedTuple):
+    """Labels of jobs that have ended, in the order of the statement's parameters."""
+
+    ids: Sequence[UUID]
+    labels: Sequence[str]
+
+
+class Expiries(NamedTuple):
+    """When jobs that have ended are deleted, in the order of the statement's parameters."""
+
+    ids: Sequence[UUID]
+    after_s: Sequence[float]
+
+
 class Effects(msgspec.Struct, frozen=True, kw_only=True):
     """All that a batch stores besides its jobs' own rows; None and empty are nothing to store."""
 
     attempts: Attempts | None = None
+    labels: Labels | None = None
+    expiries: Expiries | None = None
     schedules: Mapping[str, Sequence[End]] = {}
     """How jobs of schedules have ended, by the schedule's name, in the order of the batch."""
     ended: Sequence[Ended] = ()
@@ -61,7 +77,7 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
 
 def has_effects(executed: Executed) -> bool:
     """Whether anything may follow from this end of an attempt."""
-    if type(executed.outcome) is Retried or executed.job.defect is not None:
+    if type(executed.outcome) is Retried or executed.labels or executed.job.defect is not None:
         return True
     if type(executed.outcome) is Succeeded and executed.outcome.statements:
         return True
@@ -76,6 +92,8 @@ def effects_of(batch: Sequence[Executed], *, now_s: float) -> Effects:
     """
     return Effects(
         attempts=_attempts(batch, now_s),
+        labels=_labels(batch),
+        expiries=_expiries(batch),
         schedules=schedule_ends(batch, now_s=now_s),
         ended=ended(batch, now_s=now_s),
         left_slots=_left_slots(batch),
@@ -108,6 +126,27 @@ def _attempts(batch: Sequence[Executed], now_s: float) -> Attempts | None:
         if isinstance(executed.outcome, Retried)
     ]
     return Attempts(*zip(*rows, strict=True)) if rows else None
+
+
+def _labels(batch: Sequence[Executed]) -> Labels | None:
+    """Those that were said of the jobs, and those they were given while they ran."""
+    rows = [
+        (executed.job.id, label)
+        for executed in batch
+        if type(executed.outcome) in STATUS_OF
+        for label in dict.fromkeys((*executed.job.options.labels, *executed.labels))
+    ]
+    return Labels(*zip(*rows, strict=True)) if rows else None
+
+
+def _expiries(batch: Sequence[Executed]) -> Expiries | None:
+    rows = [
+        (executed.job.id, executed.job.options.delete_after_s)
+        for executed in batch
+        if type(executed.outcome) in STATUS_OF
+        if executed.job.options.delete_after_s is not None
+    ]
+    return Expiries(*zip(*rows, strict=True)) if rows else None
 
 
 def _handed_over(batch: Sequence[Executed]) -> Sequence[Sequence[UserStatement]]:

@@ -239,6 +239,8 @@ def within(what: str, value: float, least: float, most: float) -> None:
 def check_label(label: str) -> None:
     """Raises `UsageError` when a job cannot have this label."""
     bounded_text(f"label {label[:40]!r}" if label else "label", label, LABEL_BYTES_MAX)
+    if not label.isascii() and label.encode("utf-8", "replace").decode() != label:
+        raise UsageError(f"the label {label[:40]!r} is no text that can be stored")
 
 
 def check_key(what: str, key: str) -> None:

@@ -97,7 +97,7 @@ class Executed(msgspec.Struct, frozen=True, gc=False):
 
     `started_s` is a reading of the worker's monotonic clock, `duration_s` the seconds the attempt
     took. `log` is the bounded text the job wrote, empty when it wrote none, without what was stored
-    while it ran: it is the piece `log_chunk` of all.
+    while it ran: it is the piece `log_chunk` of all. `labels` are those it was given while it ran.
     """
 
     job: Job
@@ -106,3 +106,4 @@ class Executed(msgspec.Struct, frozen=True, gc=False):
     duration_s: float
     log: str = ""
     log_chunk: int = 0
+    labels: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ Rule of this file: answers only, as they stood at one moment; nothing is decided
 are the database's, with their time zone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
 from uuid import UUID
@@ -26,7 +26,8 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     be in. `args` and `result` are decoded JSON; text that holds a number too large for that is
     left as it is. `attempt` is the one that runs, ran last, or comes next; `reaped` counts the
     workers lost with this job in their hands. `worker` holds it, or held it last. `claimed_at`
-    is of a running job, `scheduled_for` of a ready or scheduled one; the others of an ended one.
+    is of a running job, `scheduled_for` of a ready or scheduled one; the others of an ended one,
+    the labels among them.
     """
 
     id: UUID
@@ -47,6 +48,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: int | None
     result: Any
     error: JobError | None
+    labels: Sequence[str] = ()
 
     @property
     def ended(self) -> bool:
@@ -85,6 +87,17 @@ class Cancellation(msgspec.Struct, frozen=True):
     ended: Sequence[UUID]
     asked: Sequence[UUID]
     more: bool = False
+
+
+class Requeued(msgspec.Struct, frozen=True):
+    """What became of ended jobs that are to be run again.
+
+    The `ready` will be, as further attempts. In `kept_out` are unique jobs that stay as they are,
+    and which other jobs hold their keys. What had not failed, or never existed, is in neither.
+    """
+
+    ready: Sequence[UUID]
+    kept_out: Mapping[UUID, UUID]
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,6 +41,7 @@ TRANSITIONS: Final[Mapping[tuple[Place, Cause], Place]] = {
     (Place.WAITING, "release"): Place.READY,
     (Place.CLAIMED, "reap"): Place.READY,
     (Place.CLAIMED, "give up"): Place.COMPLETED,
+    (Place.COMPLETED, "retry"): Place.READY,
     (Place.CLAIMED, Succeeded): Place.COMPLETED,
     (Place.CLAIMED, Failed): Place.COMPLETED,
     (Place.CLAIMED, Cancelled): Place.COMPLETED,

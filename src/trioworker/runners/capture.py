@@ -40,6 +40,12 @@ class Capture:
         """Append `text` and a newline."""
         self.write(f"{text}\n")
 
+    def label(self, text: str) -> None:
+        """Give the job a label; see `Labels.add`."""
+        with _lock:
+            if self._log is not None:
+                self._log.labels.add(text)
+
     def close(self) -> None:
         """The attempt is over: what is written from now on is dropped."""
         with _lock:

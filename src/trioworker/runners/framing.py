@@ -13,7 +13,8 @@ functions also answer with a verdict: snooze_s, retry_s (beside the error) or ca
 error may be "kinds", the names of the classes that it is of, too, and "for_good": true when
 another attempt is of no use.
 
-Beside a result may be "statements", what a function has handed over; scripts hand over nothing.
+Beside any of these may be "labels", those that the job was given while it ran. Beside a result may
+be "statements", what a function has handed over; scripts hand over nothing.
 
 The result of a chunk is a list of the same replies, one for each of its jobs, without ids.
 """
@@ -62,6 +63,7 @@ class Reply(msgspec.Struct):
     snooze_s: float | None = None
     retry_s: float | None = None
     cancel: str | None = None
+    labels: tuple[str, ...] = ()
     statements: msgspec.Raw = _ABSENT
 
 

@@ -205,7 +205,7 @@ def _cancellation_in(error: BaseException) -> BaseException | None:
 
 
 def _context(job: Job, capture: Capture) -> JobContext:
-    return JobContext(job.id, job.attempt, job.tag, capture.line)
+    return JobContext(job.id, job.attempt, job.tag, capture.line, capture.label)
 
 
 def _call(member: Member) -> Call[object]:

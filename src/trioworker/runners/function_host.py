@@ -11,7 +11,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, partial, reduce
 from typing import Any, Final
 from uuid import UUID
@@ -36,6 +36,7 @@ from trioworker.model.user_statement import written
 from trioworker.runners.capture import LOG_FORMAT
 from trioworker.runners.chunk_call import ChunkCall
 from trioworker.runners.hosts.host import Host, Message
+from trioworker.runners.labels import Labels
 from trioworker.runners.raised import outcome_of, returned
 
 BOOT: Final = (
@@ -57,24 +58,28 @@ def run(message: Message) -> str:
         logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stdout)
     if "contexts" in message:
         return run_chunk(message)
+    labels = Labels()
     try:
         signature = found(**message["call"])
-        known = context(message["context"])
+        known = context(message["context"], print, labels)
         call = signature.bind(json.dumps(message["args"]), known)
     except UsageError as error:
         return body(Failed(JobError(type(error).__name__, str(error)), for_good=True))
-    return body(handing_over(settled(call, message.get("retry_if")), known.statements))
+    outcome = settled(call, message.get("retry_if"))
+    return body(handing_over(outcome, known.statements), labels)
 
 
 def run_chunk(message: Message) -> str:
     """Run the jobs of a chunk; the body of the one reply to all."""
     function, signature = found_chunk(**message["call"])
     logs = [io.StringIO() for _ in message["contexts"]]
+    labels = [Labels() for _ in message["contexts"]]
     calls: list[object] = []
     try:
-        for args, fields, log in zip(message["args"], message["contexts"], logs, strict=True):
+        jobs = zip(message["args"], message["contexts"], logs, labels, strict=True)
+        for args, fields, log, its_labels in jobs:
             record = signature.record(args)
-            known = context(fields, partial(print, file=log))
+            known = context(fields, partial(print, file=log), its_labels)
             calls.append(Call.of(known, record) if signature.wants_context else record)
     except UsageError as error:
         return body(Failed(JobError(type(error).__name__, str(error)), for_good=True))
@@ -83,8 +88,8 @@ def run_chunk(message: Message) -> str:
     outcome = settled(shared.call, retry_if)
     if not shared.outcomes:
         return body(outcome)
-    ends = zip(shared.outcomes, logs, strict=True)
-    replies = (f'{{{body(one)},"log":{_json(log.getvalue())}}}' for one, log in ends)
+    ends = zip(shared.outcomes, labels, logs, strict=True)
+    replies = (f'{{{body(one, its)},"log":{_json(log.getvalue())}}}' for one, its, log in ends)
     return f'"result":[{",".join(replies)}]'
 
 
@@ -122,13 +127,19 @@ def imported(module: str, function: str) -> Any:  # noqa: ANN401 - whatever it i
     return reduce(getattr, function.split("."), importlib.import_module(module))
 
 
-def context(fields: Message, log: Callable[[str], None] = print) -> JobContext:
+def context(fields: Message, log: Callable[[str], None], labels: Labels) -> JobContext:
     """What the function may know about its job."""
-    return JobContext(UUID(fields["id"]), fields["attempt"], fields["tag"], log)
+    return JobContext(UUID(fields["id"]), fields["attempt"], fields["tag"], log, labels.add)
 
 
-def body(outcome: Outcome) -> str:
-    """The outcome in the words of the protocol."""
+def body(outcome: Outcome, labels: Iterable[str] = ()) -> str:
+    """The outcome and the labels in the words of the protocol."""
+    given = tuple(labels)
+    return f'{ended(outcome)},"labels":{_json(given)}' if given else ended(outcome)
+
+
+def ended(outcome: Outcome) -> str:
+    """The outcome alone."""
     match outcome:
         case Succeeded(result=result, statements=()):
             return f'"result":{result.decode()}'

@@ -300,6 +300,7 @@ class HostProcess:
         elif reply.log is not None:
             call.log.write(reply.log)
         elif (outcome := outcome_of(reply)) is not None:
+            call.log.labels.add_known(reply.labels)
             self._end(call, outcome)
 
     def _receive_about_process(self, reply: Reply) -> None:

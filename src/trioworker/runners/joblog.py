@@ -11,6 +11,8 @@ with the outcome.
 from collections import deque
 from typing import Final
 
+from trioworker.runners.labels import Labels
+
 LOG_CHARS_MAX: Final = 64 * 1024
 
 
@@ -19,7 +21,7 @@ class JobLog:
 
     __slots__ = (
         "_accepted", "_dropped", "_head", "_head_room", "_offered", "_tail", "_tail_chars",
-        "_tail_max", "chunk",
+        "_tail_max", "chunk", "labels",
     )  # fmt: skip
 
     def __init__(self, chars_max: int = LOG_CHARS_MAX) -> None:
@@ -27,6 +29,7 @@ class JobLog:
         self._offered = 0
         self._accepted = 0
         self.chunk = 0
+        self.labels = Labels()
         self._head_room = chars_max // 2
         self._tail: deque[str] = deque()
         self._tail_chars = 0

@@ -61,6 +61,7 @@ class ProcessPool:
         replies = read_replies(outcome.result)
         for member, reply in zip(members, replies, strict=True):
             member.capture.write(reply.log or "")
+            member.log.labels.add_known(reply.labels)
         return [ended(reply) for reply in replies]
 
     async def _call(

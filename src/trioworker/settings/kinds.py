@@ -18,6 +18,7 @@ from trioworker.store.postgres.statements import check_schema_name
 SECONDS_MIN: Final = 0.01
 """A worker that looks or renews more often than this does little else."""
 SECONDS_MAX: Final = 365 * 24 * 3600
+DAYS_MAX: Final = 36_500
 """Spans are handed to PostgreSQL, whose intervals have an end; nobody needs a longer one."""
 TEXT_BYTES_MAX: Final = 200
 PORT_MAX: Final = 65_535
@@ -89,6 +90,18 @@ def seconds(*, zero: bool = False) -> ValueKind:
         return number
 
     return ValueKind("SECONDS", f"a number of seconds from {low} to {SECONDS_MAX}", read)
+
+
+def days() -> ValueKind:
+    """A longer span of time; 0 for without end."""
+
+    def read(value: str) -> float:
+        number = float(value)
+        if not 0 <= number <= DAYS_MAX:
+            raise ValueError
+        return number
+
+    return ValueKind("DAYS", f"a number of days from 0 to {DAYS_MAX}", read)
 
 
 def choice(values: type[StrEnum]) -> ValueKind:

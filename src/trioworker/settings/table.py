@@ -26,6 +26,7 @@ from trioworker.settings.kinds import (
     ValueKind,
     choice,
     database_address,
+    days,
     folder,
     schema_name,
     seconds,
@@ -146,6 +147,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sweep_s: Annotated[
         float, _spec(seconds(), "How often jobs of dead workers are looked for.")
     ] = 5.0
+    retention_days: Annotated[float, _spec(days(), "How long ended jobs are kept; 0 for ever.")] = (
+        0.0
+    )
     reaped_max: Annotated[
         int, _spec(whole(0, 1_000), "How many workers a job may take down before it fails.")
     ] = 3

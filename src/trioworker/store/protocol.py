@@ -156,6 +156,14 @@ class Store(Protocol):
         """Delete what nobody needs any more; one bounded sweep."""
         ...
 
+    async def delete_ended(self, *, older_s: float | None) -> bool:
+        """Delete jobs that are to be deleted some time after their end; whether there may be more.
+
+        One bounded sweep: those that ask for it, and those that ended more than `older_s` seconds
+        ago, the oldest first.
+        """
+        ...
+
     async def ping(self) -> None:
         """Return when the store takes work; raises `StoreError` while it does not."""
         ...

@@ -68,6 +68,7 @@ class Entry:
         self.error: JobError | None = None
         self.logs: list[JobLogText] = []
         self.attempts: list[JobAttempt] = []
+        self.labels: tuple[str, ...] = ()
 
     @property
     def order(self) -> tuple[int, datetime, UUID]:
@@ -87,7 +88,9 @@ class Entry:
             awaited=new.awaited, options=new.options,
         )  # fmt: skip
 
-    def end_attempt(self, outcome: Outcome, log: str, now: datetime) -> None:
+    def end_attempt(
+        self, outcome: Outcome, log: str, now: datetime, labels: Iterable[str] = ()
+    ) -> None:
         """Note what came of an attempt, as a commit would store it."""
         if log:
             self.logs.append(JobLogText(self.attempt, log))
@@ -99,6 +102,7 @@ class Entry:
             self.due = now + timedelta(seconds=completion.delay_s)
             self.attempt += completion.charged
             return
+        self.labels = tuple(sorted({*self.new.options.labels, *labels}))
         self.ended_as, self.ended_at = completion.status, now  # type: ignore[assignment]  # one of them
         if completion.result is not None:
             self.result = msgspec.json.decode(completion.result)
@@ -117,7 +121,7 @@ class Entry:
             scheduled_for=None if self.ended_as or self.running else self.due,
             started_at=self.ended_at, completed_at=self.ended_at,
             duration_ms=None if self.ended_at is None else 0,
-            result=self.result, error=self.error,
+            result=self.result, error=self.error, labels=self.labels,
         )  # fmt: skip
 
 
@@ -154,6 +158,7 @@ class MemoryJobs(PostgresJobs):
         path: str | None,
         limit: int,
         before: UUID | None,
+        label: str | None = None,
     ) -> Sequence[JobState]:
         """See `PostgresJobs`."""
         ids = sorted(self.entries, reverse=True)
@@ -162,6 +167,7 @@ class MemoryJobs(PostgresJobs):
             one
             for one in states
             if state in (None, one.state) and tag in (None, one.tag) and path in (None, one.path)
+            if label is None or label in one.labels
         )
         return [one for one, _ in zip(found, range(limit), strict=False)]
 

@@ -152,7 +152,8 @@ class MemoryQueue(Client):
             for entry in entries:
                 entry.running = False
         for entry, attempt in zip(entries, attempts, strict=True):
-            entry.end_attempt(attempt.outcome, attempt.log.text(), self.clock.now)
+            log = attempt.log
+            entry.end_attempt(attempt.outcome, log.text(), self.clock.now, log.labels)
         return [attempt.outcome for attempt in attempts]
 
     def _left_s(self, entry: Entry) -> float:

@@ -31,6 +31,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     grace_s: float = 30.0
     flush_s: float = 10.0
     log_flush_s: float = 1.0
+    retention_s: float | None = None
     reaped_max: int = 3
     drain: bool = False
     report_jobs: bool = False

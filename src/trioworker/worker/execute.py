@@ -240,7 +240,9 @@ class Execute:
             left_s=None if job.deadline_s is None else job.deadline_s - now_s,
             rng=self._rng,
         )
-        return Executed(job, outcome, started_s, now_s - started_s, log.rest(), log.chunk)
+        return Executed(
+            job, outcome, started_s, now_s - started_s, log.rest(), log.chunk, tuple(log.labels)
+        )
 
     def _note(self, executed: Executed) -> None:
         self._note_mean(executed.duration_s)

@@ -18,6 +18,7 @@ from trioworker.worker.config import Context
 CLAIMS_PER_SWEEP_MAX: Final = 100
 TIDY_EVERY_SWEEPS: Final = 12
 SCHEDULE_ROUNDS_MAX: Final = 100
+DELETE_ROUNDS_MAX: Final = 20
 LOOK_PAUSE_S: Final = 0.02
 """Before each look at the limits: however many hints come, there are no more looks than this, and
 a job whose hint was spared by its client is found by the look that an earlier one's hint brings."""
@@ -33,6 +34,7 @@ class Maintenance:
         self._ports = context.ports
         self._emit = context.emit
         self._sweeps = 0
+        self._more_to_delete = False
         self._sweeping = trio.Lock()
         self._promoted = promoted
         self._look_at_s = inf
@@ -66,14 +68,18 @@ class Maintenance:
                 await self._sweep_schedules()
                 if self._sweeps % TIDY_EVERY_SWEEPS == 0:
                     await self._store.tidy()
+                    self._more_to_delete = True
+                await self._delete_ended()
             except StoreError as error:
                 self._failed(error)
             self._sweeps += 1
 
-    async def _sweep_schedules(self) -> None:
-        for _ in range(SCHEDULE_ROUNDS_MAX):
-            if not await self._store.sweep_schedules():
+    async def _delete_ended(self) -> None:
+        """In each sweep while there is more; a heap of it waits for what is urgent in between."""
+        for _ in range(DELETE_ROUNDS_MAX):
+            if not self._more_to_delete:
                 return
+            self._more_to_delete = await self._store.delete_ended(older_s=self._config.retention_s)
 
     async def _promote(self) -> None:
         async with self._sweeping:
@@ -95,6 +101,11 @@ class Maintenance:
 
     def _look_at(self, look_at_s: float) -> None:
         self._look_at_s = self._rest.deadline = look_at_s
+
+    async def _sweep_schedules(self) -> None:
+        for _ in range(SCHEDULE_ROUNDS_MAX):
+            if not await self._store.sweep_schedules():
+                return
 
     async def _reap_all(self) -> None:
         while True:

@@ -76,6 +76,8 @@ select id, tag, priority, now() - interval '1 hour'
 insert into trioworker.job_completed (id, status, attempt, result)
 select pg_temp.id(%(ready)s + %(shallow)s + n), 'success', 1, '1'
   from generate_series(1, %(completed)s) as n;
+insert into trioworker.job_label (id, label)
+select id, 'label ' || (row_number() over ()) %% 10 from trioworker.job_completed limit 100000;
 insert into trioworker.worker (id, name, host, pid, mode, tags, lease_s)
 select pg_temp.id(n), 'w', 'h', 1, 'worker', '{deep,shallow}', 3600
   from generate_series(1, 100) as n;

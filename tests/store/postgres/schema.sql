@@ -9,6 +9,7 @@
 -- 0005 limits 40ee9ec19c9bbc3097c03455e8a39982
 -- 0006 schedules de08dc001bdd59063190f1400c850889
 -- 0007 unique_keys 9d2794d5dcc64650087b0d9f5e3fdb71
+-- 0008 labels_and_deletion e93922fd457c40cbca6a0c86d4f476e1
 
 CREATE SCHEMA trioworker;
 
@@ -228,6 +229,14 @@ COMMENT ON COLUMN trioworker.concurrency.said_at IS 'Since when the newest enque
 
 COMMENT ON COLUMN trioworker.concurrency.look_at IS 'When time alone may let a job in: one becomes due, or a window has passed.';
 
+CREATE TABLE trioworker.expiry (
+    id uuid NOT NULL,
+    at timestamp with time zone NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+
+COMMENT ON TABLE trioworker.expiry IS 'When everything about an ended job is deleted.';
+
 CREATE TABLE trioworker.job (
     id uuid NOT NULL,
     kind text NOT NULL,
@@ -289,6 +298,14 @@ CREATE TABLE trioworker.job_completed (
 );
 
 COMMENT ON TABLE trioworker.job_completed IS 'What is finished, once per job.';
+
+CREATE TABLE trioworker.job_label (
+    id uuid NOT NULL,
+    label text NOT NULL,
+    CONSTRAINT job_label_label_check CHECK (((octet_length(label) >= 1) AND (octet_length(label) <= 200)))
+);
+
+COMMENT ON TABLE trioworker.job_label IS 'Labels of jobs that have ended, stored with their completion.';
 
 CREATE TABLE trioworker.job_log (
     id uuid NOT NULL,
@@ -430,11 +447,17 @@ ALTER TABLE ONLY trioworker.claim
 ALTER TABLE ONLY trioworker.concurrency
     ADD CONSTRAINT concurrency_pkey PRIMARY KEY (key);
 
+ALTER TABLE ONLY trioworker.expiry
+    ADD CONSTRAINT expiry_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY trioworker.job_attempt
     ADD CONSTRAINT job_attempt_pkey PRIMARY KEY (id, attempt);
 
 ALTER TABLE ONLY trioworker.job_completed
     ADD CONSTRAINT job_completed_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY trioworker.job_label
+    ADD CONSTRAINT job_label_pkey PRIMARY KEY (id, label);
 
 ALTER TABLE ONLY trioworker.job_log
     ADD CONSTRAINT job_log_pkey PRIMARY KEY (id, attempt, chunk);
@@ -470,9 +493,15 @@ CREATE INDEX claim_worker ON trioworker.claim USING btree (worker);
 
 CREATE INDEX concurrency_look ON trioworker.concurrency USING btree (look_at) WHERE (look_at IS NOT NULL);
 
+CREATE INDEX expiry_at ON trioworker.expiry USING btree (at);
+
 CREATE INDEX job_completed_at ON trioworker.job_completed USING brin (completed_at);
 
+CREATE INDEX job_completed_foreign ON trioworker.job_completed USING btree (completed_at) WHERE ((get_byte(uuid_send(id), 6) >> 4) <> 7);
+
 CREATE INDEX job_completed_unsuccessful ON trioworker.job_completed USING btree (id) WHERE (status <> 'success'::text);
+
+CREATE INDEX job_label_newest ON trioworker.job_label USING btree (label, id);
 
 CREATE INDEX job_parent ON trioworker.job USING btree (parent) WHERE (parent IS NOT NULL);
 

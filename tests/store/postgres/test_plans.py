@@ -32,6 +32,22 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "concurrency": {"concurrency_look"},
         "job": {"job_pkey"},
     },
+    "delete_expired": {
+        "expiry": {"expiry_at", "expiry_pkey"},
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey"},
+        "job_attempt": {"job_attempt_pkey"},
+        "job_label": {"job_label_pkey"},
+        "job_log": {"job_log_pkey"},
+    },
+    "delete_old": {
+        "expiry": {"expiry_pkey"},
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey", "job_completed_foreign"},
+        "job_attempt": {"job_attempt_pkey"},
+        "job_label": {"job_label_pkey"},
+        "job_log": {"job_log_pkey"},
+    },
     "delete_schedules": {"schedule": {"schedule_pkey"}},
     "due_schedules": {
         "schedule": {"schedule_look"},
@@ -114,8 +130,16 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job_completed": {"job_completed_pkey"},
     },
     "register_worker": {},
+    "requeue_jobs": {
+        "expiry": {"expiry_pkey"},
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey", "job_completed_unsuccessful"},
+        "job_label": {"job_label_pkey"},
+    },
     "retire_worker": {},
     "store_attempts": {},
+    "store_expiries": {},
+    "store_labels": {},
     "follow_logs": {
         "job": {"job_pkey"},
         "job_completed": {"job_completed_pkey"},
@@ -126,7 +150,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "take_keys": {"unique_key": {"unique_key_pkey"}},
     "take_slots": {},
     "store_schedules": {"schedule": {"schedule_pkey"}},
-    "sweep_cancels": {"job_completed": {"job_completed_pkey"}},
+    "sweep_cancels": {"job": {"job_pkey"}, "job_completed": {"job_completed_pkey"}},
     "take_back_jobs": {
         "ready": {"ready_pkey", PLACE},
         "waiting": {"waiting_pkey"},
@@ -137,14 +161,20 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
 """By which indexes each statement of the worker and of a busy client reads what can grow."""
 
 PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
+    "dead_letters": {
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_unsuccessful"},
+    },
     "job_states": {
         "job": {"job_pkey"},
         "job_completed": {"job_completed_pkey"},
+        "job_label": {"job_label_pkey"},
         "ready": {"ready_pkey"},
         "waiting": {"waiting_pkey"},
         "claim": {ALL_OF_IT},
     },
     "list_jobs": {
+        "job_label": {"job_label_newest"},
         "job": {"job_pkey"},
         "job_completed": {"job_completed_pkey", "job_completed_unsuccessful"},
         "ready": {"ready_pkey"},

@@ -12,7 +12,7 @@ from trioworker.errors import Refused
 from trioworker.ids import new_id
 from trioworker.model.follow_ups import EndedJob
 from trioworker.model.job import Job, NewJob
-from trioworker.model.options import Handler, JobOptions
+from trioworker.model.options import Handler, JobOptions, Limit, Unique
 from trioworker.model.outcome import Failed, JobError, Succeeded
 from trioworker.model.schedule import Schedule
 from trioworker.model.ticks import Timing
@@ -182,3 +182,17 @@ async def test_a_job_that_restarts_has_exactly_one_successor(scene: Scene) -> No
         " scheduled_for - now() between '5 s' and '10 s'"
         " from trioworker.ready join trioworker.job using (id, priority)"
     ) == [("f", {"a": 1}, 4, {"restart": True, "timeout_s": 5.0}, False, "me", parent, True)]
+
+
+async def test_a_restarted_job_keeps_to_its_limit_and_its_key(scene: Scene) -> None:
+    """It takes the slot and the key that the one before has left."""
+    options = JobOptions(restart=True, limit=Limit(1, "k"), unique=Unique("u"))
+    worker, jobs = await hand_out(scene, 1, options)
+    await scene.store.commit(worker, [executed(jobs[0], BOOM)], again=False)
+    assert scene.query("select count(*) from trioworker.waiting") == [(1,)]
+    scene.do("update trioworker.waiting set scheduled_for = now()")
+    scene.do("update trioworker.concurrency set look_at = now()")
+    await scene.store.promote()
+    (again,) = await scene.pull(worker)
+    assert again.options == options
+    assert scene.query("select job from trioworker.unique_key") == [(again.id,)]

@@ -35,6 +35,10 @@ async def store_effects(tx: Transaction, worker: UUID | None, effects: Effects) 
     """Store `effects` in the transaction that has stored their outcomes."""
     if effects.attempts is not None:
         await tx.run("store_attempts", worker, *effects.attempts)
+    if effects.labels is not None:
+        await tx.run("store_labels", *effects.labels)
+    if effects.expiries is not None:
+        await tx.run("store_expiries", *effects.expiries)
     ticks, failures = await advance_schedules(tx, effects.schedules)
     # Together, because they may lock the same keys.
     jobs = [*ticks, *await _follow_ups(tx, effects.ended, failures)]

@@ -4,7 +4,7 @@ Rule of this file: like `store.py` for the worker's, it knows which statements m
 and in which order, and nothing of connections or retries. Every method raises `StoreError`.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any, Final
@@ -23,6 +23,7 @@ from trioworker.model.state import (
     JobAttempt,
     JobLogText,
     JobState,
+    Requeued,
     TagCounts,
     WorkerState,
 )
@@ -31,11 +32,15 @@ from trioworker.store.postgres.database import Database, Row, Transaction
 from trioworker.store.postgres.effects import store_ends
 from trioworker.store.postgres.enqueue import Enqueued, place
 from trioworker.store.postgres.limits import find_drift, limits_said, settle_limits
+from trioworker.store.postgres.requeue import requeue
 
 CLIENT: Final = "client"
 
 CHILDREN_MAX: Final = 10_000
 """So many jobs are cancelled at most because another one is."""
+
+REQUEUED_AT_ONCE_MAX: Final = 500
+"""So many dead letters are looked up, and made ready, at a time."""
 
 HINT_EVERY_S: Final = 0.005
 """A worker that a hint woke looks once more after this long, and finds what came without one."""
@@ -100,6 +105,7 @@ class PostgresJobs:
         path: str | None,
         limit: int,
         before: UUID | None,
+        label: str | None = None,
     ) -> Sequence[JobState]:
         """The newest jobs that fit, at most `limit`, all older than `before`; newest first.
 
@@ -107,7 +113,7 @@ class PostgresJobs:
         """
 
         async def body(tx: Transaction) -> Sequence[Row]:
-            ids = await tx.run("list_jobs", state, tag, path, limit, before)
+            ids = await tx.run("list_jobs", state, tag, path, limit, before, label)
             return await tx.run("job_states", [row[0] for row in ids])
 
         states = [_job_state(row) for row in await self._database.transact(CLIENT, body)]
@@ -136,6 +142,30 @@ class PostgresJobs:
             return Cancellation([row[0] for row in ended], [row[0] for row in asked], more)
 
         return await self._database.transact(CLIENT, body)
+
+    async def requeue(self, ids: Sequence[UUID]) -> Requeued:
+        """Make jobs that failed or were canceled ready once more, in one transaction."""
+
+        async def body(tx: Transaction) -> Requeued:
+            return await requeue(tx, ids)
+
+        return await self._database.transact(CLIENT, body)
+
+    async def dead_letters(
+        self, *, state: str, path: str | None, tag: str | None, since: datetime | None
+    ) -> AsyncIterator[Sequence[UUID]]:
+        """Jobs that ended as `state`, since then and up to now, in id order, some at a time."""
+        until = (await self._database.run(CLIENT, "clock"))[0][0]
+        after: UUID | None = None
+        while True:
+            rows = await self._database.run(
+                CLIENT, "dead_letters", state, path, tag, since, until, after, REQUEUED_AT_ONCE_MAX
+            )
+            if rows:
+                yield [row[0] for row in rows]
+            if len(rows) < REQUEUED_AT_ONCE_MAX:
+                return
+            after = rows[-1][0]
 
     async def logs(self, job: UUID) -> Sequence[JobLogText] | None:
         """What the job wrote, by attempt; None when there is no such job."""

@@ -40,6 +40,7 @@ DONE_CHANNEL: Final = "trioworker_done"
 
 LOST_PER_SWEEP_MAX: Final = 100
 FORGET_PER_SWEEP_MAX: Final = 100
+DELETED_PER_SWEEP_MAX: Final = 1_000
 FORGET_AFTER_S: Final = 86_400.0
 LOOKS_PER_SWEEP_MAX: Final = 500
 KEYS_PER_ROUND_MAX: Final = 1_000
@@ -215,6 +216,15 @@ class PostgresStore:
         await self._database.run(CONTROL, "forget_workers", FORGET_PER_SWEEP_MAX, FORGET_AFTER_S)
         await self._database.run(CONTROL, "sweep_cancels")
         await self._forget_keys()
+
+    async def delete_ended(self, *, older_s: float | None) -> bool:
+        """See `Store.delete_ended`."""
+        rows = await self._database.run(CONTROL, "delete_expired", DELETED_PER_SWEEP_MAX)
+        more = len(rows) == DELETED_PER_SWEEP_MAX
+        if older_s is None:
+            return more
+        rows = await self._database.run(CONTROL, "delete_old", DELETED_PER_SWEEP_MAX, older_s)
+        return more or len(rows) >= DELETED_PER_SWEEP_MAX
 
     async def _forget_keys(self) -> None:
         for _ in range(KEY_ROUNDS_MAX):

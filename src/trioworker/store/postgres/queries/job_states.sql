@@ -15,7 +15,9 @@ select job.id, job.kind, job.path, job.args, job.tag, job.priority,
        coalesce(done.reaped, ready.reaped, waiting.reaped, held.reaped) as reaped,
        coalesce(done.worker, held.worker) as worker, job.created_at, ready.scheduled_for,
        held.claimed_at, done.started_at, done.completed_at, done.duration_ms, done.result,
-       done.error
+       done.error,
+       array(select label from trioworker.job_label as given where given.id = asked.id order by label)
+           as labels
   from unnest($1::uuid[]) with ordinality as asked (id, place)
   cross join lateral (
     select * from trioworker.job where job.id = asked.id offset 0

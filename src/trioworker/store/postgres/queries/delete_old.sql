@@ -1,0 +1,50 @@
+-- name: delete_old
+-- rows: many
+-- does: deletes all about jobs that ended more than $2 seconds ago: the $1 oldest, of either sort
+-- locks: their rows in job_completed (skip locked), then all others of those jobs
+--
+-- No job ends before its id was made, so those that ended long ago have low ids. An id that is no
+-- UUIDv7 says nothing; those are the other sort, with an index by the time of their end.
+with bound as materialized (
+    select now() - $2::float8 * interval '1 second' as before
+),
+made as materialized (
+    select done.id from trioworker.job_completed as done
+     where done.id < (
+           select lpad(to_hex((extract(epoch from before) * 1000)::bigint), 12, '0')
+                  || '00000000000000000000' from bound
+           )::uuid
+       and get_byte(uuid_send(done.id), 6) >> 4 = 7
+       and done.completed_at < (select before from bound)
+     order by done.id
+     limit $1::bigint for update skip locked
+),
+foreign_made as materialized (
+    select done.id from trioworker.job_completed as done
+     where get_byte(uuid_send(done.id), 6) >> 4 <> 7
+       and done.completed_at < (select before from bound)
+     order by done.completed_at
+     limit $1 for update skip locked
+),
+taken as materialized (
+    select * from made union all select * from foreign_made
+),
+completions as (
+    delete from trioworker.job_completed where id = any (array(select taken.id from taken))
+),
+expiries as (
+    delete from trioworker.expiry where id = any (array(select taken.id from taken))
+),
+labels as (
+    delete from trioworker.job_label where id = any (array(select taken.id from taken))
+),
+logs as (
+    delete from trioworker.job_log where id = any (array(select taken.id from taken))
+),
+attempts as (
+    delete from trioworker.job_attempt where id = any (array(select taken.id from taken))
+),
+jobs as (
+    delete from trioworker.job where id = any (array(select taken.id from taken))
+)
+select taken.id from taken

@@ -201,6 +201,7 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "job_path_check": ("job", JOB, {"path": "é" * 501}),
     "job_tag_check": ("job", JOB, {"tag": ""}),
     "job_priority_check": ("job", JOB, {"priority": -1_001}),
+    "job_limit_check": ("job", JOB, {"options": '{"limit": {"slots": 0}}'}),
     "job_options_check": ("job", JOB, {"options": "[]"}),
     "ready_attempt_check": ("ready", READY, {"attempt": 0}),
     "ready_reaped_check": ("ready", READY, {"reaped": -1}),

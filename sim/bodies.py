@@ -15,8 +15,9 @@ import msgspec
 import trio
 
 from sim.calls import CALLS, call
+from sim.database.user_table import REFUSED, effect
 from sim.happenings import BodyEnded, BodyStarted
-from sim.plan import LONG
+from sim.plan import HANDS_OVER, LONG
 from sim.policies import DRAWN, POLICIES, TWICE
 from trioworker.events import Emit
 from trioworker.model.job import Job
@@ -199,6 +200,18 @@ async def _poison_number(_job: Job, _log: JobLog, said: Said, _rng: Random) -> O
     return Succeeded(b"[1e200000,%s]" % msgspec.json.encode(said))
 
 
+async def _hand_over(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
+    """An effect in a table of its user's, to be committed with the job."""
+    await trio.sleep(rng.uniform(0.0, 0.02))
+    return Succeeded(msgspec.json.encode(said), (effect(*msgspec.structs.astuple(said)),))
+
+
+async def _hand_over_refused(_job: Job, _log: JobLog, said: Said, _rng: Random) -> Outcome:
+    """The second of these its table does not take."""
+    handed = (effect(*msgspec.structs.astuple(said)), effect(said.job, said.attempt, REFUSED))
+    return Succeeded(msgspec.json.encode(said), handed)
+
+
 async def _cancel_itself(_job: Job, _log: JobLog, _said: Said, _rng: Random) -> Outcome:
     return Cancelled("the job cancelled itself")
 
@@ -222,6 +235,8 @@ BODIES: Final[Mapping[str, Body]] = {
     "poison": _poison,
     "poison number": _poison_number,
     "cancel itself": _cancel_itself,
+    HANDS_OVER: _hand_over,
+    "hand over, refused": _hand_over_refused,
     DEADLY: _ok,
     **dict.fromkeys(CALLS, _call),
     **dict.fromkeys((*POLICIES, *DRAWN), _raise),

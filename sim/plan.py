@@ -34,9 +34,12 @@ WORLD_FAULTS: Final = (KILL, PAUSE, STOP, RESTART, CRASH, OUTAGE, STANDBY, CLOCK
 EXCHANGE_FAULTS: Final = tuple(kind.value for kind in Kind)
 FAULT_CLASSES: Final = (*EXCHANGE_FAULTS, *WORLD_FAULTS)
 
+HANDS_OVER: Final = "hand over"
+"""Its jobs have an effect in a table of their user's, which is committed with them."""
 BODIES: Final = (
     "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "talk", "huge", "poison",
-    "poison number", "cancel itself", "noop", "identity", "deadly", *DRAWN,
+    "poison number", "cancel itself", HANDS_OVER, "hand over, refused",
+    "noop", "identity", "deadly", *DRAWN,
 )  # fmt: skip
 LONG: Final = "long"
 """For stories, in which "slow" might be over too soon: it takes the same time in every run."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from sim.counting.commits import Commits
 from sim.counting.ends import Ends
+from sim.counting.handing_over import HandingOver
 from sim.counting.hands import InHand
 from sim.counting.leases import Leases, Pulls
 from sim.counting.limits import Limits
@@ -18,4 +19,5 @@ from sim.counting.unique import Keys
 
 PARTS: Final[tuple[type[Part], ...]] = (
     Leases, Pulls, Commits, Ends, Limits, InHand, Keys, Retries, Running, Schedules,
+    HandingOver,
 )  # fmt: skip

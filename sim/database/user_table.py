@@ -26,6 +26,11 @@ def effect(job: UUID, attempt: int, execution: int) -> UserStatement:
     return user_statement(SQL, (job, attempt, execution))
 
 
+def is_refused(statement: UserStatement) -> bool:
+    """Whether the table does not take this one."""
+    return statement.values[-1] == REFUSED
+
+
 class UserTable:
     """It is no table of ours: no query knows it."""
 

@@ -8,6 +8,7 @@ from sim.oracles.calm import NoDeadlock, NoStorm, Quiet
 from sim.oracles.cancels import CancelHeard
 from sim.oracles.fallback import Fallback, RefusedAlone
 from sim.oracles.fence import Fenced, Leases, OneAtATime, SelfFence
+from sim.oracles.handed_over import HandedOver
 from sim.oracles.limits import NextInLine, SlotFilled, SlotsHeld, WithinLimit
 from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
 from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced, ToldRight
@@ -38,6 +39,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     SlotsHeld, WithinLimit, NextInLine, SlotFilled,
     OneHolder, FreeKeys,
     TickOnce, TickWithItsEnd, ScheduleGoesOn,
+    HandedOver,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

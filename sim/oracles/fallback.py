@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from sim.database.user_table import is_refused
 from sim.happenings import BodyEnded, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts
@@ -166,7 +167,9 @@ class RefusedAlone(Oracle):
         }
 
     def _ended(self, _happening: Happening, event: BodyEnded) -> None:
-        if isinstance(event.outcome, Succeeded) and is_poison(event.outcome.result):
+        if isinstance(event.outcome, Succeeded) and (
+            is_poison(event.outcome.result) or any(map(is_refused, event.outcome.statements))
+        ):
             self._poisoned.add((event.worker, event.job))
 
     def _failed(self, _happening: Happening, event: CommitFailed) -> None:

@@ -22,6 +22,7 @@ from sim.database.rows import (
     CancelRow,
     ClaimRow,
     CompletedRow,
+    EffectRow,
     JobRow,
     LogRow,
     MigrationRow,
@@ -50,6 +51,7 @@ ROWS: Final[Mapping[str, type[Row]]] = {
     "job_attempt": AttemptRow,
     "worker": WorkerRow,
     "cancel_request": CancelRow,
+    "effect": EffectRow,
     "migration": MigrationRow,
 }
 

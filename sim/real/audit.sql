@@ -66,3 +66,14 @@ begin
     end loop;
 end
 $$;
+
+-- The table of a user, with what the jobs of bodies have handed over: sim/database/user_table.py.
+create table sim.effect (
+    number    bigint  generated always as identity primary key,
+    job       uuid    not null,
+    attempt   integer not null,
+    execution integer not null check (execution > 0)
+);
+
+create trigger note_change after insert or update or delete on sim.effect
+    for each row execute function sim.note_change();

@@ -4,6 +4,7 @@ from sim.zoo import (
     cancels,
     commits,
     effects,
+    handing_over,
     leases,
     limits,
     pulls,
@@ -15,7 +16,19 @@ from sim.zoo import (
 from sim.zoo.hunting import Catch, first_seeds, hunt, hunt_all, plan_for, table
 from sim.zoo.mutant import MUTANTS, Mutant
 
-THEMES = (commits, effects, leases, pulls, stops, cancels, limits, retries, schedules, unique)
+THEMES = (
+    commits,
+    effects,
+    leases,
+    pulls,
+    stops,
+    cancels,
+    limits,
+    retries,
+    schedules,
+    unique,
+    handing_over,
+)
 """Imported for the mutants that they name."""
 
 __all__ = [

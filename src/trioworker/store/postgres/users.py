@@ -6,10 +6,14 @@ that those with the same text cost one exchange together.
 
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import Final
 
 from trioworker.errors import Refused, StatementOfJobTimeout
 from trioworker.model.user_statement import UserStatement, Value
 from trioworker.store.postgres.database import Transaction
+
+HANDED_OVER: Final = "that was handed over"
+"""What an error says of the statement that it is about."""
 
 
 async def run_user_statements(tx: Transaction, jobs: Sequence[Sequence[UserStatement]]) -> None:
@@ -24,7 +28,7 @@ async def run_user_statements(tx: Transaction, jobs: Sequence[Sequence[UserState
         for statement in together:
             if statement is not None:
                 rows.setdefault(statement.sql, []).append(statement.values)
-                shown[statement.sql] = f"statement {number} that was handed over, {statement.shown}"
+                shown[statement.sql] = f"statement {number} {HANDED_OVER}, {statement.shown}"
         for sql in sorted(rows):
             try:
                 await tx.user_statement(sql, rows[sql])

@@ -31,6 +31,7 @@ from sim.database.rows import (
     WaitingRow,
     WorkerRow,
 )
+from sim.database.user_table import TABLE
 from sim.happenings import RowChange
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA
 
@@ -39,6 +40,7 @@ INSTALL: Final = (HERE / "audit.sql").read_bytes()
 CHANGES: Final = (HERE / "changes.sql").read_bytes()
 STARTED: Final = b"select pg_postmaster_start_time()"
 RECORD: Final = Identifier("sim", "change")
+USERS: Final = Identifier("sim", TABLE)
 LOOKS_AT_THE_CLOCK: Final = 20
 
 ROWS: Final[Mapping[str, type[Row]]] = {
@@ -51,9 +53,11 @@ ROWS: Final[Mapping[str, type[Row]]] = {
     "job_attempt": AttemptRow,
     "worker": WorkerRow,
     "cancel_request": CancelRow,
-    "effect": EffectRow,
+    TABLE: EffectRow,
     "migration": MigrationRow,
 }
+KEPT: Final = ("migration", TABLE)
+"""Those that are not emptied, or not among ours."""
 
 
 class Audited(NamedTuple):
@@ -81,9 +85,9 @@ def install(url: str) -> None:
 
 def clear(url: str) -> None:
     """Leave nothing in the tables, nor in the record of their changes."""
-    tables = [Identifier(DEFAULT_SCHEMA, table) for table in ROWS if table != "migration"]
+    tables = [Identifier(DEFAULT_SCHEMA, table) for table in ROWS if table not in KEPT]
     with psycopg.connect(url) as connection:
-        connection.execute(SQL("truncate {}").format(SQL(", ").join([*tables, RECORD])))
+        connection.execute(SQL("truncate {}").format(SQL(", ").join([*tables, RECORD, USERS])))
 
 
 def read(url: str) -> Sequence[Audited]:

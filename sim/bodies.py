@@ -17,7 +17,7 @@ import trio
 from sim.calls import CALLS, call
 from sim.database.user_table import REFUSED, effect
 from sim.happenings import BodyEnded, BodyStarted
-from sim.plan import HANDS_OVER, LONG
+from sim.plan import CACHED, HANDS_OVER, LONG
 from sim.policies import DRAWN, POLICIES, TWICE
 from trioworker.events import Emit
 from trioworker.model.job import Job
@@ -231,6 +231,7 @@ BODIES: Final[Mapping[str, Body]] = {
     "stubborn": _stubborn,
     "log": _log,
     "talk": _talk,
+    CACHED: _ok,
     "huge": _huge,
     "poison": _poison,
     "poison number": _poison_number,

@@ -15,7 +15,7 @@ from sim.bodies import IMMEDIATE, TIMEOUTS_S
 from sim.calls import CALLS
 from sim.database.server import EPOCH
 from sim.happenings import CancelAnswered, CancelAsked, Enqueued, KeptOut
-from sim.plan import Plan, when_and_what
+from sim.plan import CACHE_TTL_S, CACHED, Plan, when_and_what
 from sim.policies import DEADLINES_S, DRAWN, POLICIES
 from sim.schedulers import Schedulers
 from trioworker.errors import DuplicateJob, StoreError
@@ -196,15 +196,22 @@ class Clients:
         then = self._rng.choice(CONFLICTS)
         return _with(job, unique=Unique(key, cast("UniqueWhile", during), period_s, then))
 
+    def _args(self, path: str) -> bytes:
+        """Those of a call, or one of two that jobs which share results may have."""
+        if path == CACHED:
+            return b'{"n": %d}' % self._rng.randrange(2)
+        return CALLS.get(path, b"{}")
+
     def _job_of(self, path: str) -> NewJob:
         return NewJob(
             id=self._new_id(),
             kind=cast("Kind", path if path in IMMEDIATE else "function"),
             path=path,
-            args=CALLS.get(path, b"{}"),
+            args=self._args(path),
             tag=self._tags[0],
             options=JobOptions(
                 timeout_s=TIMEOUTS_S.get(path),
+                cache_ttl_s=CACHE_TTL_S if path == CACHED else None,
                 retry=POLICIES.get(path) or DRAWN.get(path),
             ),
         )

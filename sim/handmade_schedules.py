@@ -7,6 +7,7 @@ from uuid import UUID
 from sim.database.rows import ScheduleRow
 from sim.handmade import CLIENT, A, Handmade, job
 from sim.handmade_limits import LIMIT_BREACHES, LIMITED_PLAN
+from sim.handmade_reuse import REUSE_BREACHES
 from sim.oracles import Oracle
 from sim.oracles.schedules import ScheduleGoesOn, TickOnce, TickWithItsEnd
 
@@ -55,6 +56,7 @@ def asleep(made: Handmade) -> None:
 
 
 SORT_BREACHES: Final[dict[type[Oracle], Callable[[Handmade], None]]] = LIMIT_BREACHES | {
+    **REUSE_BREACHES,
     TickOnce: twice,
     TickWithItsEnd: unnoticed,
     ScheduleGoesOn: asleep,

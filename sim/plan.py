@@ -36,10 +36,13 @@ FAULT_CLASSES: Final = (*EXCHANGE_FAULTS, *WORLD_FAULTS)
 
 HANDS_OVER: Final = "hand over"
 """Its jobs have an effect in a table of their user's, which is committed with them."""
+CACHED: Final = "cached"
+"""Its jobs take each other's results, if they are equal and not older than `CACHE_TTL_S`."""
+CACHE_TTL_S: Final = 2.0
 BODIES: Final = (
     "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "talk", "huge", "poison",
     "poison number", "cancel itself", HANDS_OVER, "hand over, refused",
-    "noop", "identity", "deadly", *DRAWN,
+    CACHED, "noop", "identity", "deadly", *DRAWN,
 )  # fmt: skip
 LONG: Final = "long"
 """For stories, in which "slow" might be over too soon: it takes the same time in every run."""

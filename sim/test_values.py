@@ -19,6 +19,7 @@ from sim.database.rows import (
     JobRow,
     LabelRow,
     ReadyRow,
+    ResultRow,
     Row,
     ScheduleRow,
     SpentRow,
@@ -187,6 +188,7 @@ WORKER: Final = WorkerRow(
     id=WORKERS[0], name="", host="", pid=1, mode="", tags=(), lease_s=1.0, started_at=EPOCH,
     last_heartbeat=EPOCH,
 )  # fmt: skip
+RESULT: Final = ResultRow(key="k", job=J1, result="1", stored_at=EPOCH, expires_at=EPOCH)
 CONCURRENCY: Final = ConcurrencyRow(key="k", slots=1, window_s=None, said_at=EPOCH)
 SCHEDULE: Final = ScheduleRow(
     name="s", definition="{}", paused=False, last_tick=None, pending=None, decided_until=EPOCH,
@@ -214,6 +216,7 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "job_label_label_check": ("job_label", LABEL, {"label": ""}),
     "concurrency_key_check": ("concurrency", CONCURRENCY, {"key": ""}),
     "concurrency_slots_check": ("concurrency", CONCURRENCY, {"slots": 0}),
+    "result_cache_key_check": ("result_cache", RESULT, {"key": ""}),
     "concurrency_window_s_check": ("concurrency", CONCURRENCY, {"window_s": 0.0}),
     "schedule_name_check": ("schedule", SCHEDULE, {"name": ""}),
     "schedule_definition_check": ("schedule", SCHEDULE, {"definition": "[]"}),

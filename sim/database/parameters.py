@@ -36,6 +36,7 @@ _DEAD_LETTERS: Final = (
 PARAMETERS: Final[Mapping[str, str]] = {
     "add_schedules": "text[] text[]",
     "adopt": "uuid uuid[]",
+    "cached_results": "text[]",
     "cancel_unstarted": "uuid[] text",
     "cancels_for_worker": "uuid",
     "clock": "",
@@ -54,6 +55,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "find_stored": "uuid uuid[] integer[]",
     "follow_logs": "uuid integer integer",
     "forget_keys": "text[] text[] double precision",
+    "forget_results": "bigint",
     "forget_workers": "bigint double precision",
     "heartbeat": "uuid bigint bigint integer",
     "hooked_jobs": "uuid[]",
@@ -94,6 +96,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "store_expiries": "uuid[] double precision[]",
     "store_labels": "uuid[] text[]",
     "store_logs": "uuid[] integer[] integer[] text[]",
+    "store_results": "text[] uuid[] text[] double precision[]",
     "store_running": "uuid uuid[] uuid[] integer[] integer[] text[]",
     "store_schedules": _STORE_SCHEDULES,
     "sweep_cancels": "",

@@ -152,6 +152,16 @@ class UniqueKeyRow(Row, frozen=True, kw_only=True):
     look_at: datetime
 
 
+class ResultRow(Row, frozen=True, kw_only=True):
+    """A result that equal jobs may take over. `result` is JSON text."""
+
+    key: str
+    job: UUID
+    result: str
+    stored_at: datetime
+    expires_at: datetime
+
+
 class WorkerRow(Row, frozen=True, kw_only=True):
     """A worker, alive or not."""
 

@@ -25,7 +25,8 @@ WRITES: Final = frozenset(
         "mend_looks", "notify_done", "notify_ready", "plan_looks", "promote", "pull", "reap",
         "record_migration", "register_worker", "release_slots", "replace_jobs", "request_cancel",
         "requeue_jobs", "retire_worker", "store_attempts", "store_expiries", "store_labels",
-        "store_logs", "store_running", "store_schedules", "sweep_cancels", "take_back_jobs",
+        "store_logs", "store_running",
+        "store_results", "forget_results", "store_schedules", "sweep_cancels", "take_back_jobs",
         "take_keys", "take_slots",
     }
 )  # fmt: skip

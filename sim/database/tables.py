@@ -19,6 +19,7 @@ from sim.database.rows import (
     LogRow,
     MigrationRow,
     ReadyRow,
+    ResultRow,
     Row,
     ScheduleRow,
     SlotRow,
@@ -33,6 +34,7 @@ PATH_BYTES_MAX: Final = 1_000
 TAG_BYTES_MAX: Final = 120
 LABEL_BYTES_MAX: Final = 200
 PRIORITY_MAX: Final = 1_000
+RESULT_KEY_BYTES_MAX: Final = 200
 SLOTS_MAX: Final = 2**31 - 1
 WINDOW_S_MAX: Final = 1_000_000_000
 KINDS: Final = ("function", "script", "noop", "identity")
@@ -73,6 +75,9 @@ class Tables:
         )
         self.unique_key: Table[UniqueKeyRow] = Table(
             "unique_key", lambda row: (row.sort, row.key), _check_unique_key
+        )
+        self.result_cache: Table[ResultRow] = Table(
+            "result_cache", lambda row: row.key, _check_result
         )
         self.worker: Table[WorkerRow] = Table("worker", lambda row: row.id, _check_worker)
         self.schedule: Table[ScheduleRow] = Table("schedule", lambda row: row.name, _check_schedule)
@@ -168,6 +173,11 @@ def _check_unique_key(row: UniqueKeyRow) -> None:
     values.check(1 <= len(row.key.encode()) <= KEY_BYTES_MAX, "unique_key_key_check")
     values.check(row.during in (None, *TIMES), "unique_key_during_check")
     values.check((row.during == "period") == (row.until is not None), "unique_key_check")
+
+
+def _check_result(row: ResultRow) -> None:
+    values.jsonb(row.result)
+    values.check(1 <= len(row.key.encode()) <= RESULT_KEY_BYTES_MAX, "result_cache_key_check")
 
 
 def _check_worker(row: WorkerRow) -> None:

@@ -90,6 +90,8 @@ class Normal:
     def rows(self, query: str, rows: Iterable[Iterable[Any]]) -> Answer:
         """The rows that a query gave."""
         found = [tuple(self.value(value) for value in row) for row in rows]
+        if query == "cached_results":
+            found = [(key, job, _hours(age_s), result) for key, job, age_s, result in found]
         if query in ("next_due", "next_look"):
             found = [tuple(_hours(value) for value in row) for row in found]
         if query == "server_version":

@@ -16,6 +16,7 @@ from sim.database.rows import ClaimRow
 from sim.differential.arguments_of_endings import LABELS, endings
 from sim.differential.arguments_of_keys import keys
 from sim.differential.arguments_of_limits import LIMITED, limits
+from sim.differential.arguments_of_results import results
 from sim.differential.arguments_schedules import SCHEDULE_QUERIES
 from sim.differential.history import (
     BASE,
@@ -301,6 +302,7 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
         }
         | limits()
         | keys()
+        | results()
     )
 
 

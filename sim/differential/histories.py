@@ -44,6 +44,9 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "job_states": 3,
     "store_logs": 2,
     "store_running": 4,
+    "store_results": 3,
+    "cached_results": 3,
+    "forget_results": 3,
     "store_attempts": 2,
     "register_worker": 2,
     "retire_worker": 2,
@@ -82,6 +85,8 @@ _RIVALS: Final[Mapping[str, Sequence[str]]] = {
     "enqueue": ("enqueue", "enqueue", "cancel_unstarted", "pull"),
     "cancel_unstarted": ("pull", "pull", "cancel_unstarted", "enqueue", "commit"),
     "store_logs": ("store_logs", "store_running"),
+    "store_results": ("store_results", "forget_results"),
+    "forget_results": ("store_results", "forget_results"),
     "store_running": ("commit", "store_logs", "reap", "store_running"),
     "store_attempts": ("store_attempts", "reap"),
     "lock_limits": ("lock_limits", "lock_limits", "plan_looks"),
@@ -139,6 +144,7 @@ class _Cast:
 
 
 LOOKS: Final = (
+    "cached_results",
     "cancels_for_worker", "clock", "count_jobs", "dead_letters", "ended_jobs", "hooked_jobs",
     "job_logs", "job_origins", "job_states", "key_holders", "limit_drift", "list_jobs",
     "list_schedules", "list_workers", "next_due", "next_look", "notify_done", "notify_ready",

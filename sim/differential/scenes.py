@@ -29,6 +29,7 @@ from sim.database.rows import (
 )
 from sim.differential.arguments_of_keys import taken_keys
 from sim.differential.arguments_of_limits import LIMITED
+from sim.differential.arguments_of_results import kept_results
 from sim.differential.history import (
     BASE,
     CLAIMS,
@@ -141,6 +142,7 @@ def scenes(draw: st.DrawFn) -> Scene:
             scene.setdefault(table, []).append(row)
     scene |= draw(_limits())
     scene["unique_key"] = draw(taken_keys())
+    scene["result_cache"] = draw(kept_results())
     scene["claim"] = list(_claims(places))
     scene["worker"] = [
         _worker(index, life) for index, life in enumerate(draw(_lives)) if life != _ABSENT

@@ -14,6 +14,7 @@ from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
 from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced, ToldRight
 from sim.oracles.places import Durable, NotEarly, NothingLost, Settled, Transitions
 from sim.oracles.retries import InTime, OnRecord, TriedAgain
+from sim.oracles.reuse import Reused
 from sim.oracles.schedules import ScheduleGoesOn, TickOnce, TickWithItsEnd
 from sim.oracles.stopping import (
     ExitsAsPromised,
@@ -35,7 +36,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     ExitsAsPromised, NothingUnexpected,
     Live, NobodyIdles, ReapedInTime, GoesOn,
     Quiet, NoDeadlock, NoStorm, CancelHeard,
-    TriedAgain, OnRecord, InTime,
+    TriedAgain, OnRecord, InTime, Reused,
     SlotsHeld, WithinLimit, NextInLine, SlotFilled,
     OneHolder, FreeKeys,
     TickOnce, TickWithItsEnd, ScheduleGoesOn,

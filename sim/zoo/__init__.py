@@ -9,6 +9,7 @@ from sim.zoo import (
     limits,
     pulls,
     retries,
+    reuse,
     schedules,
     stops,
     unique,
@@ -28,6 +29,7 @@ THEMES = (
     schedules,
     unique,
     handing_over,
+    reuse,
 )
 """Imported for the mutants that they name."""
 

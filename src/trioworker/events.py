@@ -204,6 +204,14 @@ class FlushFailed(Event, frozen=True, kw_only=True):
     message: str
 
 
+class LookupFailed(Event, frozen=True, kw_only=True):
+    """Nobody knows whether equal jobs have left their results; the jobs are run."""
+
+    worker: UUID
+    failure: str
+    message: str
+
+
 class MaintenanceFailed(Event, frozen=True, kw_only=True):
     """A sweep failed; the next one comes in its turn."""
 

@@ -17,6 +17,7 @@ Rows: TypeAlias = Sequence[tuple[Any, ...]]
 Model: TypeAlias = Callable[..., Awaitable[Rows]]
 
 FAMILIES: Final = (
+    "cache",
     "client", "commit", "effects", "endings", "leases", "limits", "logs", "pull", "schedules",
     "unique", "upkeep",
 )  # fmt: skip

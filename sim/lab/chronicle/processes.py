@@ -28,6 +28,7 @@ from trioworker.events import (
     HeartbeatFailed,
     LeaseDoubtful,
     LeaseTaken,
+    LookupFailed,
     MaintenanceFailed,
     PullFailed,
     WorkerStarted,
@@ -69,6 +70,7 @@ class ProcessReader:
             PullFailed: self._failed("pull"),
             MaintenanceFailed: self._failed("sweep"),
             FlushFailed: self._failed("flush"),
+            LookupFailed: self._failed("look into the cache"),
         }
 
     def end(self, at_s: float) -> Iterable[Deed]:

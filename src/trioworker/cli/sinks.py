@@ -29,6 +29,7 @@ from trioworker.events import (
     JobStarted,
     LeaseDoubtful,
     LeaseTaken,
+    LookupFailed,
     MaintenanceFailed,
     OutcomeAbandoned,
     OutcomeRefused,
@@ -67,6 +68,7 @@ LEVELS: Final[Mapping[type[Event], LogLevel]] = {
     JobsReaped: LogLevel.WARNING,
     CancelReceived: LogLevel.INFO,
     FlushFailed: LogLevel.WARNING,
+    LookupFailed: LogLevel.WARNING,
     MaintenanceFailed: LogLevel.WARNING,
 }
 """All events but `StatementRun`, which has a log of its own."""

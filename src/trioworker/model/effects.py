@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from trioworker.model.cache import Results, results
 from trioworker.model.completion import DURATION_MS_MAX, error_json
 from trioworker.model.follow_ups import Ended, ended
 from trioworker.model.options import NO_OPTIONS
@@ -65,6 +66,7 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
     attempts: Attempts | None = None
     labels: Labels | None = None
     expiries: Expiries | None = None
+    results: Results | None = None
     schedules: Mapping[str, Sequence[End]] = {}
     """How jobs of schedules have ended, by the schedule's name, in the order of the batch."""
     ended: Sequence[Ended] = ()
@@ -94,6 +96,7 @@ def effects_of(batch: Sequence[Executed], *, now_s: float) -> Effects:
         attempts=_attempts(batch, now_s),
         labels=_labels(batch),
         expiries=_expiries(batch),
+        results=results(batch),
         schedules=schedule_ends(batch, now_s=now_s),
         ended=ended(batch, now_s=now_s),
         left_slots=_left_slots(batch),

@@ -97,7 +97,8 @@ class Executed(msgspec.Struct, frozen=True, gc=False):
 
     `started_s` is a reading of the worker's monotonic clock, `duration_s` the seconds the attempt
     took. `log` is the bounded text the job wrote, empty when it wrote none, without what was stored
-    while it ran: it is the piece `log_chunk` of all. `labels` are those it was given while it ran.
+    while it ran: it is the piece `log_chunk` of all. `cached` says that it was not
+    run, because an equal one had left its result. `labels` are those it was given while it ran.
     """
 
     job: Job
@@ -107,3 +108,4 @@ class Executed(msgspec.Struct, frozen=True, gc=False):
     log: str = ""
     log_chunk: int = 0
     labels: tuple[str, ...] = ()
+    cached: bool = False

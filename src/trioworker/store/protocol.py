@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from trioworker.model.cache import CachedResult
 from trioworker.model.job import Job
 from trioworker.model.outcome import Executed
 from trioworker.model.planner import FloorColumns
@@ -117,6 +118,10 @@ class Store(Protocol):
         These had no claim any more: their lease was lost. `again` says that an earlier try may
         have stored some of the batch unseen; those count as stored.
         """
+        ...
+
+    async def cached_results(self, keys: Sequence[str]) -> Mapping[str, CachedResult]:
+        """The results that are kept under the keys; those that have none are left out."""
         ...
 
     async def store_running(self, worker: UUID, said: Sequence[Said]) -> None:

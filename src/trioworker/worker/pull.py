@@ -21,7 +21,9 @@ from trioworker.errors import StoreError
 from trioworker.events import BatchAdopted, BatchPulled, PullFailed
 from trioworker.model.failures import backoff_s, classify
 from trioworker.model.job import Job
+from trioworker.model.outcome import Executed
 from trioworker.model.planner import Backoff, Floors, alone_from, claim_size
+from trioworker.worker.cache import Cache
 from trioworker.worker.channel import BatchChannel, Reminder
 from trioworker.worker.config import Context
 from trioworker.worker.execute import Execute
@@ -45,6 +47,7 @@ class Pull:
         *,
         execute: Execute,
         jobs: BatchChannel[Job],
+        outcomes: BatchChannel[Executed],
         holdings: Holdings,
     ) -> None:
         self._config = context.config
@@ -55,6 +58,7 @@ class Pull:
         self._execute = execute
         self._jobs = jobs
         self._holdings = holdings
+        self._cache = Cache(context, outcomes=outcomes)
         self._floors = Floors()
         self._idle = Backoff(IDLE_FIRST_S, self._config.poll_s)
         self._waits = trio.CancelScope()
@@ -138,12 +142,17 @@ class Pull:
             await trio.sleep(delay_s)
 
     async def _send(self, jobs: Sequence[Job]) -> None:
+        left = jobs
         try:
+            if ends := await self._cache.look_up(jobs):
+                ended = {one.job.id for one in ends}
+                left = [job for job in jobs if job.id not in ended]
+                await self._cache.end(ends)
             with self._until_stopped():
-                await self._jobs.room_for(len(jobs))
+                await self._jobs.room_for(len(left))
         finally:
             # However the wait ended, the jobs are claimed: execute runs them or gives them back.
-            self._jobs.put(jobs)
+            self._jobs.put(left)
             self._execute.changed.set()
 
     @contextmanager

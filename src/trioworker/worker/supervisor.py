@@ -100,7 +100,9 @@ class _Life:
         jobs: BatchChannel[Job] = BatchChannel(context.config.sizes.pull)
         outcomes: BatchChannel[Executed] = BatchChannel(context.config.sizes.commit)
         self._execute = Execute(context, runners=runners, jobs=jobs, outcomes=outcomes)
-        self._pull = Pull(context, execute=self._execute, jobs=jobs, holdings=holdings)
+        self._pull = Pull(
+            context, execute=self._execute, jobs=jobs, outcomes=outcomes, holdings=holdings
+        )
         self._maintenance = Maintenance(context, promoted=self._pull.wake)
         self._commit = Commit(
             context,

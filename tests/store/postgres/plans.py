@@ -20,7 +20,8 @@ ALL_OF_IT: Final = "all of it"
 PLACE: Final = "place"  # by ctid
 GROWING: Final = (
     "job", "ready", "waiting", "claim", "job_completed", "job_log", "job_attempt",
-    "concurrency", "schedule", "slot", "spent_slot", "unique_key", "job_label", "expiry",
+    "concurrency", "schedule", "slot", "spent_slot",
+    "result_cache", "unique_key", "job_label", "expiry",
 )  # fmt: skip
 """The tables whose size is the users' to choose."""
 

@@ -10,6 +10,7 @@
 -- 0006 schedules de08dc001bdd59063190f1400c850889
 -- 0007 unique_keys 9d2794d5dcc64650087b0d9f5e3fdb71
 -- 0008 labels_and_deletion e93922fd457c40cbca6a0c86d4f476e1
+-- 0009 result_cache 0051e96064c89dfb75cc0330e5357bc2
 
 CREATE SCHEMA trioworker;
 
@@ -336,6 +337,18 @@ WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='5000', au
 
 COMMENT ON TABLE trioworker.ready IS 'May be pulled now or when due.';
 
+CREATE TABLE trioworker.result_cache (
+    key text NOT NULL,
+    job uuid NOT NULL,
+    result jsonb NOT NULL,
+    stored_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT result_cache_key_check CHECK (((octet_length(key) >= 1) AND (octet_length(key) <= 200)))
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+
+COMMENT ON TABLE trioworker.result_cache IS 'The newest result of jobs that let equal ones take it, until the last of them asks it to be no older.';
+
 CREATE TABLE trioworker.schedule (
     name text NOT NULL,
     definition jsonb NOT NULL,
@@ -471,6 +484,9 @@ ALTER TABLE ONLY trioworker.migration
 ALTER TABLE ONLY trioworker.ready
     ADD CONSTRAINT ready_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY trioworker.result_cache
+    ADD CONSTRAINT result_cache_pkey PRIMARY KEY (key);
+
 ALTER TABLE ONLY trioworker.schedule
     ADD CONSTRAINT schedule_pkey PRIMARY KEY (name);
 
@@ -506,6 +522,8 @@ CREATE INDEX job_label_newest ON trioworker.job_label USING btree (label, id);
 CREATE INDEX job_parent ON trioworker.job USING btree (parent) WHERE (parent IS NOT NULL);
 
 CREATE INDEX ready_pull ON trioworker.ready USING btree (tag, priority DESC, scheduled_for, id);
+
+CREATE INDEX result_cache_expiry ON trioworker.result_cache USING btree (expires_at);
 
 CREATE INDEX schedule_look ON trioworker.schedule USING btree (look_at) WHERE (look_at IS NOT NULL);
 

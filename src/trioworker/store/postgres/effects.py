@@ -39,6 +39,8 @@ async def store_effects(tx: Transaction, worker: UUID | None, effects: Effects) 
         await tx.run("store_labels", *effects.labels)
     if effects.expiries is not None:
         await tx.run("store_expiries", *effects.expiries)
+    if effects.results is not None:
+        await tx.run("store_results", *effects.results)
     ticks, failures = await advance_schedules(tx, effects.schedules)
     # Together, because they may lock the same keys.
     jobs = [*ticks, *await _follow_ups(tx, effects.ended, failures)]

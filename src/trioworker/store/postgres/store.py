@@ -4,12 +4,13 @@ Rule of this file: it knows which statements make a transaction and in which ord
 connections, retries or clocks. The simulator runs it as it is over a modelled database.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final, NoReturn
 from uuid import UUID
 
 from trioworker.errors import Refused, ServerUnavailable
+from trioworker.model.cache import CachedResult
 from trioworker.model.completion import columns
 from trioworker.model.effects import effects_of, has_effects
 from trioworker.model.job import Job, claims_of
@@ -41,6 +42,7 @@ DONE_CHANNEL: Final = "trioworker_done"
 LOST_PER_SWEEP_MAX: Final = 100
 FORGET_PER_SWEEP_MAX: Final = 100
 DELETED_PER_SWEEP_MAX: Final = 1_000
+FORGET_RESULTS_PER_SWEEP_MAX: Final = 1_000
 FORGET_AFTER_S: Final = 86_400.0
 LOOKS_PER_SWEEP_MAX: Final = 500
 KEYS_PER_ROUND_MAX: Final = 1_000
@@ -155,6 +157,11 @@ class PostgresStore:
 
         return await self._database.transact(COMMIT, body)
 
+    async def cached_results(self, keys: Sequence[str]) -> Mapping[str, CachedResult]:
+        """See `Store.cached_results`."""
+        rows = await self._database.run(PULL, "cached_results", keys)
+        return {row[0]: CachedResult(row[1], row[2], row[3].encode()) for row in rows}
+
     async def store_running(self, worker: UUID, said: Sequence[Said]) -> None:
         """See `Store.store_running`."""
         await self._database.run(
@@ -215,6 +222,7 @@ class PostgresStore:
         """See `Store.tidy`."""
         await self._database.run(CONTROL, "forget_workers", FORGET_PER_SWEEP_MAX, FORGET_AFTER_S)
         await self._database.run(CONTROL, "sweep_cancels")
+        await self._database.run(CONTROL, "forget_results", FORGET_RESULTS_PER_SWEEP_MAX)
         await self._forget_keys()
 
     async def delete_ended(self, *, older_s: float | None) -> bool:

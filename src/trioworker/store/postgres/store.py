@@ -223,7 +223,16 @@ class PostgresStore:
         await self._database.run(CONTROL, "forget_workers", FORGET_PER_SWEEP_MAX, FORGET_AFTER_S)
         await self._database.run(CONTROL, "sweep_cancels")
         await self._database.run(CONTROL, "forget_results", FORGET_RESULTS_PER_SWEEP_MAX)
+        await self._database.run(CONTROL, "mend_looks", LOOKS_PER_SWEEP_MAX)
         await self._forget_keys()
+
+    async def _forget_keys(self) -> None:
+        for _ in range(KEY_ROUNDS_MAX):
+            due = await self._database.transact(
+                CONTROL, lambda tx: forget_keys(tx, KEYS_PER_ROUND_MAX)
+            )
+            if due < KEYS_PER_ROUND_MAX:
+                return
 
     async def delete_ended(self, *, older_s: float | None) -> bool:
         """See `Store.delete_ended`."""
@@ -233,15 +242,6 @@ class PostgresStore:
             return more
         rows = await self._database.run(CONTROL, "delete_old", DELETED_PER_SWEEP_MAX, older_s)
         return more or len(rows) >= DELETED_PER_SWEEP_MAX
-
-    async def _forget_keys(self) -> None:
-        for _ in range(KEY_ROUNDS_MAX):
-            due = await self._database.transact(
-                CONTROL, lambda tx: forget_keys(tx, KEYS_PER_ROUND_MAX)
-            )
-            if due < KEYS_PER_ROUND_MAX:
-                return
-        await self._database.run(CONTROL, "mend_looks", LOOKS_PER_SWEEP_MAX)
 
     async def ping(self) -> None:
         """See `Store.ping`."""

@@ -41,6 +41,7 @@ DEADLY: Final = "deadly"
 LONG_S: Final = 3.0
 HUGE_CHARS: Final = 20_000
 LINES: Final = 4
+ENOUGH: Final = 0.6
 TRIES: Final = 2
 """How often a body that asks for another try or another time does so."""
 
@@ -216,6 +217,13 @@ async def _cancel_itself(_job: Job, _log: JobLog, _said: Said, _rng: Random) -> 
     return Cancelled("the job cancelled itself")
 
 
+async def _again(job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
+    """Its job restarts; most of the time it has had enough, and says so."""
+    if rng.random() < ENOUGH:
+        return Cancelled("the job has had enough")
+    return await rng.choice((_ok, _raise))(job, log, said, rng)
+
+
 async def _call(job: Job, log: JobLog, _said: Said, _rng: Random) -> Outcome:
     return await call(job, log)
 
@@ -236,6 +244,7 @@ BODIES: Final[Mapping[str, Body]] = {
     "poison": _poison,
     "poison number": _poison_number,
     "cancel itself": _cancel_itself,
+    "again": _again,
     HANDS_OVER: _hand_over,
     "hand over, refused": _hand_over_refused,
     DEADLY: _ok,

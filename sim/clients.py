@@ -21,7 +21,15 @@ from sim.schedulers import Schedulers
 from trioworker.errors import DuplicateJob, StoreError
 from trioworker.events import Event
 from trioworker.model.job import Kind, NewJob
-from trioworker.model.options import Debounce, JobOptions, Limit, OnConflict, Unique, UniqueWhile
+from trioworker.model.options import (
+    Debounce,
+    Handler,
+    JobOptions,
+    Limit,
+    OnConflict,
+    Unique,
+    UniqueWhile,
+)
 from trioworker.store.postgres.database import Database
 from trioworker.store.postgres.jobs import PostgresJobs
 
@@ -75,7 +83,7 @@ class Clients:
 
     async def _enqueue_all(self) -> None:
         named = [
-            (at_s, self._keyed(self._limited(self._job_of(path), number), number))
+            (at_s, self._keyed(self._limited(self._told(self._job_of(path)), number), number))
             for number, (at_s, path) in enumerate(map(when_and_what, self._plan.jobs))
         ]
         jobs = [job for _, job in named] or [self._job() for _ in range(self._plan.sizes.jobs)]
@@ -149,6 +157,8 @@ class Clients:
         path = rng.choices(names, weights)[0]
         later_s = rng.uniform(0.0, 5.0) if rng.random() < SCHEDULED else None
         job = self._job_of(path)
+        if self._plan.told and rng.random() < self._plan.told:
+            job = self._told(job)
         if self._plan.limits and rng.random() < LIMITED:
             job = self._limited(job, rng.randrange(len(self._plan.limits)))
         if self._plan.keys and rng.random() < KEYED:
@@ -172,6 +182,19 @@ class Clients:
             return None
         return self._rng.choice(self._made)
 
+    def _told(self, job: NewJob) -> NewJob:
+        """The job with handlers, if the plan has any. That of errors fails itself, to no effect."""
+        if not self._plan.told:
+            return job
+        tag = self._tags[0]
+        options = msgspec.structs.replace(
+            job.options,
+            on_error=Handler("raise", tag, 7),
+            on_success=Handler("ok", tag),
+            on_recovery=Handler("log", tag, -5),
+        )
+        return msgspec.structs.replace(job, options=options)
+
     def _limited(self, job: NewJob, number: int) -> NewJob:
         """The job with one of the plan's limits, if there are any."""
         limits = self._plan.limits
@@ -186,7 +209,7 @@ class Clients:
     def _keyed(self, job: NewJob, number: int) -> NewJob:
         """The job with one of the plan's keys, if there are any."""
         keys = self._plan.keys
-        if not keys:
+        if not keys or job.options.restart:
             return job
         number %= len(keys)
         during, key = keys[number], f"key-{number}"
@@ -213,6 +236,7 @@ class Clients:
                 timeout_s=TIMEOUTS_S.get(path),
                 cache_ttl_s=CACHE_TTL_S if path == CACHED else None,
                 retry=POLICIES.get(path) or DRAWN.get(path),
+                restart=path == "again",
             ),
         )
 

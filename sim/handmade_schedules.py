@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sim.database.rows import ScheduleRow
 from sim.handmade import CLIENT, A, Handmade, job
+from sim.handmade_follow_ups import FOLLOWED_BREACHES
 from sim.handmade_limits import LIMIT_BREACHES, LIMITED_PLAN
 from sim.handmade_reuse import REUSE_BREACHES
 from sim.oracles import Oracle
@@ -57,6 +58,7 @@ def asleep(made: Handmade) -> None:
 
 SORT_BREACHES: Final[dict[type[Oracle], Callable[[Handmade], None]]] = LIMIT_BREACHES | {
     **REUSE_BREACHES,
+    **FOLLOWED_BREACHES,
     TickOnce: twice,
     TickWithItsEnd: unnoticed,
     ScheduleGoesOn: asleep,

@@ -42,16 +42,17 @@ CACHE_TTL_S: Final = 2.0
 BODIES: Final = (
     "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "talk", "huge", "poison",
     "poison number", "cancel itself", HANDS_OVER, "hand over, refused",
-    CACHED, "noop", "identity", "deadly", *DRAWN,
+    CACHED, "noop", "identity", "deadly", "again", *DRAWN,
 )  # fmt: skip
 LONG: Final = "long"
 """For stories, in which "slow" might be over too soon: it takes the same time in every run."""
 STORIES: Final = (LONG, *CALLS, *POLICIES)
 """Bodies that no seed draws."""
-LIMITED_DRAIN_S: Final = 400.0
-"""Who waits in a line of slow jobs takes his time."""
-RARE: Final = {"deadly": 0.05}
-"""Bodies of which one in a run is plenty: a worker that is always dying does nothing else."""
+LONG_DRAIN_S: Final = 400.0
+"""Who waits in a line of slow jobs takes his time, and so does who restarts now and then."""
+RARE: Final = {"deadly": 0.05, "again": 0.1}
+"""Bodies of which one in a run is plenty: a worker that is always dying does nothing else, and one
+that restarts is several jobs, with ten seconds between them."""
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +104,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds those of an exchange delay it, by name. `bodies` are the sorts of jobs, with weights;
     `jobs` names the bodies of all jobs one by one instead, "slow" at the very start or "slow@0.2"
     so many seconds later; they are alike in all else, and one statement enqueues those of a moment.
-    `children` is the chance of a job to be the child of one before it.
+    `children` is the chance of a job to be the child of one before it, `told` that somebody is told
+    how it ends; all of `jobs` are when it is not 0.
     `chaos_s` is how long faults may happen; after that everything must end within `drain_s`.
     `one_stays_dead` leaves the first worker dead for good once it is killed. `limits` are the slots
     of concurrency keys, which some of the drawn jobs have, and all jobs of `jobs` in turn;
@@ -129,6 +131,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     one_stays_dead: bool = False
     limits: Sequence[int] = ()
     window_s: float | None = None
+    told: float = 0.0
     schedules: int = 0
     ticking: str = "ok"
     keys: Sequence[str] = ()
@@ -161,10 +164,12 @@ def draw_plan(seed: int) -> Plan:
         children=rng.choice((0.0, 0.0, 0.3)),
         limits=rng.choice(((), (), (1,), (2,), (1, 3))),
         window_s=rng.choice((None, None, 0.3, 1.0)),
+        told=rng.choice((0.0, 0.0, 0.5)),
         schedules=rng.choice((0, 0, 0, 1, 3)),
         keys=rng.choice(((), (), ("unfinished", "queued"), ("unfinished", "period", "debounce"))),
     )
-    return msgspec.structs.replace(plan, drain_s=LIMITED_DRAIN_S) if plan.limits else plan
+    takes_its_time = plan.limits or "again" in plan.bodies
+    return msgspec.structs.replace(plan, drain_s=LONG_DRAIN_S) if takes_its_time else plan
 
 
 def _sizes(rng: Random) -> Sizes:

@@ -8,6 +8,7 @@ from sim.oracles.calm import NoDeadlock, NoStorm, Quiet
 from sim.oracles.cancels import CancelHeard
 from sim.oracles.fallback import Fallback, RefusedAlone
 from sim.oracles.fence import Fenced, Leases, OneAtATime, SelfFence
+from sim.oracles.follow_ups import Followed
 from sim.oracles.handed_over import HandedOver
 from sim.oracles.limits import NextInLine, SlotFilled, SlotsHeld, WithinLimit
 from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
@@ -36,6 +37,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     ExitsAsPromised, NothingUnexpected,
     Live, NobodyIdles, ReapedInTime, GoesOn,
     Quiet, NoDeadlock, NoStorm, CancelHeard,
+    Followed,
     TriedAgain, OnRecord, InTime, Reused,
     SlotsHeld, WithinLimit, NextInLine, SlotFilled,
     OneHolder, FreeKeys,

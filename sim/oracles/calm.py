@@ -9,6 +9,7 @@ from sim.database.models.limits import limit_of
 from sim.happenings import Committed, ConnectFailed, Enqueued, Happening, KeptOut
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts
+from sim.oracles.retries import options_of
 from sim.plan import Plan
 from trioworker.events import (
     BatchAdopted,
@@ -35,6 +36,7 @@ WINDOW_S: Final = 2.0
 STATEMENTS_MAX: Final = 150
 STATEMENTS_PER_JOB: Final = 2
 STATEMENTS_PER_HINT: Final = 3
+STATEMENTS_PER_FOLLOWED: Final = 4
 STATEMENTS_PER_SLOT: Final = 9
 STATEMENTS_PER_KEY: Final = 6
 """Four free the slot and let in the next, some look for that one, and some whether it is time."""
@@ -150,11 +152,16 @@ class NoStorm(Oracle):
         jobs = STATEMENTS_PER_JOB * len(event.jobs)
         if isinstance(event, BatchStored):
             jobs += STATEMENTS_PER_SLOT * sum(map(self._is_limited, event.jobs))
+            jobs += STATEMENTS_PER_FOLLOWED * sum(map(self._is_followed, event.jobs))
         self._earned.setdefault(happening.actor, deque()).append((self.facts.now_s, jobs))
 
     def _is_limited(self, job: UUID) -> bool:
         row = self.facts.jobs.get(job)
         return row is not None and limit_of(row) is not None
+
+    def _is_followed(self, job: UUID) -> bool:
+        options = options_of(self.facts, job)
+        return options.restart or options.on_error is not None
 
     def _ask(self, happening: Happening, _event: object) -> None:
         actor, now_s = happening.actor, self.facts.now_s

@@ -4,6 +4,7 @@ from sim.zoo import (
     cancels,
     commits,
     effects,
+    follow_ups,
     handing_over,
     leases,
     limits,
@@ -20,6 +21,7 @@ from sim.zoo.mutant import MUTANTS, Mutant
 THEMES = (
     commits,
     effects,
+    follow_ups,
     leases,
     pulls,
     stops,

@@ -19,7 +19,7 @@ from trioworker.model.follow_ups import (
     restarts,
 )
 from trioworker.model.job import ARGS_BYTES_MAX, UNCLAIMED, Job, NewJob
-from trioworker.model.options import Handler, JobOptions
+from trioworker.model.options import Debounce, Handler, JobOptions, Unique
 from trioworker.model.outcome import (
     ERROR_MESSAGE_CHARS_MAX,
     Cancelled,
@@ -258,6 +258,8 @@ def test_only_restarts_are_asked_for_their_origin() -> None:
     [
         ({"restart": True, "deadline": NOW}, "deadline"),
         ({"restart": True, "schedule": "s"}, "schedule"),
+        ({"restart": True, "debounce": Debounce(1.0)}, "debounced"),
+        ({"restart": True, "unique": Unique(during="period", period_s=1.0)}, "for a period"),
         ({"labels": ["a\x00"]}, "NUL"),
         ({"labels": [""]}, "empty"),
         ({"labels": ["x" * 201]}, "201 bytes"),

@@ -206,9 +206,15 @@ class JobOptions(_Option, frozen=True):
             raise UsageError(f"{len(self.labels)} labels are too many; at most {LABELS_MAX}")
         for label in self.labels:
             check_label(label)
-        if self.restart and self.deadline is not None:
+        if self.restart:
+            self._check_restart()
+
+    def _check_restart(self) -> None:
+        if self.deadline is not None:
             raise UsageError("a job that restarts has no deadline: it could never run after it")
-        if self.restart and self.schedule is not None:
+        if self.debounce or (self.unique and self.unique.during == "period"):
+            raise UsageError("a job that restarts is not debounced, nor unique for a period")
+        if self.schedule is not None:
             raise UsageError("the job of a schedule does not restart; its next tick comes anyway")
 
     @property

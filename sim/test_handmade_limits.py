@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import msgspec
 import pytest
 
 from sim.handmade import CLIENT, A, Handmade, job
@@ -9,6 +10,7 @@ from sim.handmade_limits import LIMITED_PLAN, OPTIONS, in_line, let_in, right_or
 from sim.happenings import CancelAsked
 from sim.oracles import Oracle
 from sim.oracles.limits import NextInLine, SlotFilled, SlotsHeld, WithinLimit
+from sim.oracles.places import Transitions
 
 ALL: Final = (SlotsHeld, WithinLimit, NextInLine, SlotFilled)
 
@@ -68,3 +70,23 @@ def test_one_that_comes_late_has_not_waited() -> None:
     in_line(made, 1, due=due)
     let_in(made, 1)
     assert made.findings(SlotFilled) == []
+
+
+def test_a_mark_on_a_job_in_line_is_no_move() -> None:
+    """Whoever frees a slot without a lock on its key marks the next, for the next look."""
+    made = Handmade(LIMITED_PLAN)
+    made.begin()
+    in_line(made, 1)
+    row = made.waiting[job(1)]
+    made.commit(CLIENT, (row, msgspec.structs.replace(row, fresh=True)))
+    assert made.findings(Transitions) == []
+
+
+def test_another_turn_is_a_move() -> None:
+    """Nothing but the mark may change while a job is in line."""
+    made = Handmade(LIMITED_PLAN)
+    made.begin()
+    in_line(made, 1)
+    row = made.waiting[job(1)]
+    made.commit(CLIENT, (row, msgspec.structs.replace(row, priority=1)))
+    assert len(made.findings(Transitions)) == 1

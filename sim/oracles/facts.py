@@ -278,9 +278,13 @@ class Facts:
 
 
 def _differ(before: Stand, after: Stand) -> bool:
-    """Whether it is another place, and not just a claim that has become smaller."""
-    is_claim = before.place is after.place is Place.CLAIMED
-    return not is_claim or before.row.id != after.row.id  # type: ignore[attr-defined]  # claims
+    """Whether it is another place: not a claim that has become smaller, nor a mark on a row."""
+    match before.row, after.row:
+        case ClaimRow() as old, ClaimRow() as new:
+            return old.id != new.id
+        case WaitingRow() as old_wait, WaitingRow() as new_wait:
+            return msgspec.structs.replace(old_wait, fresh=new_wait.fresh) != new_wait
+    return True
 
 
 def _leaving(moves: Sequence[Move]) -> Iterator[Leaving]:

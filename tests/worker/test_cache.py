@@ -13,6 +13,7 @@ from trioworker.model.cache import CachedResult
 from trioworker.model.job import Job
 from trioworker.model.outcome import Outcome, Succeeded
 from trioworker.store.postgres.store import PostgresStore
+from trioworker.worker.supervisor import Stop
 
 FOR_A_MINUTE = '{"cache_ttl_s": 60}'
 
@@ -112,6 +113,28 @@ async def test_a_look_that_fails_costs_a_run(rig: Rig) -> None:
         await rig.work(store=Blind(rig.database, now_s=trio.current_time))
     assert (ran(rig), rig.statuses()) == (2, {"success": 2})
     assert [event.message for event in rig.said(LookupFailed)] == ["cut", "cut"]
+
+
+async def test_a_stop_does_not_wait_for_a_look(rig: Rig) -> None:
+    """What was looked for goes back at once, long before the grace is over."""
+    looks = trio.Event()
+
+    class Slow(PostgresStore):
+        async def cached_results(self, keys: Sequence[str]) -> Mapping[str, CachedResult]:
+            del keys
+            looks.set()
+            await trio.sleep_forever()
+            raise AssertionError
+
+    await enqueue(rig, "[1]", "[2]")
+    stop = Stop()
+    store = Slow(rig.database, now_s=trio.current_time)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: rig.work(stop=stop, store=store, grace_s=60.0))
+            await looks.wait()
+            stop.ask()
+    assert (ran(rig), rig.counts()["ready"]) == (0, 2)
 
 
 async def test_what_nobody_may_take_any_more_is_deleted(rig: Rig) -> None:

@@ -143,8 +143,11 @@ class Pull:
 
     async def _send(self, jobs: Sequence[Job]) -> None:
         left = jobs
+        ends: Sequence[Executed] = ()
         try:
-            if ends := await self._cache.look_up(jobs):
+            with self._until_stopped():
+                ends = await self._cache.look_up(jobs)
+            if ends:
                 ended = {one.job.id for one in ends}
                 left = [job for job in jobs if job.id not in ended]
                 await self._cache.end(ends)

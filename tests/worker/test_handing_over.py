@@ -84,3 +84,24 @@ async def test_a_batch_whose_commit_dies_has_its_effects_once(shop: Rig) -> None
     await shop.work(runner=CountingRunner(note))
     assert shop.said(CommitFailed)[0].failure == "connection lost"
     assert effects(shop) == [(job, 2) for job in sorted(jobs)]
+
+
+async def test_a_server_that_fails_inside_is_asked_again(shop: Rig) -> None:
+    """An error of the server's own at a job's statement costs the job a try of its commit."""
+    shop.do(
+        """
+        create sequence errors;
+        create function fail_twice() returns trigger language plpgsql as $$
+        begin
+            if nextval('errors') <= 2 then
+                raise exception 'tuple concurrently updated' using errcode = 'XX000';
+            end if;
+            return new;
+        end $$;
+        create trigger fail before insert on effect for each row execute function fail_twice()
+        """
+    )
+    (job,) = await shop.enqueue(1)
+    await shop.work(runner=CountingRunner(note))
+    assert [event.failure for event in shop.said(CommitFailed)] == ["unknown", "unknown"]
+    assert effects(shop) == [(job, 2)]

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.store.postgres.scene import Scene, executed, on_every_version
-from trioworker.errors import Contention, Refused, StatementOfJobTimeout
+from trioworker.errors import Contention, Refused, StatementOfJobTimeout, UnknownStoreError
 from trioworker.events import discard
 from trioworker.ids import new_id
 from trioworker.model.job import Job
@@ -130,6 +130,17 @@ async def test_a_right_that_is_missing_is_the_jobs_own_fault(shop: Scene) -> Non
     become = "select set_config('role', 'pg_read_all_data', true)"
     with pytest.raises(Refused, match="permission denied for table payment"):
         await shop.store.commit(worker, [handing(jobs[0], (become,), (PAY, "x", 1))], again=False)
+
+
+async def test_an_error_inside_the_server_is_no_refusal(shop: Scene) -> None:
+    """Another try may do better; the error says where it was, as every other does."""
+    worker, jobs = await held(shop)
+    broken = "do $$ begin raise exception 'cache lookup failed' using errcode = 'XX000'; end $$"
+    with pytest.raises(UnknownStoreError) as unknown:
+        await shop.store.commit(worker, [handing(jobs[0], (PAY, "x", 1), (broken,))], again=False)
+    assert str(unknown.value).startswith("statement 2 that was handed over, do $$ begin raise")
+    assert (unknown.value.sqlstate, unknown.value.ambiguous) == ("XX000", False)
+    assert shop.query("select count(*) from payment") == [(0,)]
 
 
 async def test_values_have_the_types_of_the_columns(shop: Scene) -> None:

@@ -22,6 +22,8 @@ from trioworker.errors import (
 NEVER_SENT: Final = "22000"
 """The driver's own code for an argument that it cannot encode."""
 NO_RIGHT: Final = "42501"
+INTERNAL_CLASS: Final = "XX"
+"""Something in the server has gone wrong that should not."""
 
 _BY_CODE: Final[dict[str, type[StoreError]]] = {
     "25P03": ConnectionLost,  # idle_in_transaction_session_timeout ends the session
@@ -76,8 +78,8 @@ def of_user(error: BaseException, *, alive: bool) -> StoreError:
     """What an error means that a user's own statement met.
 
     The rest of the batch has no part in it, unless the server or the line to it has: what the
-    server says of the text, and what the driver says of the values, no other try will mend.
-    `alive` says that the line is there still.
+    server says of the text, and what the driver says of the values, no other try will mend; what
+    it says of its own inside, another try may. `alive` says that the line is there still.
     """
     message = str(error)
     if not isinstance(error, StoreError) or (isinstance(error, ConnectionLost) and alive):
@@ -85,6 +87,7 @@ def of_user(error: BaseException, *, alive: bool) -> StoreError:
     if isinstance(error, StatementTimeout):
         return StatementOfJobTimeout(message, sqlstate=error.sqlstate)
     lacks = isinstance(error, Exhausted) and error.sqlstate != NO_RIGHT
-    if lacks or isinstance(error, ConnectionLost | ServerUnavailable | Contention):
+    broken = (error.sqlstate or "")[:2] == INTERNAL_CLASS
+    if lacks or broken or isinstance(error, ConnectionLost | ServerUnavailable | Contention):
         return error
     return Refused(message, sqlstate=error.sqlstate or NEVER_SENT)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Final
 
-from trioworker.errors import Refused, StatementOfJobTimeout
+from trioworker.errors import Refused, StatementOfJobTimeout, UnknownStoreError
 from trioworker.model.user_statement import UserStatement, Value
 from trioworker.store.postgres.database import Transaction
 
@@ -32,5 +32,5 @@ async def run_user_statements(tx: Transaction, jobs: Sequence[Sequence[UserState
         for sql in sorted(rows):
             try:
                 await tx.user_statement(sql, rows[sql])
-            except (Refused, StatementOfJobTimeout) as error:
+            except (Refused, StatementOfJobTimeout, UnknownStoreError) as error:
                 raise type(error)(f"{shown[sql]}: {error}", sqlstate=error.sqlstate) from error

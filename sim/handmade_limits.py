@@ -24,13 +24,19 @@ def slot(number: int) -> SlotRow:
     return SlotRow(id=job(number), key="key-0")
 
 
-def in_line(made: Handmade, *numbers: int, priority: int = 0, due: datetime | None = None) -> None:
+def in_line(
+    made: Handmade,
+    *numbers: int,
+    priority: int = 0,
+    due: datetime | None = None,
+    options: str = OPTIONS,
+) -> None:
     """Jobs are enqueued over the limit."""
     rows: list[tuple[Row | None, Row | None]] = []
     for number in numbers:
         row = JobRow(
             id=job(number), kind="function", path="ok", args="{}", tag="t", priority=priority,
-            options=OPTIONS, awaited=False, created_at=made.clock, created_by="",
+            options=options, awaited=False, created_at=made.clock, created_by="",
         )  # fmt: skip
         waiting = WaitingRow(
             id=row.id, reason="limit", until=None, attempt=1, reaped=0, since=made.clock,

@@ -144,6 +144,15 @@ def locked_by_its_canceller(made: Handmade) -> None:
     made.pull(2)
 
 
+def locked_by_another_with_its_key(made: Handmade) -> None:
+    """A job that another one with its key is about to replace may be passed over."""
+    made.begin()
+    made.enqueue(1, options='{"unique": {"key": "k"}}')
+    made.enqueue(2)
+    made.wait(5)
+    made.pull(2)
+
+
 def never_heard_of(made: Handmade) -> None:
     """A worker cannot report the jobs of a claim whose reply never came."""
     made.begin()
@@ -259,6 +268,7 @@ ALLOWED: Final[list[tuple[type[Oracle], Story]]] = [
     (Fallback, others_go_first),
     (InOrder, behind_a_floor),
     (InOrder, locked_by_its_canceller),
+    (InOrder, locked_by_another_with_its_key),
     (LastChance, beside_what_runs),
     (NothingHeld, never_heard_of),
     (NothingHeld, stored_and_never_heard_of_again),

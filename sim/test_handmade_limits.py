@@ -33,6 +33,16 @@ def test_one_that_is_being_cancelled_may_be_passed_over() -> None:
     assert made.findings(NextInLine) == []
 
 
+def test_one_that_is_being_replaced_may_be_passed_over() -> None:
+    """Whoever stores another job with its key has it locked, and may do so for long."""
+    made = Handmade(LIMITED_PLAN)
+    made.begin()
+    in_line(made, 1, options=OPTIONS[:-1] + ', "debounce": {"delay_s": 1.0, "key": "k"}}')
+    in_line(made, 2)
+    let_in(made, 2)
+    assert made.findings(NextInLine) == []
+
+
 def test_a_more_urgent_one_of_the_future_is_not_next() -> None:
     """Nobody knows here whether it was due."""
     made = Handmade(LIMITED_PLAN)

@@ -9,7 +9,7 @@ from uuid import UUID
 from sim.database.rows import ClaimRow, CompletedRow, LogRow, ReadyRow
 from sim.happenings import CancelAsked, Committed, Happening
 from sim.oracles.base import Handler, Oracle
-from sim.oracles.facts import Facts, Leaving
+from sim.oracles.facts import Facts, Leaving, may_be_replaced
 from sim.plan import Plan
 from trioworker.events import (
     BatchAdopted,
@@ -148,8 +148,8 @@ class InOrder(Oracle):
 
     Better is: a higher priority, then due earlier, then the smaller id. Allowed: a floor hides a
     job that came (or came back) within `FLOOR_AGE_MAX_S` before the pull was sent, or since; a
-    client that cancels a job may have its row locked; a pull whose reply was lost tells nobody
-    when it was sent, and is not judged.
+    client that cancels a job, or stores another one with its key, may have its row locked; a pull
+    whose reply was lost tells nobody when it was sent, and is not judged.
     """
 
     name = "in order"
@@ -188,8 +188,12 @@ class InOrder(Oracle):
             if row.tag in worst
             and row.scheduled_for <= claim.claimed_at
             and _place(row) < worst[row.tag]
-            and self._cancelled.isdisjoint(self.facts.lineage(row.id))
+            and not self._may_be_locked(row.id)
         ]
+
+    def _may_be_locked(self, job: UUID) -> bool:
+        cancelled = not self._cancelled.isdisjoint(self.facts.lineage(job))
+        return cancelled or may_be_replaced(self.facts.jobs[job])
 
     def _pulled(self, _happening: Happening, event: BatchPulled) -> None:
         sent_s = self.facts.now_s - event.seconds

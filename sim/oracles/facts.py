@@ -111,6 +111,12 @@ def replaced_by(row: CompletedRow) -> UUID | None:
     return UUID(error["message"].split()[-1]) if error.get("name") == "Replaced" else None
 
 
+def may_be_replaced(row: JobRow) -> bool:
+    """Whether another job may take this one's place before it begins."""
+    options = json.loads(row.options) if row.options else {}
+    return bool(options.get("unique") or options.get("debounce"))
+
+
 class Facts:
     """The tables, the processes, the troubles.
 

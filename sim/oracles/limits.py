@@ -21,7 +21,7 @@ from sim.happenings import (
     WorkerKilled,
 )
 from sim.oracles.base import Handler, Oracle
-from sim.oracles.facts import LONG_AGO_S, Facts
+from sim.oracles.facts import LONG_AGO_S, Facts, may_be_replaced
 from sim.oracles.liveness import SETTLING_S, SLACK_S, SWEEP_JITTER
 from sim.plan import Plan
 from trioworker.events import Event
@@ -141,8 +141,9 @@ class WithinLimit(Oracle):
 class NextInLine(Oracle):
     """Whoever gets a slot was the first in line: by priority, then by due time, then by id.
 
-    Allowed: one that somebody wants to cancel may be locked, and is passed over. Of one that is due
-    later than the one that got in, nobody knows here whether it was due at all.
+    Allowed: one that somebody wants to cancel, or whose key another job has, may be locked, and is
+    passed over. Of one that is due later than the one that got in, nobody knows here whether it was
+    due at all.
     """
 
     name = "next in line"
@@ -187,9 +188,12 @@ class NextInLine(Oracle):
         for other in self._in_line.values():
             assert other.scheduled_for is not None
             surely_due = other.key == row.key and other.scheduled_for <= row.scheduled_for
-            if surely_due and _turn(other) < _turn(row) and other.id not in self._cancelled:
+            if surely_due and _turn(other) < _turn(row) and not self._may_be_locked(other.id):
                 return other.id
         return None
+
+    def _may_be_locked(self, job: UUID) -> bool:
+        return job in self._cancelled or may_be_replaced(self.facts.jobs[job])
 
 
 class SlotFilled(Oracle):

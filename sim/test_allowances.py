@@ -7,6 +7,8 @@ import pytest
 
 from sim.database.rows import CancelRow, LogRow
 from sim.handmade import CLIENT, A, B, Handmade, job
+from sim.handmade_limits import in_line, let_in
+from sim.handmade_schedules import TICK
 from sim.happenings import (
     BodyEnded,
     CancelAsked,
@@ -21,6 +23,7 @@ from sim.happenings import (
 )
 from sim.oracles import Oracle
 from sim.oracles.batches import InOrder, LastChance
+from sim.oracles.calm import NoStorm
 from sim.oracles.cancels import BEATS, CancelHeard
 from sim.oracles.fallback import Fallback
 from sim.oracles.fence import Leases, OneAtATime, SelfFence
@@ -255,6 +258,33 @@ def beside_what_runs(made: Handmade) -> None:
     made.pull(3)
 
 
+def one_tick_after_the_other(made: Handmade) -> None:
+    """A schedule that has ticks to catch up has the next one enqueued with the end of each."""
+    made.begin()
+    end = ("commit", "lock_schedules", "enqueue", "store_schedules")
+    for number in range(1, 61):
+        made.enqueue(number, options=TICK)
+        made.pull(number)
+        made.run(number)
+        made.store(number)
+        for name in (*end, "pull", "pull", "pull"):
+            made.wait(0.001)
+            made.statement(name)
+
+
+def let_in_by_another(made: Handmade) -> None:
+    """Each time that a job in line is due all workers look, and all but one come too late."""
+    made.begin(A)
+    made.begin(B)
+    in_line(made, *range(1, 31))
+    for number in range(1, 31):
+        let_in(made, number)
+        for name in ("next_look", "due_limits", "lock_limits", "promote", "plan_looks"):
+            made.statement(name, B)
+        made.statement("next_look", B)
+        made.wait(0.05)
+
+
 ALLOWED: Final[list[tuple[type[Oracle], Story]]] = [
     (Durable, pull_undone),
     (AllOrNothing, log_beside_its_outcome),
@@ -277,6 +307,8 @@ ALLOWED: Final[list[tuple[type[Oracle], Story]]] = [
     (Leases, heartbeat_of_a_goodbye),
     (StopsInTime, paused_while_it_stops),
     (CancelHeard, heartbeats_failed),
+    (NoStorm, one_tick_after_the_other),
+    (NoStorm, let_in_by_another),
 ]
 
 

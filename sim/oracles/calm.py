@@ -6,7 +6,8 @@ from typing import Final
 from uuid import UUID
 
 from sim.database.models.limits import limit_of
-from sim.happenings import Committed, ConnectFailed, Enqueued, Happening, KeptOut
+from sim.database.rows import WaitingRow
+from sim.happenings import Committed, ConnectFailed, Enqueued, Happening, KeptOut, RowChange
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts
 from sim.oracles.retries import options_of
@@ -37,9 +38,13 @@ STATEMENTS_MAX: Final = 150
 STATEMENTS_PER_JOB: Final = 2
 STATEMENTS_PER_HINT: Final = 3
 STATEMENTS_PER_FOLLOWED: Final = 4
-STATEMENTS_PER_SLOT: Final = 9
 STATEMENTS_PER_KEY: Final = 6
+STATEMENTS_PER_SLOT: Final = 9
 """Four free the slot and let in the next, some look for that one, and some whether it is time."""
+STATEMENTS_PER_LOOK: Final = 6
+"""All workers that know when a job in line is due look then; one of them lets it in."""
+STATEMENTS_PER_TICK: Final = 6
+"""Three note how a tick's job has ended and enqueue the next, and some look for that one."""
 
 
 class Quiet(Oracle):
@@ -111,8 +116,9 @@ class NoStorm(Oracle):
     """A worker asks the server for no more than its work needs, least of all when it fails.
 
     In any two seconds: what it would ask when idle, with room for back-offs that begin again,
-    and a few statements for each job that it takes or stores and for each hint that wakes it. A
-    loop that forgets to pause asks ten times as much.
+    and a few statements for each job that it takes or stores, for each hint that wakes it, and for
+    each job in line whose time has come, though another lets it in. A loop that forgets to pause
+    asks ten times as much.
     """
 
     name = "no storm"
@@ -144,15 +150,17 @@ class NoStorm(Oracle):
             self._earned.setdefault(happening.actor, deque()).append(earned)
 
     def _committed(self, _happening: Happening, event: Committed) -> None:
-        hints = sum(channel == READY_CHANNEL for channel, _ in event.notified)
+        hints = STATEMENTS_PER_HINT * sum(channel == READY_CHANNEL for channel, _ in event.notified)
+        hints += STATEMENTS_PER_LOOK * sum(map(_lets_in, event.changes))
         if hints:
-            self._hints.append((self.facts.now_s, STATEMENTS_PER_HINT * hints))
+            self._hints.append((self.facts.now_s, hints))
 
     def _earn(self, happening: Happening, event: BatchPulled | BatchAdopted | BatchStored) -> None:
         jobs = STATEMENTS_PER_JOB * len(event.jobs)
         if isinstance(event, BatchStored):
             jobs += STATEMENTS_PER_SLOT * sum(map(self._is_limited, event.jobs))
             jobs += STATEMENTS_PER_FOLLOWED * sum(map(self._is_followed, event.jobs))
+            jobs += STATEMENTS_PER_TICK * sum(map(self._is_tick, event.jobs))
         self._earned.setdefault(happening.actor, deque()).append((self.facts.now_s, jobs))
 
     def _is_limited(self, job: UUID) -> bool:
@@ -162,6 +170,9 @@ class NoStorm(Oracle):
     def _is_followed(self, job: UUID) -> bool:
         options = options_of(self.facts, job)
         return options.restart or options.on_error is not None
+
+    def _is_tick(self, job: UUID) -> bool:
+        return options_of(self.facts, job).schedule is not None
 
     def _ask(self, happening: Happening, _event: object) -> None:
         actor, now_s = happening.actor, self.facts.now_s
@@ -174,6 +185,11 @@ class NoStorm(Oracle):
             if len(asked) > STATEMENTS_MAX + _sum(earned, now_s) + _sum(self._hints, now_s):
                 self._told.add(actor)
                 self.find(f"{actor} asked the server {len(asked)} times in {WINDOW_S:g} s")
+
+
+def _lets_in(change: RowChange) -> bool:
+    """Whether a job leaves the line."""
+    return isinstance(change.old, WaitingRow) and change.old.key is not None and change.new is None
 
 
 def _sum(entries: deque[tuple[float, int]], now_s: float) -> int:

@@ -91,9 +91,16 @@ insert into trioworker.concurrency (key, slots, said_at)
 select 'key ' || n, 1, now() from generate_series(1, 1000) as n where %(ready)s > 1000 or n <= 10;
 insert into trioworker.slot (id, key)
 select gen_random_uuid(), key from trioworker.concurrency;
+with limited as materialized (
+    select trioworker.new_id() as id, key
+      from trioworker.concurrency cross join generate_series(1, 100) as n
+),
+defined as (
+    insert into trioworker.job (id, kind, path, args, tag)
+    select id, 'noop', 'p', '{}', 'limited' from limited
+)
 insert into trioworker.waiting (id, reason, key, priority, scheduled_for)
-select gen_random_uuid(), 'limit', key, 0, now() - interval '1 hour'
-  from trioworker.concurrency cross join generate_series(1, 100) as n;
+select id, 'limit', key, 0, now() - interval '1 hour' from limited;
 insert into trioworker.unique_key (sort, key, job, during)
 select 'unique', 'key ' || n, pg_temp.id(n), 'unfinished'
   from generate_series(1, least(%(ready)s, 100000)) as n;

@@ -97,7 +97,7 @@ def test_looking_for_the_next_due_job_costs_the_same_at_any_depth(cost: Cost) ->
 def test_the_newest_jobs_are_found_at_once(state: str | None, cost: Cost) -> None:
     """A list of 20 reads the newest only; no failure among a million successes is no search."""
     sql = STATEMENTS["list_jobs"].sql
-    assert cost(LARGE, sql, [state, None, None, 20, None]) <= 20 * PER_JOB + FEW
+    assert cost(LARGE, sql, [state, None, None, 20, None, None]) <= 20 * PER_JOB + FEW
 
 
 def test_a_pull_that_sorts_the_backlog_is_found(cost: Cost) -> None:

@@ -328,7 +328,8 @@ def translate(error: Exception, *, connecting: bool) -> BaseException:
     TimeoutError when the server does not answer in time.
     """
     if isinstance(error, asyncpg.InvalidCachedStatementError | asyncpg.OutdatedSchemaCacheError):
-        return Contention(_one_line(error), sqlstate=NEVER_SENT)  # a table was altered meanwhile
+        # A table was altered meanwhile; the driver has noticed, and prepares anew.
+        return Contention(_one_line(error), sqlstate=getattr(error, "sqlstate", NEVER_SENT))
     if isinstance(error, asyncpg.PostgresError):
         sqlstate = getattr(error, "sqlstate", None)
         kind = error_class(sqlstate or "")

@@ -89,12 +89,12 @@ async def _end_unstarted(s: Statement, table: Table[Any], news: dict[UUID, UUID]
 
 
 async def _following(s: Statement, key: str, ids: Sequence[UUID]) -> WaitingRow | None:
-    """The first in line for a slot, locked; what others hold is passed over."""
+    """The last in line for a slot, locked; what others hold is passed over."""
 
     def in_line(row: WaitingRow) -> bool:
         return row.key == key and row.id not in ids
 
-    for row in sorted(filter(in_line, s.rows(s.tables.waiting)), key=_place):
+    for row in sorted(filter(in_line, s.rows(s.tables.waiting)), key=_place, reverse=True):
         locked = await s.lock(s.tables.waiting, row.id, still=in_line, skip_locked=True)
         if locked is not None:
             return locked

@@ -8,7 +8,7 @@
 -- 0004 parents_and_attempts fd5247093756fd059c448808d34548a9
 -- 0005 limits 40ee9ec19c9bbc3097c03455e8a39982
 -- 0006 schedules de08dc001bdd59063190f1400c850889
--- 0007 unique_keys 9d2794d5dcc64650087b0d9f5e3fdb71
+-- 0007 unique_keys 7909b8081c06c9579a677a6298b278d9
 -- 0008 labels_and_deletion e93922fd457c40cbca6a0c86d4f476e1
 -- 0009 result_cache 0051e96064c89dfb75cc0330e5357bc2
 
@@ -102,12 +102,13 @@ begin
         return false;
     end if;
     delete from trioworker.slot where id = old_id returning key into freed;
-    -- A worker looks whether this one may have the slot: no key of a limit is locked here.
+    -- A worker looks who may have the slot: no key of a limit is locked here, and of those in line
+    -- only the last, which nobody is to pass over in the meantime.
     update trioworker.waiting set fresh = true
      where id = (
            select following.id from trioworker.waiting as following
             where following.key = freed
-            order by following.priority desc, following.scheduled_for, following.id
+            order by following.priority, following.scheduled_for desc, following.id desc
             limit 1 for update skip locked
      );
     perform pg_notify('trioworker_done', old_id::text)

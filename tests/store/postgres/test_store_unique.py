@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+import psycopg
 import pytest
 import trio
 
@@ -255,6 +256,33 @@ async def test_the_slot_of_a_replaced_job_goes_to_the_next(scene: Scene) -> None
     await scene.store.promote()
     assert scene.places() == {"ready": 2, "completed": 1}
     assert sorted(scene.query("select key from trioworker.slot")) == [("one",), ("two",)]
+
+
+async def test_the_next_in_line_is_let_in_while_another_one_is_replaced(scene: Scene) -> None:
+    """The transaction that replaces it may last, and another slot becomes free meanwhile."""
+    limit = Limit(2, "l")
+    first, running = unique_job(limit=limit), job_with(JobOptions(limit=limit))
+    line = [job_with(JobOptions(limit=limit)) for _ in range(2)]
+    await enqueue(scene, first, running, *line)
+    with scene.under_way("replace_jobs", [first.id], [new_id()]):
+        await finish(scene)
+        assert scene.query("select id from trioworker.waiting") == [(line[1].id,)]
+    await scene.store.promote()
+    assert scene.places() == {"ready": 2, "completed": 2}
+
+
+async def test_so_it_is_while_sql_replaces_one(scene: Scene) -> None:
+    """In a transaction of the user's, which may last even longer."""
+    limit = Limit(2, "l")
+    first, running = unique_job(limit=limit), job_with(JobOptions(limit=limit))
+    line = [job_with(JobOptions(limit=limit)) for _ in range(2)]
+    await enqueue(scene, first, running, *line)
+    with psycopg.connect(scene.url) as users:
+        users.execute("select trioworker.replace_job(%s, %s)", (first.id, new_id()))
+        await finish(scene)
+        assert scene.query("select id from trioworker.waiting") == [(line[1].id,)]
+    await scene.store.promote()
+    assert scene.places() == {"ready": 2, "completed": 2}
 
 
 async def test_a_replaced_job_may_have_waited_for_a_slot(scene: Scene) -> None:

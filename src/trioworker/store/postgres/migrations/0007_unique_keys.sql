@@ -116,12 +116,13 @@ begin
         return false;
     end if;
     delete from trioworker.slot where id = old_id returning key into freed;
-    -- A worker looks whether this one may have the slot: no key of a limit is locked here.
+    -- A worker looks who may have the slot: no key of a limit is locked here, and of those in line
+    -- only the last, which nobody is to pass over in the meantime.
     update trioworker.waiting set fresh = true
      where id = (
            select following.id from trioworker.waiting as following
             where following.key = freed
-            order by following.priority desc, following.scheduled_for, following.id
+            order by following.priority, following.scheduled_for desc, following.id desc
             limit 1 for update skip locked
      );
     perform pg_notify('trioworker_done', old_id::text)

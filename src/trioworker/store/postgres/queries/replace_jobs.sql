@@ -5,6 +5,7 @@
 --
 -- Their slots are free with that. For each a job that waits for one is marked as new, so that the
 -- next look at the limits finds it: their keys may be locked by nobody but the end of a transaction.
+-- It is the last in line, for until that end it is locked, and whoever lets in the next passes it over.
 with ready_ones as materialized (
     select ctid as place from trioworker.ready where id = any ($1::uuid[]) order by id for update
 ),
@@ -38,7 +39,7 @@ looked as (
            select following.id from freed cross join lateral (
                select w.id from trioworker.waiting w
                 where w.key = freed.key and not w.id = any ($1)
-                order by w.priority desc, w.scheduled_for, w.id
+                order by w.priority, w.scheduled_for desc, w.id desc
                 limit 1 for update skip locked
            ) as following
      ))

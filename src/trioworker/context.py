@@ -28,7 +28,9 @@ class JobContext:
     tag: str
     log: Callable[[str], None]
     label: Callable[[str], None] = check_label
-    statements: list[UserStatement] = field(default_factory=list, repr=False, compare=False)
+    statements: list[UserStatement] = field(
+        default_factory=list[UserStatement], repr=False, compare=False
+    )
 
     def commit_with(self, sql: str, *values: object) -> None:
         """Run `sql` in the very transaction that stores the success of this attempt.

@@ -108,6 +108,24 @@ def stopped_by_a_signal(made: Handmade) -> None:
     made.say(A, BodyEnded(worker=A, job=job(1), attempt=1, outcome=None))
 
 
+def begun_under_a_forgotten_claim(made: Handmade) -> None:
+    """A crash of the server undoes a pull, and whoever has the reply begins the job later."""
+    made.begin(A)
+    made.begin(B)
+    made.enqueue(1)
+    row = made.ready[job(1)]
+    claim = made.claims.pop(made.pull(1, worker=A))
+    undone = [
+        RowChange(table="ready", old=row, new=None),
+        RowChange(table="claim", old=None, new=claim),
+    ]
+    made.say("server", CommitLost(number=9, changes=undone))
+    made.ready[row.id] = row
+    made.pull(1, worker=B)
+    made.start(1, B)
+    made.start(1, A)
+
+
 def stubborn(made: Handmade) -> None:
     """A body that cannot be cancelled runs on after its worker's lease."""
     made.begin()
@@ -293,6 +311,7 @@ ALLOWED: Final[list[tuple[type[Oracle], Story]]] = [
     (Leases, clock_set),
     (Leases, a_lease_after_the_start),
     (OneAtATime, stopped_by_a_signal),
+    (OneAtATime, begun_under_a_forgotten_claim),
     (SelfFence, stopped_by_a_signal),
     (SelfFence, stubborn),
     (Fallback, others_go_first),

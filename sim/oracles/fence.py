@@ -187,8 +187,8 @@ class OneAtATime(Oracle):
     """Invariant 4: no job runs in two workers at the same time.
 
     Allowed: the other one cannot be stopped (a stubborn body) or was itself stopped by a signal;
-    a crash of the server has forgotten its claim; the server's clock was set, so that its lease
-    ended too early.
+    a crash of the server has forgotten the claim of one of them, who may begin first or last; the
+    server's clock was set, so that its lease ended too early.
     """
 
     name = "one at a time"
@@ -213,7 +213,9 @@ class OneAtATime(Oracle):
     def _starts(self, _happening: Happening, event: BodyStarted) -> None:
         running = self._running.setdefault(event.job, {})
         for worker, path in running.items():
-            if worker != event.worker and path != STUBBORN and not self._excused(worker, event.job):
+            if worker == event.worker or (event.worker, event.job) in self._forgotten:
+                continue
+            if path != STUBBORN and not self._excused(worker, event.job):
                 self.find(f"job {event.job} runs in {worker} and in {event.worker}")
         running[event.worker] = event.path
 

@@ -14,6 +14,7 @@ _NOT_OWN: Final = object()
 @contextmanager
 def replaced(owner: object, name: str, value: object) -> Iterator[None]:
     """`owner.name` is `value` inside the block. The owner is a class, a module or an instance."""
+    assert hasattr(owner, name), f"there is no {name} to be replaced"
     before = vars(owner).get(name, _NOT_OWN)
     setattr(owner, name, value)
     try:

@@ -129,7 +129,9 @@ def failed_commit_failed_job() -> Iterator[None]:
         yield
 
 
-@mutant("fallback that runs again", caught_by=OncePerClaim)
+@mutant(
+    "fallback that runs again", caught_by=OncePerClaim, plan=of_scenario("serialization-failure")
+)
 def fallback_that_runs_again() -> Iterator[None]:
     """A batch that must be divided is executed again, job by job, instead of stored so."""
     channels: dict[UUID, BatchChannel[Job]] = {}

@@ -100,7 +100,7 @@ def completion_by_id() -> Iterator[None]:
         locked = [await s.lock(s.tables.claim, claim) for claim in sorted(set(claims))]
         return [claim for claim in locked if claim is not None]
 
-    with statement("commit", unfenced), replaced(model, "_held", whosever):
+    with statement("commit", unfenced), replaced(model, "held_claims", whosever):
         yield
 
 

@@ -135,20 +135,17 @@ def goodbye_before_the_flush() -> Iterator[None]:
     """A worker that stops says so first, and stores afterwards what others take meanwhile."""
     stop_when_asked = _Life._stop_when_asked
 
-    async def goodbye_first(self: _Life) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._say_goodbye_first)  # type: ignore[attr-defined]  # below
-            await stop_when_asked(self)
-
-    async def say_goodbye_first(self: _Life) -> None:
+    async def say_goodbye(self: _Life) -> None:
         await self._stop.asked.wait()
         with suppress(StoreError):
             await self._store.retire(self._worker)
 
-    with (
-        replaced(_Life, "_say_goodbye_first", say_goodbye_first),
-        replaced(_Life, "_stop_when_asked", goodbye_first),
-    ):
+    async def goodbye_first(self: _Life) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(say_goodbye, self)
+            await stop_when_asked(self)
+
+    with replaced(_Life, "_stop_when_asked", goodbye_first):
         yield
 
 

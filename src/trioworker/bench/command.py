@@ -78,7 +78,7 @@ BENCHES: Final[Mapping[str, Bench]] = {
     ),
     "hooks": Bench(
         hooks.measure,
-        "Each hook on every job: batches against no hook, and against per job.",
+        "Each hook on every job: against no hook, and against per job.",
         hooks.JOBS,
     ),
     "fallback": Bench(

@@ -6,7 +6,7 @@ import pytest
 
 pytest_plugins = ["tests.database_fixtures"]
 
-QUICK = "0..240"
+QUICK = "0..360"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

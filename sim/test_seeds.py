@@ -11,7 +11,7 @@ from sim.counters import STATES
 
 REPLAY = "python -m sim replay {seed}"
 TWICE_EVERY = 40
-SEEDS_FOR_ALL_STATES = 200
+SEEDS_FOR_ALL_STATES = 360
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ for the commit statement, whatever the mix; a batch of one and a batch of five h
 same, so the per-job path cannot differ.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, assert_never
 from uuid import UUID
 
@@ -31,6 +31,15 @@ PREVIEW_CHARS_MAX: Final = 1_000
 DURATION_MS_MAX: Final = 2_147_483_647
 
 _encode = msgspec.json.Encoder().encode
+
+
+STATUS_OF: Final[Mapping[type[Outcome], str]] = {
+    Succeeded: "success",
+    Failed: "failure",
+    Cancelled: "canceled",
+    Skipped: "skipped",
+}
+"""The outcomes that end a job, and the status that they give it."""
 
 
 class Completion(NamedTuple):
@@ -68,13 +77,17 @@ def complete(outcome: Outcome) -> Completion:
     """What one outcome stores."""
     match outcome:
         case Succeeded(result):
-            return Completion("success", result.decode(), None, None, charged=False)
+            return Completion(STATUS_OF[Succeeded], result.decode(), None, None, charged=False)
         case Failed(error):
-            return Completion("failure", None, error_json(error), None, charged=False)
+            return Completion(STATUS_OF[Failed], None, error_json(error), None, charged=False)
         case Cancelled(reason):
-            return Completion("canceled", None, _reason("Cancelled", reason), None, charged=False)
+            return Completion(
+                STATUS_OF[Cancelled], None, _reason("Cancelled", reason), None, charged=False
+            )
         case Skipped(reason):
-            return Completion("skipped", None, _reason("Skipped", reason), None, charged=False)
+            return Completion(
+                STATUS_OF[Skipped], None, _reason("Skipped", reason), None, charged=False
+            )
         case Retried(_, delay_s):
             return Completion(None, None, None, delay_s, charged=True)
         case Snoozed(delay_s):
@@ -107,7 +120,7 @@ def columns(batch: Sequence[Executed], now_s: float) -> Columns:
         results=results,
         errors=errors,
         ages_s=[now_s - executed.started_s for executed in batch],
-        durations_ms=[min(DURATION_MS_MAX, int(e.duration_s * 1000)) for e in batch],
+        durations_ms=[duration_ms(executed) for executed in batch],
         delays_s=delays_s,
         charged=charged,
     )
@@ -154,6 +167,11 @@ def _preview(outcome: Outcome) -> str:
 def _plain(text: str) -> str:
     """ASCII without control characters and without a sequence that PostgreSQL could reread."""
     return text.encode("ascii", "backslashreplace").decode().replace("\\u0000", "<NUL>")
+
+
+def duration_ms(executed: Executed) -> int:
+    """How long the attempt took, as it is stored."""
+    return min(DURATION_MS_MAX, int(executed.duration_s * 1000))
 
 
 def error_json(error: JobError) -> str:

@@ -5,35 +5,18 @@ whatever the number of jobs; `store/postgres/effects.py` says in which order the
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from trioworker.model.cache import Results, results
-from trioworker.model.completion import DURATION_MS_MAX, error_json
+from trioworker.model.completion import STATUS_OF, duration_ms, error_json
 from trioworker.model.follow_ups import Ended, ended
 from trioworker.model.options import NO_OPTIONS
-from trioworker.model.outcome import (
-    Cancelled,
-    Executed,
-    Failed,
-    Interrupted,
-    Outcome,
-    Retried,
-    Skipped,
-    Succeeded,
-)
+from trioworker.model.outcome import Executed, Interrupted, Retried, Skipped, Succeeded
 from trioworker.model.schedule import End
 from trioworker.model.user_statement import UserStatement
-
-STATUS_OF: Final[Mapping[type[Outcome], str]] = {
-    Succeeded: "success",
-    Failed: "failure",
-    Cancelled: "canceled",
-    Skipped: "skipped",
-}
-"""The outcomes that end a job, and the status that they give it."""
 
 
 class Attempts(NamedTuple):
@@ -123,7 +106,7 @@ def _attempts(batch: Sequence[Executed], now_s: float) -> Attempts | None:
             executed.job.attempt,
             error_json(executed.outcome.error),
             now_s - executed.started_s,
-            min(DURATION_MS_MAX, int(executed.duration_s * 1000)),
+            duration_ms(executed),
         )
         for executed in batch
         if isinstance(executed.outcome, Retried)

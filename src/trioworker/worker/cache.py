@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import trio
 
 from trioworker.errors import StoreError
-from trioworker.events import JobEnded, LookupFailed
+from trioworker.events import LookupFailed
 from trioworker.model.cache import asks, hits, result_key
 from trioworker.model.failures import classify
 from trioworker.model.job import Job
@@ -26,6 +26,7 @@ class Cache:
         self._worker = context.worker
         self._store = context.store
         self._emit = context.emit
+        self._report_end = context.report_end
         self._outcomes = outcomes
 
     async def look_up(self, jobs: Sequence[Job]) -> Sequence[Executed]:
@@ -60,16 +61,8 @@ class Cache:
 
     def _send(self, ends: Sequence[Executed]) -> None:
         self._outcomes.put(ends)
-        if self._config.report_jobs:
-            for one in ends:
-                self._emit(
-                    JobEnded(
-                        worker=self._worker,
-                        job=one.job.id,
-                        attempt=one.job.attempt,
-                        outcome=type(one.outcome).__name__,
-                    )
-                )
+        for one in ends:
+            self._report_end(one)
 
     def _in_time(self, job: Job) -> bool:
         return job.deadline_s is None or trio.current_time() < job.deadline_s

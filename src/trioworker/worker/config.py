@@ -6,8 +6,9 @@ from uuid import UUID
 
 import msgspec
 
-from trioworker.events import Emit
+from trioworker.events import Emit, JobEnded
 from trioworker.model.batching import BatchPolicy, BatchSizes, Fallback, Mode
+from trioworker.model.outcome import Executed
 from trioworker.store.protocol import Store
 
 
@@ -53,3 +54,11 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     ports: Ports
     emit: Emit
+
+    def report_end(self, executed: Executed) -> None:
+        """Tell of one job that has ended, if each is to be told of."""
+        if self.config.report_jobs:
+            job, outcome = executed.job, type(executed.outcome).__name__
+            self.emit(
+                JobEnded(worker=self.worker, job=job.id, attempt=job.attempt, outcome=outcome)
+            )

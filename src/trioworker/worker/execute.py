@@ -12,7 +12,7 @@ from uuid import UUID
 import trio
 
 from trioworker.errors import UsageError
-from trioworker.events import JobEnded, JobStarted
+from trioworker.events import JobStarted
 from trioworker.model.job import Job
 from trioworker.model.outcome import (
     RESULT_BYTES_MAX,
@@ -52,6 +52,7 @@ class Execute:
         self._config = context.config
         self._worker = context.worker
         self._emit = context.emit
+        self._report_end = context.report_end
         self._rng = context.ports.rng
         self._runners = runners
         self._jobs = jobs
@@ -247,8 +248,7 @@ class Execute:
     def _note(self, executed: Executed) -> None:
         self._note_mean(executed.duration_s)
         self.changed.set()
-        if self._config.report_jobs:
-            self._report_end(executed)
+        self._report_end(executed)
 
     def _note_mean(self, duration_s: float) -> None:
         if self._mean_s is None:
@@ -258,10 +258,6 @@ class Execute:
 
     def _report_start(self, job: Job) -> None:
         self._emit(JobStarted(worker=self._worker, job=job.id, attempt=job.attempt))
-
-    def _report_end(self, executed: Executed) -> None:
-        job, outcome = executed.job, type(executed.outcome).__name__
-        self._emit(JobEnded(worker=self._worker, job=job.id, attempt=job.attempt, outcome=outcome))
 
 
 def _within_bounds(outcome: Outcome) -> Outcome:

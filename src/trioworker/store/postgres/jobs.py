@@ -155,7 +155,7 @@ class PostgresJobs:
         self, *, state: str, path: str | None, tag: str | None, since: datetime | None
     ) -> AsyncIterator[Sequence[UUID]]:
         """Jobs that ended as `state`, since then and up to now, in id order, some at a time."""
-        until = (await self._database.run(CLIENT, "clock"))[0][0]
+        until = await self.now()
         after: UUID | None = None
         while True:
             rows = await self._database.run(

@@ -1,0 +1,1 @@
+"""The HTTP server: the APIs for clients and for agents."""

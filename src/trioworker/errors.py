@@ -5,6 +5,7 @@ The caller of a public function can tell from the class alone whose move it is:
 * `UsageError` and below: the person who wrote the command, the setting or the job definition.
 * `StoreError` and below: the database or the way to it. The failure class says whether waiting
   helps; `trioworker.model.failures` turns it into a decision.
+* `InvalidToken`: whoever sent the token, or whoever let it expire.
 * `LeaseLost`: nobody's fault; this worker was too slow and its jobs belong to others now.
 * `JobFailed` and `WaitTimeout`: the job that was waited for, or the patience of the one who did.
 * `Snooze`, `Retry` and `Cancel` are not errors at all but verdicts that a job raises about itself.
@@ -125,6 +126,10 @@ class UnknownStoreError(StoreError):
 
 class SchemaMismatch(StoreError):
     """The database's schema is older or newer than this version of trioworker knows."""
+
+
+class InvalidToken(TrioworkerError):
+    """A token is none of ours, or its time is over; the message is for the server's log only."""
 
 
 class LeaseLost(TrioworkerError):

@@ -220,6 +220,31 @@ class MaintenanceFailed(Event, frozen=True, kw_only=True):
     message: str
 
 
+class ServerListening(Event, frozen=True, kw_only=True):
+    """The server takes requests at `address`; the `message` says what is unusual about it."""
+
+    address: str
+    message: str = ""
+
+
+class RequestServed(Event, frozen=True, kw_only=True):
+    """A request was answered. `route` is the pattern of its address, empty where nothing is."""
+
+    method: str
+    route: str
+    status: int
+    seconds: float
+
+
+class RequestFailed(Event, frozen=True, kw_only=True):
+    """A request could not be served, and the client is not to blame."""
+
+    method: str
+    route: str
+    message: str
+    where: str
+
+
 Emit: TypeAlias = Callable[[Event], None]
 
 

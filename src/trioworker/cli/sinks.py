@@ -34,8 +34,11 @@ from trioworker.events import (
     OutcomeAbandoned,
     OutcomeRefused,
     PullFailed,
+    RequestFailed,
+    RequestServed,
     SchedulesDeclared,
     SchedulesLeft,
+    ServerListening,
     StatementRun,
     WorkerStarted,
     WorkerStopped,
@@ -70,6 +73,9 @@ LEVELS: Final[Mapping[type[Event], LogLevel]] = {
     FlushFailed: LogLevel.WARNING,
     LookupFailed: LogLevel.WARNING,
     MaintenanceFailed: LogLevel.WARNING,
+    ServerListening: LogLevel.INFO,
+    RequestServed: LogLevel.DEBUG,
+    RequestFailed: LogLevel.ERROR,
 }
 """All events but `StatementRun`, which has a log of its own."""
 

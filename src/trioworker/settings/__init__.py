@@ -1,11 +1,12 @@
 """Settings: one table, from which flags, variables, errors and the check of the docs are drawn."""
 
-from trioworker.settings.kinds import LogFormat, LogLevel, UnknownFunctions
+from trioworker.settings.kinds import Address, LogFormat, LogLevel, UnknownFunctions
 from trioworker.settings.reading import read_settings
 from trioworker.settings.table import TABLE, Setting, Settings
 
 __all__ = [
     "TABLE",
+    "Address",
     "LogFormat",
     "LogLevel",
     "Setting",

@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from trioworker.errors import UsageError
@@ -24,6 +25,9 @@ TEXT_BYTES_MAX: Final = 200
 PORT_MAX: Final = 65_535
 
 _ADDRESS: Final = re.compile(r"(?P<scheme>[^:/]*)://(?P<hosts>[^/?#]*)")
+_LISTEN: Final = re.compile(
+    r"(?:(?P<name>[A-Za-z0-9._-]{1,253})|\[(?P<six>[0-9A-Fa-f:.%a-z]+)\]):(?P<port>[0-9]{1,5})"
+)
 _SCHEMES: Final = ("postgresql", "postgres")
 _SWITCH: Final = {
     "1": True, "true": True, "yes": True, "on": True,
@@ -182,6 +186,39 @@ def _bytes(value: str) -> int:
 def schema_name() -> ValueKind:
     """A name that can stand in SQL as it is."""
     return ValueKind("NAME", "a schema's name", check_schema_name)
+
+
+class Address(NamedTuple):
+    """Where a server listens. `asked` is False for one that nobody chose."""
+
+    host: str
+    port: int
+    asked: bool = True
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether no other host can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def listen_address() -> ValueKind:
+    """Where to listen; the port 0 is any that is free."""
+
+    def read(value: str) -> Address:
+        match = _LISTEN.fullmatch(value.strip())
+        if match is None or not _bytes(value) or int(match["port"]) > PORT_MAX:
+            raise ValueError
+        return Address(match["name"] or match["six"], int(match["port"]))
+
+    return ValueKind("HOST:PORT", "an address such as 127.0.0.1:8600, or off", read)
 
 
 def database_address() -> ValueKind:

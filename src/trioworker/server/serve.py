@@ -1,0 +1,157 @@
+"""Hypercorn in the nursery of whoever calls: HTTP/1.1 with bounds on all that a client can hold.
+
+Rule of this file: no client costs more than its connection. Hypercorn's own loop would end with the
+first connection whose handling fails, and waits for ever for a client that does not read; so the
+loop is ours, and its connections and protocol are taken from it. It handles no signals.
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final, cast
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.worker_context import WorkerContext
+from starlette.applications import Starlette
+
+from trioworker.errors import UsageError
+from trioworker.server.app import Stopping
+from trioworker.server.connection import Connection, PatientStream
+from trioworker.settings import Address
+
+IDLE_S: Final = 20.0
+"""How long a connection may do nothing, and how long the head of a request may take."""
+HEAD_BYTES_MAX: Final = 16 * 1024
+CONNECTIONS_MAX: Final = 1_000
+REQUESTS_MAX: Final = 1_000_000
+GRACE_S: Final = 5.0
+"""What requests under way are left to finish once the server stops."""
+BACKLOG: Final = 1_024
+
+_TAKEN: Final = {errno.EADDRINUSE}
+_NOT_ALLOWED: Final = {errno.EACCES, errno.EPERM}
+
+
+async def serve(
+    app: Starlette,
+    listen: Address,
+    *,
+    or_any_port: bool = False,
+    grace_s: float = GRACE_S,
+    task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled; then finish what is under way, for `grace_s` seconds at most.
+
+    Tells `task_status` the address it is bound to. A port of 0 is any that is free, and so is one
+    that is taken with `or_any_port`. Raises `UsageError` when the address cannot be had.
+    """
+    listeners = await _bind(listen, or_any_port=or_any_port)
+    server = _Server(app, grace_s)
+    async with trio.open_nursery() as nursery:
+        connections: trio.Nursery = await nursery.start(server.keep)
+        try:
+            task_status.started(_bound(listeners[0]))
+            await trio.serve_listeners(server.handle, listeners, handler_nursery=connections)
+        finally:
+            server.stop()
+
+
+class _Server:
+    """The connections, which outlive the call to stop for a while."""
+
+    def __init__(self, app: Starlette, grace_s: float) -> None:
+        self._app = ASGIWrapper(cast("Any", app))  # the same protocol, in other words
+        self._stopping: Stopping = app.state.stopping
+        self._grace_s = grace_s
+        self._config = _config()
+        self._context = WorkerContext(max_requests=None)
+        self._stop = trio.Event()
+        self._open: set[PatientStream] = set()
+        self._last_closed = trio.Event()
+
+    async def keep(self, *, task_status: trio.TaskStatus[trio.Nursery]) -> None:
+        """The nursery of all connections, for as long as they may last."""
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as connections:
+                task_status.started(connections)
+                await self._stop.wait()
+                await self._context.terminated.set()  # which ends those that are idle
+                self._stopping.ask()
+                with trio.move_on_after(self._grace_s):
+                    if self._open:
+                        await self._last_closed.wait()
+                # A connection may be amid sending, which it does not let itself be cancelled in.
+                for stream in self._open:
+                    stream.cut()
+                connections.cancel_scope.cancel()
+
+    def stop(self) -> None:
+        """Begin to stop."""
+        self._stop.set()
+
+    async def handle(self, stream: trio.SocketStream) -> None:
+        """One connection, to its end, whatever that is."""
+        if len(self._open) >= CONNECTIONS_MAX:
+            await trio.aclose_forcefully(stream)
+            return
+        patient = PatientStream(stream)
+        with self._counted(patient):
+            try:
+                await Connection(self._app, self._config, self._context, patient).run()
+            except Exception:  # noqa: BLE001, S110 - the rule of this file; the guard has told of it
+                pass
+            finally:
+                patient.cut()
+
+    @contextmanager
+    def _counted(self, stream: PatientStream) -> Iterator[None]:
+        self._open.add(stream)
+        try:
+            yield
+        finally:
+            self._open.remove(stream)
+            if not self._open and self._stop.is_set():
+                self._last_closed.set()
+
+
+def _config() -> Config:
+    config = Config()
+    config.accesslog = config.errorlog = None  # events tell what there is to tell
+    config.include_server_header = False
+    config.keep_alive_timeout = IDLE_S
+    config.keep_alive_max_requests = REQUESTS_MAX
+    config.h11_max_incomplete_size = HEAD_BYTES_MAX
+    return config
+
+
+async def _bind(listen: Address, *, or_any_port: bool) -> list[trio.SocketListener]:
+    open_at = partial(trio.open_tcp_listeners, host=listen.host, backlog=BACKLOG)
+    try:
+        try:
+            listeners = await open_at(listen.port)
+        except OSError as error:
+            if not (or_any_port and error.errno in _TAKEN):
+                raise
+            listeners = await open_at(0)
+    except OSError as error:
+        raise UsageError(f"cannot listen at {listen}: {_why_not(error)}") from error
+    for other in listeners[1:] if listen.port == 0 or or_any_port else ():
+        await other.aclose()  # a name of several addresses, each with a port of its own
+    return listeners[:1] if listen.port == 0 or or_any_port else listeners
+
+
+def _why_not(error: OSError) -> str:
+    if error.errno in _TAKEN:
+        return "somebody else does; choose another port with --listen, 0 for any that is free"
+    if error.errno in _NOT_ALLOWED:
+        return "the system does not allow it; choose a port from 1024 on with --listen"
+    reason = " ".join((error.strerror or str(error)).split())
+    return f"{reason}; choose an address of this host with --listen"
+
+
+def _bound(listener: trio.SocketListener) -> Address:
+    host, port = listener.socket.getsockname()[:2]
+    return Address(host, port)

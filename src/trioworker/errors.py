@@ -120,6 +120,10 @@ class Exhausted(StoreError):
     """The server lacks disk, memory, connections or the privileges that the work needs."""
 
 
+class NotAllowed(StoreError):
+    """The server does not know this agent's token, or does not let it do this."""
+
+
 class UnknownStoreError(StoreError):
     """A failure that fits no other class; most likely a bug of ours or of the driver."""
 

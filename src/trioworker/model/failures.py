@@ -27,6 +27,7 @@ from trioworker.errors import (
     ConnectionLost,
     Contention,
     Exhausted,
+    NotAllowed,
     Refused,
     ServerUnavailable,
     StatementOfJobTimeout,
@@ -74,6 +75,7 @@ _CLASSES: Final = {
     StatementOfJobTimeout: Failure.SLOW,
     Refused: Failure.REFUSED,
     Exhausted: Failure.EXHAUSTED,
+    NotAllowed: Failure.EXHAUSTED,
 }
 _OUTAGES: Final = frozenset({Failure.CONNECTION, Failure.UNAVAILABLE})
 

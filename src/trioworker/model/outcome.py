@@ -1,7 +1,7 @@
 """What an execution produced: a closed union, so that every match on it can be complete.
 
 Rule of this file: an outcome is a fact about one attempt of one job. What follows from it in the
-database (its effects) is decided by `completion.py`.
+database (its effects) is decided by `completion.py`. The tags tell them apart where they are sent.
 """
 
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ class Succeeded(msgspec.Struct, frozen=True, gc=False):
     statements: tuple[UserStatement, ...] = ()
 
 
-class Failed(msgspec.Struct, frozen=True, gc=False):
+class Failed(msgspec.Struct, tag=True, frozen=True, gc=False):
     """The job raised, timed out, died, or could not be started.
 
     For the retry policy only, and not stored: `kinds` are the names of the classes that the error
@@ -47,32 +47,32 @@ class Failed(msgspec.Struct, frozen=True, gc=False):
     for_good: bool = False
 
 
-class Retried(msgspec.Struct, frozen=True):
+class Retried(msgspec.Struct, tag=True, frozen=True):
     """The attempt failed and the next one is due in `delay_s` seconds."""
 
     error: JobError
     delay_s: float
 
 
-class Snoozed(msgspec.Struct, frozen=True):
+class Snoozed(msgspec.Struct, tag=True, frozen=True):
     """The job asked to be run later, in `delay_s` seconds; not charged as an attempt."""
 
     delay_s: float
 
 
-class Cancelled(msgspec.Struct, frozen=True):
+class Cancelled(msgspec.Struct, tag=True, frozen=True):
     """Somebody, or the job itself, cancelled it."""
 
     reason: str
 
 
-class Skipped(msgspec.Struct, frozen=True):
+class Skipped(msgspec.Struct, tag=True, frozen=True):
     """The job ended without having to run."""
 
     reason: str
 
 
-class Interrupted(msgspec.Struct, frozen=True):
+class Interrupted(msgspec.Struct, tag=True, frozen=True):
     """The worker stopped before the job ended (or began); not charged as an attempt."""
 
 

@@ -69,8 +69,8 @@ DATABASES = (
     bad("run", "which DATABASE_URL replaces", "drop one of the two", TRIOWORKER_DATA_DIR="/data"),
 )
 SETTINGS = (
-    bad("run --mode turbo", "--mode=turbo", "one of standalone, worker, agent-batch"),
-    bad("run", "MODE=turbo", "one of standalone, worker, agent-batch", MODE="turbo"),
+    bad("run --mode turbo", "--mode=turbo", "one of standalone, server, worker, agent"),
+    bad("run", "MODE=turbo", "one of standalone, server, worker, agent", MODE="turbo"),
     bad("run --batch-pull-size 5", "-size=5: the mode standalone does not use it", BATCHES),
     bad("run", "BATCH_PULL_SIZE=5: the mode standalone", BATCHES, BATCH_PULL_SIZE="5"),
     bad("run --mode worker", "_SIZE=5: the mode worker", BATCHES, BATCH_COMMIT_SIZE="5"),

@@ -12,7 +12,7 @@ from tests.settings.reading import read, refusal, told
 from trioworker.errors import SettingsError
 from trioworker.model.batching import BatchPolicy, Fallback, Mode
 from trioworker.model.bounds import TAG_BYTES_MAX
-from trioworker.settings import TABLE, LogFormat, LogLevel, Setting
+from trioworker.settings import TABLE, Address, LogFormat, LogLevel, Setting
 from trioworker.settings.kinds import SECONDS_MIN, TEXT_BYTES_MAX
 from trioworker.worker.pull import IDLE_FIRST_S
 
@@ -49,6 +49,9 @@ awkward: Final = st.one_of(
         ("tags", "mail", ("mail",)),
         ("tags", " mail, ,bulk ,mail,", ("mail", "bulk")),
         ("tags", "é" * 60, ("é" * 60,)),
+        ("listen", "0.0.0.0:8600", Address("0.0.0.0", 8600)),  # noqa: S104 - read, not listened at
+        ("listen", "[::1]:0", Address("::1", 0)),
+        ("listen", " off ", Address("", 0)),
         ("concurrency", "10000", 10_000),
         ("poll_s", "0.01", 0.01),
         ("poll_s", " 1e1 ", 10.0),
@@ -81,7 +84,7 @@ def test_what_fits_is_read(name: str, text: str, value: object) -> None:
         ("schema", "jobs; --", "the schema name 'jobs; --' will not do: use lower-case letters"),
         ("schema", "2jobs", "the schema name '2jobs' will not do: use lower-case letters"),
         ("schema", "j" * 64, "at most 63, not beginning with a digit"),
-        ("mode", "Worker", "--mode=Worker will not do; give one of standalone, worker, agent-"),
+        ("mode", "Worker", "--mode=Worker will not do; give one of standalone, server, worker"),
         ("batch_pull_size", "10001", "will not do; give a whole number from 1 to 10000"),
         ("batch_commit_size", "0", "will not do; give a whole number from 1 to 10000"),
         ("batch_policy", "", "--batch-policy= will not do; give one of full, simple"),
@@ -89,6 +92,9 @@ def test_what_fits_is_read(name: str, text: str, value: object) -> None:
         ("tags", " , ", "--tags= ,  will not do; give one or more tags in UTF-8, separated by"),
         ("tags", "\udcff", r"--tags=\udcff will not do; give one or more tags in UTF-8"),
         ("tags", "é" * 61, "a tag of 122 bytes is too long; at most 120"),
+        ("listen", "8600", "will not do; give an address such as 127.0.0.1:8600, or off"),
+        ("listen", "here:65536", "will not do; give an address such as 127.0.0.1:8600, or off"),
+        ("listen", "::1:80", "will not do; give an address such as 127.0.0.1:8600, or off"),
         ("concurrency", "many", "--concurrency=many will not do; give a whole number from 1 to"),
         ("concurrency", "1.5", "will not do; give a whole number from 1 to 10000"),
         ("poll_s", "0", SPAN),

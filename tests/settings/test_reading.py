@@ -9,7 +9,7 @@ from trioworker.model.batching import Mode
 from trioworker.settings import TABLE, Setting, Settings, read_settings
 
 URL: Final = "postgresql://me:secret@localhost/jobs"
-BATCHING: Final = [setting for setting in TABLE.values() if setting.modes != frozenset(Mode)]
+BATCHING: Final = [s for s in TABLE.values() if s.modes == frozenset({Mode.AGENT_BATCH})]
 
 
 def test_without_flags_and_variables_everything_has_its_default() -> None:

@@ -25,13 +25,25 @@ class Mode(StrEnum):
     """What kind of process this is. Only AGENT_BATCH ever sees a batch larger than one."""
 
     STANDALONE = "standalone"
+    SERVER = "server"
     WORKER = "worker"
+    AGENT = "agent"
     AGENT_BATCH = "agent-batch"
 
     @property
     def batches(self) -> bool:
         """Whether more than one job may travel in a statement."""
         return self is Mode.AGENT_BATCH
+
+    @property
+    def works(self) -> bool:
+        """Whether there is a worker in it."""
+        return self is not Mode.SERVER
+
+    @property
+    def serves(self) -> bool:
+        """Whether it takes requests without being told where."""
+        return self in {Mode.STANDALONE, Mode.SERVER}
 
 
 class Fallback(StrEnum):

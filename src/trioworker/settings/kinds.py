@@ -210,9 +210,11 @@ class Address(NamedTuple):
 
 
 def listen_address() -> ValueKind:
-    """Where to listen; the port 0 is any that is free."""
+    """Where to listen; the port 0 is any that is free, and no host is nowhere."""
 
     def read(value: str) -> Address:
+        if value.strip() == "off":
+            return Address("", 0)
         match = _LISTEN.fullmatch(value.strip())
         if match is None or not _bytes(value) or int(match["port"]) > PORT_MAX:
             raise ValueError

@@ -20,6 +20,7 @@ from trioworker.model.batching import (
 )
 from trioworker.model.job import DEFAULT_TAG
 from trioworker.settings.kinds import (
+    Address,
     LogFormat,
     LogLevel,
     UnknownFunctions,
@@ -28,6 +29,7 @@ from trioworker.settings.kinds import (
     database_address,
     days,
     folder,
+    listen_address,
     schema_name,
     seconds,
     switch,
@@ -39,9 +41,13 @@ from trioworker.settings.kinds import (
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA
 
 SHOWN_CHARS_MAX: Final = 100
+LISTEN: Final = Address("127.0.0.1", 8600, asked=False)
+"""Where a server listens unless it is told."""
 
 _EVERY_MODE: Final = frozenset(Mode)
 _BATCHING: Final = frozenset(mode for mode in Mode if mode.batches)
+_WORKING: Final = frozenset(mode for mode in Mode if mode.works)
+_WITH_DATABASE: Final = _EVERY_MODE - {Mode.AGENT}
 
 
 class _Spec(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,23 +131,47 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             modes=_BATCHING,
         ),
     ] = Fallback.PER_JOB
+    listen: Annotated[
+        Address | None,
+        _spec(
+            listen_address(),
+            "Where requests over HTTP are taken.",
+            modes=_WITH_DATABASE,
+            default_is=f"{LISTEN} in the modes standalone and server, else off",
+        ),
+    ] = None
     tags: Annotated[
         tuple[str, ...],
-        _spec(tag_list(), "Which jobs this worker takes; dedicated:PATH for a script of its own."),
+        _spec(
+            tag_list(),
+            "Which jobs this worker takes; dedicated:PATH for a script of its own.",
+            modes=_WORKING,
+        ),
     ] = (DEFAULT_TAG,)
-    concurrency: Annotated[int, _spec(whole(1, 10_000), "How many jobs run at once.")] = 100
+    concurrency: Annotated[
+        int, _spec(whole(1, 10_000), "How many jobs run at once.", modes=_WORKING)
+    ] = 100
     start_within_s: Annotated[
-        float, _spec(seconds(), "Claim only what is expected to start within this time.")
+        float,
+        _spec(
+            seconds(),
+            "Claim only what is expected to start within this time.",
+            modes=_WORKING,
+        ),
     ] = 1.0
     poll_s: Annotated[
-        float, _spec(seconds(), "The longest pause between looks for jobs when idle.")
+        float,
+        _spec(seconds(), "The longest pause between looks for jobs when idle.", modes=_WORKING),
     ] = 1.0
-    heartbeat_s: Annotated[float, _spec(seconds(), "How often the lease is renewed.")] = 5.0
+    heartbeat_s: Annotated[
+        float, _spec(seconds(), "How often the lease is renewed.", modes=_WORKING)
+    ] = 5.0
     lease_s: Annotated[
         float,
         _spec(
             seconds(),
             "How long a silent worker keeps its jobs; more than twice the heartbeat.",
+            modes=_WORKING,
         ),
     ] = 30.0
     sweep_s: Annotated[
@@ -154,29 +184,48 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, _spec(whole(0, 1_000), "How many workers a job may take down before it fails.")
     ] = 3
     grace_s: Annotated[
-        float, _spec(seconds(zero=True), "What running jobs are left to finish after a stop.")
+        float,
+        _spec(
+            seconds(zero=True), "What running jobs are left to finish after a stop.", modes=_WORKING
+        ),
     ] = 30.0
     flush_s: Annotated[
-        float, _spec(seconds(zero=True), "What results are left to be stored after that.")
+        float,
+        _spec(seconds(zero=True), "What results are left to be stored after that.", modes=_WORKING),
     ] = 10.0
     scripts_dir: Annotated[
         Path | None,
-        _spec(folder(), "Where the paths of script jobs begin.", default_is="the current folder"),
+        _spec(
+            folder(),
+            "Where the paths of script jobs begin.",
+            default_is="the current folder",
+            modes=_WORKING,
+        ),
     ] = None
     dedicated_window: Annotated[
         int,
-        _spec(whole(1, SIZE_MAX), "How many jobs may be under way to one dedicated process."),
+        _spec(
+            whole(1, SIZE_MAX),
+            "How many jobs may be under way to one dedicated process.",
+            modes=_WORKING,
+        ),
     ] = 100
     unknown_functions: Annotated[
         UnknownFunctions,
         _spec(
             words(*typing.get_args(UnknownFunctions)),
             "A job of an unknown function fails, or is left to a worker that knows it.",
+            modes=_WORKING,
         ),
     ] = "fail"
     worker_name: Annotated[
         str | None,
-        _spec(text(), "What this worker is called in lists.", default_is="the host's name"),
+        _spec(
+            text(),
+            "What this worker is called in lists.",
+            default_is="the host's name",
+            modes=_WORKING,
+        ),
     ] = None
     log_level: Annotated[
         LogLevel, _spec(choice(LogLevel), "The least that is worth a line in the log.")
@@ -186,11 +235,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _spec(choice(LogFormat), "The log's lines; auto is console on a terminal, else json."),
     ] = LogFormat.AUTO
     log_flush_s: Annotated[
-        float, _spec(seconds(), "How often is stored what running jobs have written.")
+        float,
+        _spec(seconds(), "How often is stored what running jobs have written.", modes=_WORKING),
     ] = 1.0
     log_statements: Annotated[
         bool, _spec(switch(), "Log every statement and how many jobs it claims or stores.")
     ] = False
+
+    @property
+    def address(self) -> Address | None:
+        """Where to take requests; None for nowhere."""
+        if self.listen is None:
+            return LISTEN if self.mode.serves else None
+        return self.listen if self.listen.host else None
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):

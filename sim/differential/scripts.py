@@ -349,6 +349,10 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (0, COMMIT), (0, BEGIN), (0, "delete_old", 9, 60.0), (1, "requeue_jobs", [J3]),
         (2, "delete_old", 9, 60.0), (0, COMMIT), (0, "job_attempts", J1), (0, *PULL),
     ),
+    "a success is not run once more": _play(
+        _scene(_job(1), _job(2), _failed(1), msgspec.structs.replace(_failed(2), status="success")),
+        (0, "requeue_jobs", [J2, J1]),
+    ),
     "an expiry for nothing": _play(
         _scene(_job(1), _ready(1)), (0, "store_expiries", [J1, J2], [0.0, 0.0]),
         (0, "delete_expired", 9), (0, *PULL),

@@ -156,7 +156,9 @@ async def requeue_jobs(s: Statement, ids: Sequence[UUID]) -> Rows:
     def badly(row: CompletedRow) -> bool:
         return row.status in ("failure", "canceled")
 
-    locked = [await s.lock(s.tables.job_completed, id_, still=badly) for id_ in sorted(set(ids))]
+    found = (s.find(s.tables.job_completed, id_) for id_ in sorted(set(ids)))
+    failed = [row.id for row in found if row is not None and badly(row)]
+    locked = [await s.lock(s.tables.job_completed, id_, still=badly) for id_ in failed]
     again = [
         (done, job)
         for done in locked

@@ -23,13 +23,14 @@ from sim.database.rows import (
     Row,
     ScheduleRow,
     SpentRow,
+    TokenRow,
     UniqueKeyRow,
     WaitingRow,
     WorkerRow,
 )
 from sim.database.server import EPOCH
 from sim.database.tables import Tables
-from sim.differential.history import CLAIMS, JOBS, WORKERS
+from sim.differential.history import CLAIMS, JOBS, TOKENS, WORKERS
 from tests.database_fixtures import PostgresServer
 from trioworker.errors import StoreError
 
@@ -188,6 +189,9 @@ WORKER: Final = WorkerRow(
     id=WORKERS[0], name="", host="", pid=1, mode="", tags=(), lease_s=1.0, started_at=EPOCH,
     last_heartbeat=EPOCH,
 )  # fmt: skip
+TOKEN: Final = TokenRow(
+    id=TOKENS[0], worker_group="g", tags=("red",), created_at=EPOCH, created_by="somebody"
+)
 RESULT: Final = ResultRow(key="k", job=J1, result="1", stored_at=EPOCH, expires_at=EPOCH)
 CONCURRENCY: Final = ConcurrencyRow(key="k", slots=1, window_s=None, said_at=EPOCH)
 SCHEDULE: Final = ScheduleRow(
@@ -226,6 +230,8 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "unique_key_key_check": ("unique_key", KEY, {"key": ""}),
     "unique_key_during_check": ("unique_key", KEY, {"during": "ever"}),
     "unique_key_check": ("unique_key", KEY, {"during": "period"}),
+    "agent_token_worker_group_check": ("agent_token", TOKEN, {"worker_group": ""}),
+    "agent_token_tags_check": ("agent_token", TOKEN, {"tags": ()}),
     "worker_lease_s_check": ("worker", WORKER, {"lease_s": 0.0}),
 }
 BOUNDS: Final[list[tuple[str, Row, str, int]]] = [

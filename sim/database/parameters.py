@@ -35,6 +35,7 @@ _DEAD_LETTERS: Final = (
 
 PARAMETERS: Final[Mapping[str, str]] = {
     "add_schedules": "text[] text[]",
+    "add_token": "uuid text text[] timestamp with time zone text",
     "adopt": "uuid uuid[]",
     "cached_results": "text[]",
     "cancel_unstarted": "uuid[] text",
@@ -66,6 +67,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "key_holders": "uuid[] text[] text[]",
     "list_jobs": "text text text bigint uuid text",
     "list_schedules": "text[] bigint",
+    "list_tokens": "bigint",
     "list_workers": "bigint",
     "limit_drift": "bigint",
     "lock_keys": "text[] text[]",
@@ -84,12 +86,13 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "pull": _PULL,
     "reap": "bigint smallint",
     "record_migration": "integer text",
-    "register_worker": "uuid text text integer text text[] real",
+    "register_worker": "uuid text text integer text text[] real uuid",
     "release_slots": "uuid[] boolean[]",
     "replace_jobs": "uuid[] uuid[]",
     "request_cancel": "uuid[] text",
     "requeue_jobs": "uuid[]",
     "retire_worker": "uuid",
+    "revoke_tokens": "uuid[]",
     "schema_version": "",
     "server_version": "",
     "store_attempts": "uuid uuid[] integer[] text[] double precision[] integer[]",
@@ -103,6 +106,8 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "take_keys": _TAKE_KEYS,
     "take_slots": "uuid[] text[]",
     "take_back_jobs": "uuid[] timestamp with time zone[]",
+    "token_of_worker": "uuid",
+    "token_standing": "uuid",
     "unfinished_jobs": "uuid[]",
 }
 """The types of each query's parameters, as the server infers them; a test compares the two."""

@@ -179,6 +179,19 @@ class WorkerRow(Row, frozen=True, kw_only=True):
     jobs_done: int = 0
     jobs_failed: int = 0
     jobs_running: int = 0
+    token: UUID | None = None
+
+
+class TokenRow(Row, frozen=True, kw_only=True):
+    """A token that was made for agents."""
+
+    id: UUID
+    worker_group: str
+    tags: tuple[str, ...]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
 
 
 class ScheduleRow(Row, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from sim.database.rows import (
     ScheduleRow,
     SlotRow,
     SpentRow,
+    TokenRow,
     UniqueKeyRow,
     WaitingRow,
     WorkerRow,
@@ -32,6 +33,7 @@ from sim.database.table import Table
 
 PATH_BYTES_MAX: Final = 1_000
 TAG_BYTES_MAX: Final = 120
+GROUP_BYTES_MAX: Final = 120
 LABEL_BYTES_MAX: Final = 200
 PRIORITY_MAX: Final = 1_000
 RESULT_KEY_BYTES_MAX: Final = 200
@@ -80,6 +82,7 @@ class Tables:
             "result_cache", lambda row: row.key, _check_result
         )
         self.worker: Table[WorkerRow] = Table("worker", lambda row: row.id, _check_worker)
+        self.agent_token: Table[TokenRow] = Table("agent_token", lambda row: row.id, _check_token)
         self.schedule: Table[ScheduleRow] = Table("schedule", lambda row: row.name, _check_schedule)
         self.cancel_request: Table[CancelRow] = Table(
             "cancel_request", lambda row: row.id, _anything
@@ -183,6 +186,12 @@ def _check_result(row: ResultRow) -> None:
 def _check_worker(row: WorkerRow) -> None:
     values.integer(row.pid)
     values.check(row.lease_s > 0, "worker_lease_s_check")
+
+
+def _check_token(row: TokenRow) -> None:
+    group_bytes = len(row.worker_group.encode())
+    values.check(1 <= group_bytes <= GROUP_BYTES_MAX, "agent_token_worker_group_check")
+    values.check(bool(row.tags), "agent_token_tags_check")
 
 
 def _check_schedule(row: ScheduleRow) -> None:

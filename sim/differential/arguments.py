@@ -17,6 +17,7 @@ from sim.differential.arguments_of_endings import LABELS, endings
 from sim.differential.arguments_of_keys import keys
 from sim.differential.arguments_of_limits import LIMITED, limits
 from sim.differential.arguments_of_results import results
+from sim.differential.arguments_of_tokens import tokens, whose
 from sim.differential.arguments_schedules import SCHEDULE_QUERIES
 from sim.differential.history import (
     BASE,
@@ -251,6 +252,7 @@ _registration: Final[Drawn] = st.tuples(
     st.just("worker"),
     _some_tags,
     st.sampled_from((1e6, 0.000001, 1e6, 0.0)),
+    whose,
 )
 
 
@@ -303,6 +305,7 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
         | limits()
         | keys()
         | results()
+        | tokens()
     )
 
 

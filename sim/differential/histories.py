@@ -47,6 +47,7 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "store_results": 3,
     "cached_results": 3,
     "forget_results": 3,
+    "revoke_tokens": 2,
     "store_attempts": 2,
     "register_worker": 2,
     "retire_worker": 2,
@@ -104,6 +105,8 @@ _RIVALS: Final[Mapping[str, Sequence[str]]] = {
     "lock_migrations": ("lock_migrations",),
     "record_migration": ("record_migration",),
     "register_worker": ("register_worker", "heartbeat"),
+    "add_token": ("add_token", "revoke_tokens"),
+    "revoke_tokens": ("revoke_tokens", "revoke_tokens", "add_token", "token_standing"),
     "forget_workers": ("heartbeat", "forget_workers", "retire_worker", "register_worker"),
     "sweep_cancels": ("request_cancel", "sweep_cancels"),
     "requeue_jobs": ("requeue_jobs", "delete_expired", "delete_old", "sweep_cancels", "promote"),
@@ -147,8 +150,9 @@ LOOKS: Final = (
     "cached_results",
     "cancels_for_worker", "clock", "count_jobs", "dead_letters", "ended_jobs", "hooked_jobs",
     "job_logs", "job_origins", "job_states", "key_holders", "limit_drift", "list_jobs",
-    "list_schedules", "list_workers", "next_due", "next_look", "notify_done", "notify_ready",
-    "ping", "schema_version", "server_version", "unfinished_jobs",
+    "list_schedules", "list_tokens", "list_workers", "next_due", "next_look", "notify_done",
+    "notify_ready", "ping", "schema_version", "server_version", "token_of_worker",
+    "token_standing", "unfinished_jobs",
 )  # fmt: skip
 """Statements that nobody waits for."""
 

@@ -41,6 +41,7 @@ def _ids(kind: int, count: int) -> tuple[UUID, ...]:
 JOBS: Final = _ids(0xA, 6)
 CLAIMS: Final = _ids(0xC, 6)
 WORKERS: Final = _ids(0xE, 4)
+TOKENS: Final = _ids(0xD, 3)
 TAGS: Final = ("red", "blue")
 KEYS: Final = ("k", "l")
 PRIORITIES: Final = (0, 10, -5)
@@ -48,7 +49,7 @@ SCHEDULES: Final = ("nightly", "hourly", "yearly")
 
 NAMES: Final = {
     id_: f"{letter}{number}"
-    for letter, ids in (("J", JOBS), ("C", CLAIMS), ("W", WORKERS))
+    for letter, ids in (("J", JOBS), ("C", CLAIMS), ("W", WORKERS), ("T", TOKENS))
     for number, id_ in enumerate(ids, start=1)
 }
 

@@ -31,6 +31,7 @@ from sim.database.rows import (
     ScheduleRow,
     SlotRow,
     SpentRow,
+    TokenRow,
     UniqueKeyRow,
     WaitingRow,
     WorkerRow,
@@ -60,9 +61,10 @@ from sim.differential.history import (
 )
 from trioworker.errors import StoreError
 from trioworker.events import discard
-from trioworker.store.postgres.database import PostgresDatabase, translate
+from trioworker.store.postgres.database import PostgresDatabase
 from trioworker.store.postgres.sqlstates import NEVER_SENT
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA, load_statements
+from trioworker.store.postgres.translation import translate
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Waits: TypeAlias = Mapping[int, frozenset[int]]
@@ -86,6 +88,7 @@ TABLES: Final[Mapping[str, type[Row]]] = {
     "spent_slot": SpentRow,
     "unique_key": UniqueKeyRow,
     "worker": WorkerRow,
+    "agent_token": TokenRow,
     "schedule": ScheduleRow,
     "cancel_request": CancelRow,
     "migration": MigrationRow,

@@ -6,6 +6,7 @@ is what the constraints are there for, and the statements must meet it alike on 
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 import msgspec
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ from sim.database.rows import (
 from sim.differential.arguments_of_keys import taken_keys
 from sim.differential.arguments_of_limits import LIMITED
 from sim.differential.arguments_of_results import kept_results
+from sim.differential.arguments_of_tokens import noted_tokens, whose
 from sim.differential.history import (
     BASE,
     CLAIMS,
@@ -143,9 +145,12 @@ def scenes(draw: st.DrawFn) -> Scene:
     scene |= draw(_limits())
     scene["unique_key"] = draw(taken_keys())
     scene["result_cache"] = draw(kept_results())
+    scene["agent_token"] = draw(noted_tokens())
     scene["claim"] = list(_claims(places))
     scene["worker"] = [
-        _worker(index, life) for index, life in enumerate(draw(_lives)) if life != _ABSENT
+        _worker(index, life, draw(whose))
+        for index, life in enumerate(draw(_lives))
+        if life != _ABSENT
     ]
     by_name = {row.name: row for row in draw(st.lists(_schedules, max_size=3))}
     scene["schedule"] = list(by_name.values())
@@ -283,7 +288,7 @@ def _claims(places: Sequence[Place]) -> Iterator[ClaimRow]:
             )
 
 
-def _worker(index: int, life: str) -> WorkerRow:
+def _worker(index: int, life: str, token: UUID | None) -> WorkerRow:
     alive = WorkerRow(
         id=WORKERS[index],
         name=f"worker {index}",
@@ -294,5 +299,6 @@ def _worker(index: int, life: str) -> WorkerRow:
         lease_s=LONG_LEASE_S,
         started_at=BASE - 300 * HOUR,
         last_heartbeat=BASE - HOUR,
+        token=token,
     )
     return msgspec.structs.replace(alive, **_WORKERS[life])

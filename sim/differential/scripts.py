@@ -33,6 +33,7 @@ from sim.differential.history import (
     ROLLBACK,
     SCHEDULES,
     TAGS,
+    TOKENS,
     WORKERS,
     History,
     Scene,
@@ -44,6 +45,7 @@ from sim.differential.scenes import LONG_LEASE_S, SHORT_LEASE_S
 J1, J2, J3, *_ = JOBS
 C1, C2, *_ = CLAIMS
 W1, W2, *_ = WORKERS
+T1, T2, *_ = TOKENS
 NIGHTLY, HOURLY = SCHEDULES[:2]
 RED: Final = TAGS[0]
 DONE: Final = '"done"'
@@ -265,7 +267,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
         _HELD, (0, *_commit(1, 1, statuses=["splendid"], errors=[None], delays=[None],
                             charged=[False])),
         (0, *_enqueue(3, priorities=[1_001])), (0, *_enqueue(3, kinds=["poem"])),
-        (0, "register_worker", W1, "w", "h", 1, "worker", [RED], 0.0),
+        (0, "register_worker", W1, "w", "h", 1, "worker", [RED], 0.0, None),
     ),
     "a job is given back although it is ready": _play(
         _scene(_job(1), _ready(1), _claim(1, 1)), (0, *_returns(1, 1))
@@ -356,6 +358,20 @@ SCRIPTS: Final[Mapping[str, History]] = {
     "an expiry for nothing": _play(
         _scene(_job(1), _ready(1)), (0, "store_expiries", [J1, J2], [0.0, 0.0]),
         (0, "delete_expired", 9), (0, *PULL),
+    ),
+    "a token is made, used and revoked": _play(
+        {}, (0, "add_token", T1, "gpu", [RED], BASE + HOUR, "me"),
+        (0, "add_token", T2, "gpu", [RED], BASE - HOUR, "me"),
+        (0, "add_token", T1, "cpu", [], None, "me"), (0, "token_standing", T1),
+        (0, "register_worker", W1, "w", "h", 1, "agent", [RED], 60.0, T1),
+        (0, "register_worker", W1, "w", "h", 1, "agent", [RED], 60.0, T2),
+        (0, "token_of_worker", W1), (0, "token_of_worker", W2), (0, "list_tokens", 9), (0, BEGIN),
+        (0, "revoke_tokens", [T1]), (1, "token_standing", T1), (2, "revoke_tokens", [T2, T1]),
+        (0, COMMIT), (0, "token_standing", T1), (0, *RETIRE), (0, "list_tokens", 9),
+    ),
+    "what has no other history": _play(
+        {}, (0, "store_results", ["r"], [J1], ["1"], [7_200.0]), (0, "cached_results", ["r"]),
+        (0, "forget_results", 9), (0, "mend_looks", 9), (0, "sweep_cancels"),
     ),
     "two write one log": _play(
         {}, (0, BEGIN), (0, "store_logs", [J1], [1], [0], ["a"]),

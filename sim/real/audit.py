@@ -29,6 +29,7 @@ from sim.database.rows import (
     ReadyRow,
     ResultRow,
     Row,
+    TokenRow,
     WaitingRow,
     WorkerRow,
 )
@@ -54,6 +55,7 @@ ROWS: Final[Mapping[str, type[Row]]] = {
     "job_attempt": AttemptRow,
     "result_cache": ResultRow,
     "worker": WorkerRow,
+    "agent_token": TokenRow,
     "cancel_request": CancelRow,
     TABLE: EffectRow,
     "migration": MigrationRow,

@@ -245,9 +245,9 @@ def taken_for_dead_too_soon() -> Iterator[None]:
     register = MODELS["register_worker"]
 
     async def half(s: Statement, *arguments: object) -> Rows:
-        *same, lease_s = arguments
+        *same, lease_s, token = arguments
         assert isinstance(lease_s, float)
-        return await register(s, *same, lease_s / 2)
+        return await register(s, *same, lease_s / 2, token)
 
     with statement("register_worker", half):
         yield

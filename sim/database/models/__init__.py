@@ -19,7 +19,7 @@ Model: TypeAlias = Callable[..., Awaitable[Rows]]
 FAMILIES: Final = (
     "cache",
     "client", "commit", "effects", "endings", "leases", "limits", "logs", "pull", "schedules",
-    "unique", "upkeep",
+    "tokens", "unique", "upkeep",
 )  # fmt: skip
 MODELS: Final[dict[str, Model]] = {}
 

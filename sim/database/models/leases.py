@@ -20,6 +20,7 @@ async def register_worker(
     mode: str,
     tags: Sequence[str],
     lease_s: float,
+    token: UUID | None,
 ) -> Rows:
     """Makes the worker's row."""
     row = WorkerRow(
@@ -32,6 +33,7 @@ async def register_worker(
         lease_s=lease_s,
         started_at=s.now,
         last_heartbeat=s.now,
+        token=token,
     )
     await s.insert(s.tables.worker, row, do_nothing=True)
     return []

@@ -21,7 +21,10 @@ from trioworker.model.running import Said
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """How a worker introduces itself. `id` is new at each start: it is the fencing token."""
+    """How a worker introduces itself. `id` is new at each start: it is the fencing token.
+
+    It belongs to `token`, if it came with one; None for a worker that has the database.
+    """
 
     id: UUID
     name: str
@@ -30,6 +33,7 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     tags: Sequence[str]
     lease_s: float
+    token: UUID | None = None
 
 
 class Counters(msgspec.Struct, frozen=True):

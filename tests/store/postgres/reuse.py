@@ -22,6 +22,7 @@ delete from trioworker.unique_key;
 delete from trioworker.schedule;
 delete from trioworker.job_label; delete from trioworker.expiry;
 delete from trioworker.result_cache;
+delete from trioworker.agent_token;
 delete from trioworker.worker; delete from trioworker.cancel_request;
 """
 SHAPE: Final = """

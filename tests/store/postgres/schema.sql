@@ -11,6 +11,7 @@
 -- 0007 unique_keys 7909b8081c06c9579a677a6298b278d9
 -- 0008 labels_and_deletion e93922fd457c40cbca6a0c86d4f476e1
 -- 0009 result_cache 0051e96064c89dfb75cc0330e5357bc2
+-- 0010 agents ade050fa82dfce0e721af74a3336e3f3
 
 CREATE SCHEMA trioworker;
 
@@ -187,6 +188,20 @@ end
 $$;
 
 COMMENT ON FUNCTION trioworker.take_key(new_id uuid, sort text, said jsonb, INOUT due timestamp with time zone, OUT first_id uuid) IS 'A part of trioworker.enqueue.';
+
+CREATE TABLE trioworker.agent_token (
+    id uuid NOT NULL,
+    worker_group text NOT NULL,
+    tags text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT agent_token_tags_check CHECK ((cardinality(tags) > 0)),
+    CONSTRAINT agent_token_worker_group_check CHECK (((octet_length(worker_group) >= 1) AND (octet_length(worker_group) <= 120)))
+);
+
+COMMENT ON TABLE trioworker.agent_token IS 'Tokens that were made for agents, what they say, and whether they still count; not the tokens themselves.';
 
 CREATE TABLE trioworker.cancel_request (
     id uuid NOT NULL,
@@ -446,11 +461,17 @@ CREATE TABLE trioworker.worker (
     jobs_done bigint DEFAULT 0 NOT NULL,
     jobs_failed bigint DEFAULT 0 NOT NULL,
     jobs_running integer DEFAULT 0 NOT NULL,
+    token uuid,
     CONSTRAINT worker_lease_s_check CHECK ((lease_s > (0)::double precision))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='200');
 
 COMMENT ON TABLE trioworker.worker IS 'One row per worker process; it outlives the claims, so that none is orphaned.';
+
+COMMENT ON COLUMN trioworker.worker.token IS 'The token that first used this id, which belongs to it from then on; null for a worker with a database.';
+
+ALTER TABLE ONLY trioworker.agent_token
+    ADD CONSTRAINT agent_token_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY trioworker.cancel_request
     ADD CONSTRAINT cancel_request_pkey PRIMARY KEY (id);

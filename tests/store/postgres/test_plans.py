@@ -187,8 +187,10 @@ PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
 }
 """The same for what people ask now and then, on a queue that has something to show."""
 
-TOO_SMALL_TO_MATTER: Final = {"clock", "list_workers", "lock_migrations", "ping",
-                              "record_migration", "schema_version", "server_version"}  # fmt: skip
+TOO_SMALL_TO_MATTER: Final = {"add_token", "clock", "list_tokens", "list_workers",
+                              "lock_migrations", "ping", "record_migration", "revoke_tokens",
+                              "schema_version", "server_version", "token_of_worker",
+                              "token_standing"}  # fmt: skip
 COUNTS_ALL: Final = {"count_jobs", "limit_drift", "list_schedules"}
 
 

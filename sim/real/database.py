@@ -20,9 +20,9 @@ from sim.happenings import ConnectFailed
 from sim.real.server import CROWD
 from trioworker.errors import StoreError
 from trioworker.events import Emit, discard
+from trioworker.store.postgres.connecting import Connection
 from trioworker.store.postgres.database import (
     USER_STATEMENT,
-    Connection,
     Lane,
     PostgresDatabase,
     Row,
@@ -61,6 +61,7 @@ class FaultyDatabase(PostgresDatabase):
             command_timeout_s=command_timeout_s,
             emit=emit,
         )
+        self._timeout_s = command_timeout_s
         self._actor = actor
         self._faults = faults
         self._connections: list[Connection] = []

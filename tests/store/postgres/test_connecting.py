@@ -23,7 +23,7 @@ from trioworker.errors import (
     TrioworkerError,
 )
 from trioworker.events import discard
-from trioworker.store.postgres import database as database_module
+from trioworker.store.postgres import connecting
 from trioworker.store.postgres.database import Lane, open_database
 
 HELPLESS: Final = "trioworker_test_nobody"
@@ -147,7 +147,7 @@ async def test_whoever_is_there_is_no_postgresql(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A port that something else answers, or nothing ever, is given up in time."""
-    monkeypatch.setattr(database_module, "CONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(connecting, "CONNECT_TIMEOUT_S", 0.3)
     serve_here = partial(trio.serve_tcp, serve, 0, host="127.0.0.1")
     async with trio.open_nursery() as nursery:
         (listener,) = await nursery.start(serve_here)

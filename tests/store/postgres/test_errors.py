@@ -25,8 +25,9 @@ from trioworker.errors import (
     TrioworkerError,
     UnknownStoreError,
 )
-from trioworker.store.postgres.database import Transaction, translate
+from trioworker.store.postgres.database import Transaction
 from trioworker.store.postgres.store import COMMIT
+from trioworker.store.postgres.translation import translate
 
 Body = Callable[[Transaction], Awaitable[object]]
 

@@ -2,7 +2,8 @@
 
 Rules of this file:
 
-* It alone imports asyncpg and trio_asyncio; no driver type and no driver error leaves it.
+* It, `connecting.py` and `translation.py` alone import the driver; no type of its, and no error,
+  leaves them.
 * A statement is named, or it is a user's own: then its text is run as it is.
 * One crossing from Trio into the asyncio loop per transaction, not per statement: a crossing
   costs as much as a round trip. That is why a transaction is a function of the caller's that is
@@ -25,26 +26,18 @@ import msgspec
 import sniffio
 import trio_asyncio
 
-from trioworker.errors import (
-    ConnectionLost,
-    Contention,
-    Refused,
-    SettingsError,
-    StatementTimeout,
-    StoreError,
-    UnknownStoreError,
-)
+from trioworker.errors import ConnectionLost, ServerUnavailable, StoreError
 from trioworker.events import Emit, StatementRun
-from trioworker.store.postgres.sqlstates import NEVER_SENT, error_class, is_usable_after, of_user
+from trioworker.store.postgres.connecting import Connecting, Connection, hang_up
+from trioworker.store.postgres.sqlstates import is_usable_after, of_user
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA, Statement, load_statements
+from trioworker.store.postgres.translation import translate, translated
 
 T = TypeVar("T")
 Row: TypeAlias = Sequence[Any]
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-CONNECT_TIMEOUT_S: Final = 10.0
+LISTEN: Final = "listen"
 LISTEN_PING_S: Final = 30.0
-GOODBYE_S: Final = 1.0
 USER_STATEMENT: Final = "user_statement"
 """What a statement of a user's is called, in place of a name of its own."""
 
@@ -104,11 +97,20 @@ class PostgresDatabase:
     """A `Database` on a real server. Made by `open_database`, usable inside its context."""
 
     def __init__(
-        self, url: str, lanes: Sequence[Lane], *, schema: str, command_timeout_s: float, emit: Emit
+        self,
+        url: str,
+        lanes: Sequence[Lane],
+        *,
+        listen_url: str | None = None,
+        schema: str,
+        command_timeout_s: float,
+        emit: Emit,
     ) -> None:
-        self._url = url
         self._statements = load_statements(schema)
-        self._timeout_s = command_timeout_s
+        self._connecting = Connecting(url, command_timeout_s=command_timeout_s)
+        self._listening = self._connecting
+        if listen_url is not None:
+            self._listening = Connecting(listen_url, command_timeout_s=command_timeout_s)
         self._emit = emit
         self._lanes = {lane.name: _OpenLane(lane) for lane in lanes}
         self._loop: trio_asyncio.TrioEventLoop | None = None
@@ -145,7 +147,7 @@ class PostgresDatabase:
 
     def _let_go(self, connection: Connection) -> None:
         """Hang up, in a task of its own: whoever was cancelled is not kept waiting for it."""
-        goodbye = asyncio.get_running_loop().create_task(_hang_up(connection))
+        goodbye = asyncio.get_running_loop().create_task(hang_up(connection))
         self._goodbyes.add(goodbye)
         goodbye.add_done_callback(self._goodbyes.discard)
 
@@ -161,8 +163,12 @@ class PostgresDatabase:
         connection = await self._connection(lane)
         tx = _Transaction(connection, self._statements, lane.lane.name, self._emit)
         try:
-            with _translated():
-                result = await (body(tx) if one else _committed(connection, tx, body))
+            with translated():
+                if one and not self._connecting.pooled:
+                    result = await body(tx)
+                else:
+                    begin = self._connecting.begin(durable=lane.lane.durable)
+                    result = await _committed(connection, begin, tx, body)
         except StoreError as error:
             if is_usable_after(error):
                 lane.put_back(connection)
@@ -183,29 +189,17 @@ class PostgresDatabase:
         return await self._connect(lane.lane.name, durable=lane.lane.durable)
 
     async def _connect(self, name: str, *, durable: bool) -> Connection:
-        with _translated(connecting=True):
-            return await asyncpg.connect(
-                self._url,
-                timeout=CONNECT_TIMEOUT_S,
-                command_timeout=self._timeout_s,
-                server_settings={
-                    "application_name": f"trioworker {name}",
-                    "jit": "off",
-                    # Our statements are shaped so that one plan fits all sizes; planning them
-                    # anew for each execution would cost more than a batch of one.
-                    "plan_cache_mode": "force_generic_plan",
-                    # A plan made while a table was empty reads all of it, and goes on doing so
-                    # when the table has grown: a burst after a quiet night took 150 ms a pull.
-                    "enable_seqscan": "off",
-                    "synchronous_commit": "on" if durable else "off",
-                },
-            )
+        connecting = self._listening if name == LISTEN else self._connecting
+        return await connecting.connect(name, durable=durable)
 
     async def _listen(self, channels: Sequence[str], heard: Callable[[str, str], None]) -> None:
-        connection = await self._connect("listen", durable=True)
+        connection = await self._connect(LISTEN, durable=True)
+        if self._listening.pooled:
+            await hang_up(connection)
+            raise ServerUnavailable("nobody can listen through a pooler; give a direct address")
         lost = asyncio.Event()
         try:
-            with _translated():
+            with translated():
                 connection.add_termination_listener(lambda _: lost.set())
                 for channel in channels:
                     await connection.add_listener(
@@ -272,93 +266,33 @@ class _Transaction:
 
 
 async def _committed(
-    connection: Connection, tx: Transaction, body: Callable[[Transaction], Awaitable[T]]
+    connection: Connection,
+    begin: str,
+    tx: Transaction,
+    body: Callable[[Transaction], Awaitable[T]],
 ) -> T:
-    """Run `body` between BEGIN and COMMIT, and roll back when it raises.
+    """Run `body` between `begin` and COMMIT, and roll back when it raises.
 
     A statement that was cut short is not rolled back from: that would wait until it has ended.
     """
-    transaction = connection.transaction()
-    await transaction.start()
+    await connection.execute(begin)
     try:
         result = await body(tx)
     except Exception as error:
         if _was_cut_short(error):
             raise
         try:
-            await transaction.rollback()
+            await connection.execute("rollback")
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             connection.terminate()  # what it complains about is not what went wrong
         raise
-    await transaction.commit()
+    await connection.execute("commit")
     return result
 
 
 def _was_cut_short(error: Exception) -> bool:
     silent = isinstance(error, StoreError) and error.sqlstate is None
     return silent or isinstance(error, TimeoutError)
-
-
-async def _hang_up(connection: Connection) -> None:
-    """Cancel what runs on the server and close the connection; gently for `GOODBYE_S`."""
-    with suppress(StoreError), _translated():
-        await connection.close(timeout=GOODBYE_S)
-    connection.terminate()
-
-
-class _translated:  # noqa: N801 - reads as a phrase: with _translated()
-    """Turns what the driver raises into our errors, at the one place where it can be raised."""
-
-    def __init__(self, *, connecting: bool = False) -> None:
-        self._connecting = connecting
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _tb: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, StoreError):
-            raise translate(error, connecting=self._connecting) from error
-
-
-def translate(error: Exception, *, connecting: bool) -> BaseException:
-    """The error of ours for an error of the driver, or `error` itself when it is neither's.
-
-    Types are looked at besides codes: asyncpg raises an InterfaceError without a code for COMMIT
-    on a dead session, an InternalClientError for a statement on a terminated backend, and a plain
-    TimeoutError when the server does not answer in time.
-    """
-    if isinstance(error, asyncpg.InvalidCachedStatementError | asyncpg.OutdatedSchemaCacheError):
-        # A table was altered meanwhile; the driver has noticed, and prepares anew.
-        return Contention(_one_line(error), sqlstate=getattr(error, "sqlstate", NEVER_SENT))
-    if isinstance(error, asyncpg.PostgresError):
-        sqlstate = getattr(error, "sqlstate", None)
-        kind = error_class(sqlstate or "")
-        if connecting and issubclass(kind, UnknownStoreError | Refused):
-            return _bad_address(error)  # a parameter after its ? that the server does not know
-        lost = issubclass(kind, ConnectionLost)
-        return kind(_one_line(error), sqlstate=sqlstate, ambiguous=lost and not connecting)
-    if isinstance(error, ValueError) and connecting:
-        return _bad_address(error)
-    if isinstance(error, TimeoutError):
-        late = "the database did not answer in time"
-        return ConnectionLost(late) if connecting else StatementTimeout(late, ambiguous=True)
-    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError):
-        return ConnectionLost(_one_line(error), ambiguous=not connecting)
-    if isinstance(error, UnicodeEncodeError | OverflowError):
-        return Refused(_one_line(error))
-    return error
-
-
-def _bad_address(error: Exception) -> SettingsError:
-    return SettingsError(
-        f"the database's address cannot be used: {_one_line(error)};"
-        " write it as postgresql://user:password@host:port/database"
-    )
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text or type(error).__name__
 
 
 @asynccontextmanager
@@ -369,13 +303,21 @@ async def open_database(
     emit: Emit,
     schema: str = DEFAULT_SCHEMA,
     command_timeout_s: float = 30.0,
+    listen_url: str | None = None,
 ) -> AsyncIterator[PostgresDatabase]:
     """A database for as long as the context lasts; connections are made when first needed.
+
+    `listen_url` is where to listen when `url` is a pooler's, through which nobody can.
 
     On Trio it brings its own asyncio loop along, on asyncio it uses the running one.
     """
     database = PostgresDatabase(
-        url, lanes, schema=schema, command_timeout_s=command_timeout_s, emit=emit
+        url,
+        lanes,
+        listen_url=listen_url,
+        schema=schema,
+        command_timeout_s=command_timeout_s,
+        emit=emit,
     )
     if sniffio.current_async_library() != "trio":
         try:

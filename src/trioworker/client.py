@@ -27,7 +27,7 @@ from trioworker.events import discard
 from trioworker.ids import new_id
 from trioworker.looking import Looking, refusing
 from trioworker.model.job import Kind, NewJob
-from trioworker.model.job_settings import JobSettings, Resolved, resolve
+from trioworker.model.job_settings import JobSettings, resolve
 from trioworker.model.options import Handler
 from trioworker.model.outcome import JobError
 from trioworker.model.state import (
@@ -115,24 +115,65 @@ class Client(Looking):
         `settings` are those of `JobSettings`; what they leave open is as the app says.
         Of a `unique` job that is kept out it is the first one's. Raises `InvalidArguments`.
         """
-        encoded = _encoded_args(path, args)
-        self._check(kind, path, encoded)
-        resolved = await self._resolved(kind, path, encoded, settings)
-        job = NewJob(
+        job = await self.make(
+            path,
+            encoded_args(path, args),
+            kind=kind,
+            scheduled_for=scheduled_for,
+            delay_s=delay_s,
+            dedicated=dedicated,
+            language=language,
+            awaited=awaited,
+            id=id,
+            parent=parent,
+            **settings,
+        )
+        return (await self._store([job])).first.get(job.id, job.id)
+
+    async def make(
+        self,
+        path: str,
+        args: bytes,
+        *,
+        kind: Kind = "function",
+        scheduled_for: datetime | None = None,
+        delay_s: float | None = None,
+        dedicated: bool = False,
+        language: str | None = None,
+        awaited: bool = False,
+        id: UUID | None = None,  # noqa: A002 - the word for it everywhere
+        parent: UUID | None = None,
+        created_by: str = "",
+        now: datetime | None = None,
+        **settings: Unpack[JobSettings],
+    ) -> NewJob:
+        """The job that `enqueue` would store, for `enqueue_many`. `args` is encoded JSON.
+
+        `now` is the database's clock, for whoever makes many jobs; without it the database is asked
+        where a delay or a deadline counts from it.
+        """
+        self._check(kind, path, args)
+        settings = self._settings(path, kind) | settings
+        _check_due(scheduled_for, delay_s)
+        if now is None and (delay_s is not None or settings.get("deadline_s") is not None):
+            now = await self._jobs.now()
+        handler = Handler if self._app is None else self._app.handler
+        resolved = resolve(settings, path=path, args=args, handler=handler, now=now)
+        return NewJob(
             id=id or new_id(),
             kind=kind,
             path=path,
-            args=encoded,
+            args=args,
             tag=resolved.tag,
             priority=resolved.priority,
-            scheduled_for=await self._due(scheduled_for, delay_s),
+            scheduled_for=scheduled_for if delay_s is None else _after(now, delay_s),
             options=msgspec.structs.replace(
                 resolved.options, dedicated=dedicated, language=language
             ),
             awaited=awaited,
             parent=parent,
+            created_by=created_by,
         )
-        return (await self._store([job])).first.get(job.id, job.id)
 
     async def enqueue_many(self, jobs: Iterable[NewJob]) -> NewIds:
         """Put many jobs in the queue; returns the ids that are new, in the order given.
@@ -231,32 +272,13 @@ class Client(Looking):
         if self._app is not None and kind == "function":
             self._app.validate(path, args)
 
-    async def _resolved(
-        self, kind: Kind, path: str, args: bytes, settings: JobSettings
-    ) -> Resolved:
-        """What the settings come to, the app's included."""
-        if self._app is not None:
-            settings = self._app.settings_of(path, kind) | settings
-        handler = Handler if self._app is None else self._app.handler
-        now = await self._jobs.now() if settings.get("deadline_s") is not None else None
-        return resolve(settings, path=path, args=args, handler=handler, now=now)
+    def _settings(self, path: str, kind: Kind) -> JobSettings:
+        """What the app says about such a job."""
+        return JobSettings() if self._app is None else self._app.settings_of(path, kind)
 
     async def now(self) -> datetime:
         """The database's clock, by which jobs are due."""
         return await self._jobs.now()
-
-    async def _due(self, scheduled_for: datetime | None, delay_s: float | None) -> datetime | None:
-        if scheduled_for is not None and delay_s is not None:
-            raise UsageError("a job is due at a time or after a delay; give one of the two")
-        _check_zone(scheduled_for)
-        if delay_s is None:
-            return scheduled_for
-        if not 0 <= delay_s < inf:
-            raise UsageError(f"a delay of {delay_s} s will not do; it must be 0 or more")
-        try:
-            return await self._jobs.now() + timedelta(seconds=delay_s)
-        except OverflowError:
-            raise UsageError(f"a delay of {delay_s} s leads past all calendars") from None
 
     async def _store(self, jobs: Sequence[NewJob]) -> Enqueued:
         what = f"the job {jobs[0].path!r}" if len(jobs) == 1 else f"one of {len(jobs)} jobs"
@@ -310,7 +332,8 @@ async def open_client(
         raise ended_by
 
 
-def _encoded_args(path: str, args: object) -> bytes:
+def encoded_args(path: str, args: object) -> bytes:
+    """Arguments as they are stored. Raises `InvalidArguments`."""
     if not isinstance(args, dict | list | None):
         kind = type(args).__name__
         raise InvalidArguments(
@@ -320,6 +343,22 @@ def _encoded_args(path: str, args: object) -> bytes:
         return msgspec.json.encode({} if args is None else args)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidArguments(f"job {path!r}: the arguments cannot be JSON: {error}") from error
+
+
+def _check_due(scheduled_for: datetime | None, delay_s: float | None) -> None:
+    if scheduled_for is not None and delay_s is not None:
+        raise UsageError("a job is due at a time or after a delay; give one of the two")
+    _check_zone(scheduled_for)
+    if delay_s is not None and not 0 <= delay_s < inf:
+        raise UsageError(f"a delay of {delay_s} s will not do; it must be 0 or more")
+
+
+def _after(now: datetime | None, delay_s: float) -> datetime:
+    assert now is not None
+    try:
+        return now + timedelta(seconds=delay_s)
+    except OverflowError:
+        raise UsageError(f"a delay of {delay_s} s leads past all calendars") from None
 
 
 def _check_zone(scheduled_for: datetime | None) -> None:

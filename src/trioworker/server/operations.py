@@ -1,0 +1,132 @@
+"""An operation of the API: how it is asked for, what it answers, and the code that does it.
+
+Rule of this file: routes and the OpenAPI description are made of the same operations, so that
+neither can say what the other does not.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from trioworker.server import shapes
+from trioworker.server.app import answer, decode
+from trioworker.server.errors import BadRequest, Forbidden, HttpError
+
+JSON: Final = "application/json"
+
+
+class Keys(Protocol):
+    """Who may ask."""
+
+    def check(self, request: Request) -> None:
+        """Raises `Unauthorised` or `Forbidden`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was read: `query` and `body` are of the types that the operation names."""
+
+    request: Request
+    query: Any
+    body: Any
+
+    @property
+    def id(self) -> UUID:
+        """The id in the address. Raises a refusal when it can be none."""
+        text = self.request.path_params["id"]
+        try:
+            return UUID(text)
+        except ValueError:
+            raise HttpError(f"{text[:100]!r} is no job's id", status=404) from None
+
+    @property
+    def name(self) -> str:
+        """The name in the address."""
+        return str(self.request.path_params["name"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One method of one address. `statuses` are those of what is no refusal.
+
+    `errors` are the statuses of refusals besides those that any request can meet. `media` is the
+    type of what it answers; `reply` is None where that is no JSON. An `open` one needs no key.
+    """
+
+    method: str
+    path: str
+    summary: str
+    run: Callable[[Asked], Awaitable[object]]
+    reply: Any
+    statuses: Mapping[int, str]
+    query: type[shapes.Request] = shapes.Nothing
+    body: type[shapes.Request] | None = None
+    may_be_empty: bool = False
+    errors: Sequence[int] = ()
+    media: str = JSON
+    open: bool = False
+
+
+def routes_of(operations: Sequence[Operation], keys: Keys) -> Sequence[BaseRoute]:
+    """A route for each address, which takes the methods of its operations."""
+    by_path = groupby(sorted(operations, key=_path), key=_path)
+    return [_route(path, {one.method: one for one in of_path}, keys) for path, of_path in by_path]
+
+
+def _path(operation: Operation) -> str:
+    return operation.path
+
+
+def _route(path: str, operations: Mapping[str, Operation], keys: Keys) -> Route:
+    async def endpoint(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        operation = operations[method]
+        check_page(request)
+        if not operation.open:
+            keys.check(request)
+        found = await operation.run(await _asked(operation, request))
+        return found if isinstance(found, Response) else answer(found)
+
+    # A name may have a slash in it, which the address has as %2F and the server has decoded.
+    return Route(path.replace("{name}", "{name:path}"), endpoint, methods=[*operations])
+
+
+async def _asked(operation: Operation, request: Request) -> Asked:
+    query = _query(request, operation.query)
+    if operation.body is None:
+        return Asked(request, query, None)
+    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise HttpError(f"a body is {JSON}, not {kind[:100]!r}", status=415)
+    body = await request.body()
+    if not body and operation.may_be_empty:
+        return Asked(request, query, operation.body())
+    return Asked(request, query, decode(body, msgspec.json.Decoder(operation.body)))
+
+
+def _query(request: Request, wanted: type[shapes.Request]) -> shapes.Request:
+    pairs = request.query_params.multi_items()
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        raise BadRequest("a parameter is given twice; give each once")
+    try:
+        return msgspec.convert(given, wanted, strict=False)
+    except msgspec.ValidationError as error:
+        problem = str(error).replace("`", "'").replace("Object contains", "there is an")
+        raise BadRequest(f"the parameters will not do: {problem}") from None
+
+
+def check_page(request: Request) -> None:
+    """Raises `Forbidden` for what a page of another site makes its reader's browser send."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise Forbidden("pages of other sites may not send requests to this server")

@@ -29,6 +29,11 @@ _SETTINGS: Final = {
     # grown: a burst after a quiet night took 150 ms a pull.
     "enable_seqscan": "off",
 }
+_BEGIN: Final = (
+    "begin; set local jit = off; set local plan_cache_mode = force_generic_plan;"
+    " set local enable_seqscan = off; set local synchronous_commit = off"
+)
+_BEGIN_DURABLE: Final = f"{_BEGIN}; set local synchronous_commit = on"
 
 
 class Connecting:
@@ -43,7 +48,7 @@ class Connecting:
         """A connection that calls itself so. Raises `StoreError`."""
         if not self.pooled:
             try:
-                return await self._connect(name, settings_for(durable=durable))
+                return await self._connect(name, _settings(durable=durable))
             except StoreError as error:
                 if not is_of_pooler(error.__cause__):
                     raise
@@ -64,11 +69,10 @@ class Connecting:
         """What begins a transaction: with its settings, where a connection cannot keep them."""
         if not self.pooled:
             return "begin"
-        settings = settings_for(durable=durable).items()
-        return "; ".join(["begin", *(f"set local {name} = {value}" for name, value in settings)])
+        return _BEGIN_DURABLE if durable else _BEGIN
 
 
-def settings_for(*, durable: bool) -> Mapping[str, str]:
+def _settings(*, durable: bool) -> Mapping[str, str]:
     """What our statements want set; with `durable` a COMMIT returns when the WAL is on disk."""
     return {**_SETTINGS, "synchronous_commit": "on" if durable else "off"}
 

@@ -236,6 +236,20 @@ class RequestServed(Event, frozen=True, kw_only=True):
     seconds: float
 
 
+class AccessRefused(Event, frozen=True, kw_only=True):
+    """Somebody asked with a token or a key that will not do. `reason` is not told to whoever it is.
+
+    `token` and `group` are known of one that is signed. `peer` is an address as the server sees it.
+    """
+
+    credential: str
+    reason: str
+    peer: str
+    path: str
+    token: UUID | None = None
+    group: str | None = None
+
+
 class RequestFailed(Event, frozen=True, kw_only=True):
     """A request could not be served, and the client is not to blame."""
 

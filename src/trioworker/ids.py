@@ -52,6 +52,11 @@ class IdMaker:
 new_id = IdMaker()
 
 
+def new_secret() -> str:
+    """32 bytes that nobody can guess, as 64 hexadecimal digits."""
+    return os.urandom(32).hex()
+
+
 def derived_id(moment: datetime, *facts: object) -> UUID:
     """The UUIDv7 that everybody makes of the same moment and the same facts, given as text."""
     millis = (moment - _EPOCH) // timedelta(milliseconds=1) & _MILLIS_MASK

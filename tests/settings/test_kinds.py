@@ -52,6 +52,8 @@ awkward: Final = st.one_of(
         ("listen", "0.0.0.0:8600", Address("0.0.0.0", 8600)),  # noqa: S104 - read, not listened at
         ("listen", "[::1]:0", Address("::1", 0)),
         ("listen", " off ", Address("", 0)),
+        ("api_key", "0123456789-._~+=", "0123456789-._~+="),
+        ("agent_secret", "s" * 200, "s" * 200),
         ("concurrency", "10000", 10_000),
         ("poll_s", "0.01", 0.01),
         ("poll_s", " 1e1 ", 10.0),
@@ -154,6 +156,32 @@ def test_an_address_that_cannot_be_one_is_refused(url: str, line: str) -> None:
 
     assert message.startswith(line)
     assert "sec" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("api_key", "short-hush-key0"),
+        ("api_key", "hush" * 51),
+        ("api_key", "a key with hush in it"),
+        ("api_key", "hush-hush-hush-hush-é"),
+        ("api_key", "hush-hush-hush-hush\n"),
+        ("api_key", "hush-hush-hush-hush\0"),
+        ("api_key", "hush-hush-hush-\udcff"),
+        ("agent_secret", "hush" * 7 + "abc"),
+        ("agent_secret", "-----BEGIN PUBLIC KEY-----\nhush\n-----END PUBLIC KEY-----"),
+        ("agent_secret", '{"kty":"oct","k":"hush-hush-hush-hush-hush"}'),
+    ],
+)
+def test_a_secret_that_will_not_do_is_not_shown(name: str, word: str) -> None:
+    """Too short to be one, or of what would not pass a header; the line says what would do."""
+    setting = TABLE[name]
+    bounds = "16 to 200" if name == "api_key" else "32 to 200"
+    for line, source in (
+        (refusal({name: word}), setting.flag),
+        (refusal(**{setting.variable: word}), setting.variable),
+    ):
+        assert line == f"{source} will not do; give {bounds} letters, digits and -._~+/="
 
 
 @given(word=st.text(min_size=8), scheme=st.sampled_from(["postgresql", "postgres", "mysql"]))

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from trioworker.events import (
+    AccessRefused,
     BatchAdopted,
     BatchPulled,
     BatchStored,
@@ -76,6 +77,7 @@ LEVELS: Final[Mapping[type[Event], LogLevel]] = {
     ServerListening: LogLevel.INFO,
     RequestServed: LogLevel.DEBUG,
     RequestFailed: LogLevel.ERROR,
+    AccessRefused: LogLevel.WARNING,
 }
 """All events but `StatementRun`, which has a log of its own."""
 

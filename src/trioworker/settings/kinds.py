@@ -23,11 +23,13 @@ DAYS_MAX: Final = 36_500
 """Spans are handed to PostgreSQL, whose intervals have an end; nobody needs a longer one."""
 TEXT_BYTES_MAX: Final = 200
 PORT_MAX: Final = 65_535
+SECRET_CHARS_MAX: Final = 200
 
 _ADDRESS: Final = re.compile(r"(?P<scheme>[^:/]*)://(?P<hosts>[^/?#]*)")
 _LISTEN: Final = re.compile(
     r"(?:(?P<name>[A-Za-z0-9._-]{1,253})|\[(?P<six>[0-9A-Fa-f:.%a-z]+)\]):(?P<port>[0-9]{1,5})"
 )
+_SECRET: Final = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _SCHEMES: Final = ("postgresql", "postgres")
 _SWITCH: Final = {
     "1": True, "true": True, "yes": True, "on": True,
@@ -221,6 +223,18 @@ def listen_address() -> ValueKind:
         return Address(match["name"] or match["six"], int(match["port"]))
 
     return ValueKind("HOST:PORT", "an address such as 127.0.0.1:8600, or off", read)
+
+
+def secret_word(chars_min: int) -> ValueKind:
+    """A secret that fits a header as it stands, and is too long to be guessed."""
+
+    def read(value: str) -> str:
+        if not _SECRET.fullmatch(value) or not chars_min <= len(value) <= SECRET_CHARS_MAX:
+            raise ValueError
+        return value
+
+    shape = f"{chars_min} to {SECRET_CHARS_MAX} letters, digits and -._~+/="
+    return ValueKind("SECRET", shape, read, secret=True)
 
 
 def database_address() -> ValueKind:

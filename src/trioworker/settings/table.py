@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from trioworker.model.agent_token import SECRET_CHARS_MIN
 from trioworker.model.batching import (
     DEFAULT_COMMIT_SIZE,
     DEFAULT_PULL_SIZE,
@@ -32,6 +33,7 @@ from trioworker.settings.kinds import (
     listen_address,
     schema_name,
     seconds,
+    secret_word,
     switch,
     tag_list,
     text,
@@ -41,6 +43,7 @@ from trioworker.settings.kinds import (
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA
 
 SHOWN_CHARS_MAX: Final = 100
+API_KEY_CHARS_MIN: Final = 16
 LISTEN: Final = Address("127.0.0.1", 8600, asked=False)
 """Where a server listens unless it is told."""
 
@@ -138,6 +141,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Where requests over HTTP are taken.",
             modes=_WITH_DATABASE,
             default_is=f"{LISTEN} in the modes standalone and server, else off",
+        ),
+    ] = None
+    api_key: Annotated[
+        str | None,
+        _spec(
+            secret_word(API_KEY_CHARS_MIN),
+            "What clients of the jobs API have to show.",
+            modes=_WITH_DATABASE,
+            default_is="none: programs on this host need not show any",
+        ),
+    ] = None
+    agent_secret: Annotated[
+        str | None,
+        _spec(
+            secret_word(SECRET_CHARS_MIN),
+            "What signs the tokens of agents; the same for all servers of a database.",
+            modes=_WITH_DATABASE,
+            default_is="one made with the embedded PostgreSQL, else none",
         ),
     ] = None
     tags: Annotated[

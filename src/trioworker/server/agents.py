@@ -7,7 +7,8 @@ jobs from the database; of a job an agent says which one it is and how it ended.
 import gzip
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from random import Random
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
 from uuid import UUID
 
 import msgspec
@@ -26,6 +27,7 @@ from trioworker.errors import (
     StoreError,
 )
 from trioworker.model.agent_token import AgentToken
+from trioworker.model.failures import backoff_s
 from trioworker.model.outcome import Executed, Interrupted
 from trioworker.server.app import answer, decode, patiently
 from trioworker.server.claims import Claims
@@ -33,6 +35,8 @@ from trioworker.server.errors import BadRequest, Forbidden, TooLarge
 from trioworker.server.guard import BODY_BYTES_MAX
 from trioworker.server.hints import Hub
 from trioworker.store import wire
+from trioworker.store.postgres.database import Lane
+from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, RUNNING
 from trioworker.store.protocol import Store, WorkerInfo
 
 UNREACHED: Final = (ConnectionLost, ServerUnavailable, Exhausted, Contention, StatementTimeout)
@@ -53,6 +57,15 @@ class Authority(Protocol):
         ...
 
 
+AGENT_LANES: Final = (
+    Lane(PULL, size=4, durable=False),
+    Lane(COMMIT, size=4),
+    Lane(CONTROL, size=4),
+    Lane(RUNNING, size=2),
+)
+"""What all agents share, however many there are: a crowd of them waits here, not in PostgreSQL."""
+
+
 class Caller(NamedTuple):
     """Who asks: the request, and the token that came with it."""
 
@@ -61,13 +74,27 @@ class Caller(NamedTuple):
 
 
 class Agents:
-    """The endpoints, over a store whose lanes have room for several requests at once."""
+    """The endpoints, over a store whose lanes have room for several requests at once.
 
-    def __init__(self, store: Store, authority: Authority, hub: Hub) -> None:
+    `rng` draws the pauses between attempts to listen. `run` must run beside them.
+    """
+
+    def __init__(self, store: Store, authority: Authority, rng: Random) -> None:
         self._store = store
         self._authority = authority
-        self._hub = hub
+        self._rng = rng
+        self._hub = Hub()
         self._claims = Claims(store)
+
+    async def run(self) -> NoReturn:
+        """Pass the database's hints on to those who wait, until cancelled."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                await self._store.listen(self._hub.heard)
+            except StoreError:
+                await trio.sleep(backoff_s(tries, self._rng))
 
     def routes(self) -> Sequence[BaseRoute]:
         """One for each request of `wire`."""

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trioworker.events import Emit, RequestFailed, RequestServed
 from trioworker.server.errors import (
+    BadRequest,
     HttpError,
     TooLarge,
     TooSlow,
@@ -27,6 +28,7 @@ BODY_S: Final = 30.0
 DRAIN_BYTES_MAX: Final = 2 * BODY_BYTES_MAX
 DRAIN_S: Final = 5.0
 """What is read of a body that nobody wants, so that its sender gets to read why."""
+_LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 CLOSED_BY_CLIENT: Final = 499
 """How a request is counted whose client went away: the number that others use for it."""
 
@@ -56,6 +58,7 @@ class Guard:
         body = _Body(receive, scope, bytes_max=self._body_bytes_max, seconds=self._body_s)
         answer = _Answer(send, body)
         try:
+            _refuse_two_lengths(scope)
             await self._app(scope, body.receive, answer.send)
         except Exception as error:  # noqa: BLE001 - the rule of this file
             await self._told(error, scope, body, answer)
@@ -152,6 +155,19 @@ class _Answer:
             await self._body.drain()
             self.status = message["status"]
         await self._send(message)
+
+
+def _refuse_two_lengths(scope: Scope) -> None:
+    """A length and chunks at once: somebody on the way may go by the one and we by the other.
+
+    What we took for this request may then hide another one, so nothing more is read of the line;
+    RFC 9112, section 6.1.
+    """
+    if len({name.lower() for name, _ in scope["headers"]} & _LENGTHS) > 1:
+        raise BadRequest(
+            "the request has a content-length and a transfer-encoding; send one of the two",
+            headers={"Connection": "close"},
+        )
 
 
 def _announced_bytes(scope: Scope) -> int:

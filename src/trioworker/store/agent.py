@@ -218,20 +218,22 @@ class AgentStore:
             ) from error
 
     async def _send(self, path: str, body: bytes, timeout_s: float) -> tuple[httpx.Response, bytes]:
-        headers = {}
-        if self._packs and len(body) >= wire.PACK_FROM_BYTES:
-            body, headers = gzip.compress(body, 1), {"content-encoding": "gzip"}
         timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
+        request = self._client.build_request("POST", wire.PREFIX + path, timeout=timeout)
+        if self._packs and len(body) >= wire.PACK_FROM_BYTES:
+            body = gzip.compress(body, 1)
+            request.headers["content-encoding"] = "gzip"
+        request.headers["content-length"] = str(len(body))
+        request.stream = _Content(body)
         server = self._client.base_url
         try:
-            async with self._client.stream(
-                "POST", wire.PREFIX + path, content=body, headers=headers, timeout=timeout
-            ) as reply:
+            reply = await self._client.send(request, stream=True)
+            try:
                 return reply, await _body(reply)
+            finally:
+                await reply.aclose()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise ConnectionLost(
-                f"the server {server} cannot be reached: {_said(error)}"
-            ) from error
+            raise ConnectionLost(f"{server} cannot be reached: {_said(error)}") from error
         except httpx.TimeoutException as error:
             raise StatementTimeout(
                 f"no answer from {server} in {timeout_s:g} s", ambiguous=True
@@ -240,6 +242,21 @@ class AgentStore:
             raise ConnectionLost(
                 f"the line to {server} was lost: {_said(error)}", ambiguous=True
             ) from error
+
+
+class _Content(httpx.AsyncByteStream):
+    """The body of a request. Not a generator, as httpx has it: those it leaves open on failure."""
+
+    def __init__(self, body: bytes) -> None:
+        self._left = [body]
+
+    def __aiter__(self) -> "_Content":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 _PATHS: Final = {True: ("batch_pull", "batch_commit"), False: ("pull", "commit")}

@@ -64,7 +64,7 @@ class Looking:
                 tag=tag,
                 path=path,
                 label=label,
-                limit=_limit(limit),
+                limit=bounded_limit(limit),
                 before=before,
             )
 
@@ -95,7 +95,7 @@ class Looking:
 
     async def workers(self, limit: int = 50) -> Sequence[WorkerState]:
         """Up to `limit` workers: those that live, then those that ended last."""
-        return await self._jobs.workers(_limit(limit))
+        return await self._jobs.workers(bounded_limit(limit))
 
     async def flaws(self, *, mend: bool = False) -> Sequence[Flaw]:
         """What is wrong with what is stored, some at a time; with `mend` it is put right.
@@ -118,7 +118,8 @@ def refusing(what: str) -> Generator[None, None, None]:
         raise UsageError(f"the database refuses {what}: {error}") from error
 
 
-def _limit(limit: int) -> int:
+def bounded_limit(limit: int) -> int:
+    """A number of rows to be shown. Raises `UsageError` when it is none that makes sense."""
     if not 1 <= limit <= LIMIT_MAX:
         raise UsageError(f"a limit of {limit} will not do; it goes from 1 to {LIMIT_MAX}")
     return limit

@@ -84,7 +84,7 @@ def test_log_lines_are_those_of_the_program() -> None:
 def test_commands_and_their_settings_are_those_of_the_program() -> None:
     """Each command is in the table of commands, beside the settings that it takes."""
     shown = {
-        " ".join(word for word in span.split()[1:] if word.islower()): settings
+        " ".join(re.findall(r"(?<= )[a-z]+(?= |$)", span)): settings
         for commands, _, settings in table("commands", "what for", "settings")
         for span in re.findall(r"`([^`]+)`", commands)
     }

@@ -142,6 +142,8 @@ def test_no_character_of_a_token_can_be_another(place: int) -> None:
         ("gpu", (), "give it one or more"),
         ("gpu", ("red", "t" * 121), "the tag is too long"),
         ("gpu", ("r\0d",), "a NUL character"),
+        ("g\udcff", ("red",), "the group is not text in UTF-8"),
+        ("gpu", ("r\udcff",), "the tag is not text in UTF-8"),
     ],
 )
 def test_what_no_token_can_say_is_refused(group: str, tags: tuple[str, ...], says: str) -> None:

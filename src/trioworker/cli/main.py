@@ -16,6 +16,7 @@ from trioworker.cli.jobs import jobs_app
 from trioworker.cli.migrate import migrate
 from trioworker.cli.run import run
 from trioworker.cli.schedules import schedules_app
+from trioworker.cli.token import token_app
 from trioworker.cli.workers import workers
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.command()(enqueue)
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(schedules_app, name="schedules")
 app.command()(workers)
+app.add_typer(token_app, name="token")
 app.command()(doctor)
 app.command()(migrate)
 app.add_typer(db_app, name="db")

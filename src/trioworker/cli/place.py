@@ -13,6 +13,7 @@ from trioworker.events import discard
 from trioworker.settings import Settings
 from trioworker.store.postgres.database import Lane, PostgresDatabase, open_database
 from trioworker.store.postgres.embedded import open_embedded
+from trioworker.store.postgres.embedded_secret import embedded_secret
 from trioworker.store.postgres.migrate import ADMIN, migrate
 
 ADMIN_LANES: Final = (Lane(ADMIN),)
@@ -67,3 +68,10 @@ async def open_jobs(settings: Settings) -> AsyncIterator[Client]:
         ) as client,
     ):
         yield client
+
+
+async def agent_secret(settings: Settings) -> str | None:
+    """What signs the tokens of agents; None when nobody has said it, and there can be no agents."""
+    if settings.agent_secret is not None or settings.database_url is not None:
+        return settings.agent_secret
+    return await embedded_secret(settings.data_dir)

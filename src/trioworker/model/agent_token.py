@@ -44,11 +44,11 @@ class AgentToken(msgspec.Struct, frozen=True):
     expires_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        bounded_text("group", self.group, GROUP_BYTES_MAX)
+        _check_text("group", self.group, GROUP_BYTES_MAX)
         if not self.tags:
             raise UsageError("a token without tags is of no use; give it one or more")
         for tag in self.tags:
-            bounded_text("tag", tag, TAG_BYTES_MAX)
+            _check_text("tag", tag, TAG_BYTES_MAX)
 
     def check_time(self, now: datetime) -> None:
         """Raises `InvalidToken` when its time is over."""
@@ -123,3 +123,11 @@ def decode_token(text: str, secret: str) -> AgentToken:
 def _token(claims: _Claims) -> AgentToken:
     expires_at = None if claims.exp is None else _EPOCH + timedelta(seconds=claims.exp)
     return AgentToken(claims.jti, claims.group, claims.tags, expires_at)
+
+
+def _check_text(what: str, value: str, bytes_max: int) -> None:
+    bounded_text(what, value, bytes_max)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the {what} is not text in UTF-8") from None

@@ -9,6 +9,7 @@ kill -9, restarted container or reused process id leaves a lie behind.
     postgres.log       what the server said since its last start; postgres.log.old: before that
     running            held by the server itself: it inherits the lock, and so do its backends
     users/PID-…        one per user, held by it
+    agent_secret       signs the tokens of agents; made when it is first needed
     keep               exists from `trioworker db start` to `trioworker db stop`
 """
 
@@ -76,6 +77,11 @@ class DataFolder:
     def log(self) -> Path:
         """What the server said since its last start."""
         return self.path / "postgres.log"
+
+    @property
+    def agent_secret(self) -> Path:
+        """What signs the tokens of agents."""
+        return self.path / "agent_secret"
 
     @property
     def lock(self) -> Path:

@@ -44,7 +44,7 @@ def test_run_names_every_setting_in_full() -> None:
     assert {name for name in names if name not in shown} == set()
 
 
-@pytest.mark.parametrize("words", [(), ("jobs",), ("db",), ("bench",)])
+@pytest.mark.parametrize("words", [(), ("jobs",), ("db",), ("bench",), ("token",)])
 def test_a_group_alone_shows_its_help_and_fails(words: tuple[str, ...]) -> None:
     """Nothing was asked for: the help is on stderr, and the status says usage."""
     ended = run_here(*words, url=NOWHERE)

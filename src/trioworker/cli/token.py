@@ -84,7 +84,7 @@ def list_tokens(
     limit: Annotated[int, typer.Option(metavar="NUMBER", help="At most so many.")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """The tokens that were made, the newest first, and how many workers have each."""
+    """The tokens that were made, the newest first."""
     found = trio.run(_list, settings, bounded_limit(limit))
     if as_json:
         print_json(found)

@@ -112,6 +112,10 @@ class StatementOfJobTimeout(StatementTimeout):
     """A statement that a job handed over took too long; sibling: `Refused`, when it is refused."""
 
 
+class ServerAway(TrioworkerError):
+    """The server of an agent cannot be reached, or cannot be used, when the agent starts."""
+
+
 class Refused(StoreError):
     """The server will never take this value (bad text, number, size, or a violated constraint)."""
 

@@ -11,6 +11,8 @@ from trioworker.settings import TABLE, Setting, Settings, read_settings
 URL: Final = "postgresql://me:secret@localhost/jobs"
 BATCHING: Final = [s for s in TABLE.values() if s.modes == frozenset({Mode.AGENT_BATCH})]
 
+AGENT: Final = {"BASE_INTERNAL_URL": "http://server:8600", "AGENT_TOKEN": "a.token." + "x" * 40}
+
 
 def test_without_flags_and_variables_everything_has_its_default() -> None:
     """An empty environment gives the defaults of a standalone worker, which has no batches."""
@@ -99,8 +101,51 @@ def test_a_setting_that_its_mode_does_not_use_is_refused(mode: Mode, setting: Se
 @pytest.mark.parametrize("mode", [mode for mode in Mode if not mode.batches])
 def test_a_pull_size_of_0_says_no_batches(mode: Mode) -> None:
     """BATCH_PULL_SIZE=0 is true in every mode without batches, so it may be said there."""
-    assert read({"batch_pull_size": "0", "mode": mode}).batch_pull_size == 0
-    assert read(MODE=mode, BATCH_PULL_SIZE=" 0 ").batch_pull_size == 0
+    agent = AGENT if mode is Mode.AGENT else {}
+    assert read({"batch_pull_size": "0", "mode": mode}, **agent).batch_pull_size == 0
+    assert read(MODE=mode, BATCH_PULL_SIZE=" 0 ", **agent).batch_pull_size == 0
+
+
+@pytest.mark.parametrize("mode", ["agent", "agent-batch"])
+def test_an_agent_has_a_server_and_a_token(mode: str) -> None:
+    """One of the two alone is a mistake, which is told before anything is asked of anybody."""
+    settings = read(MODE=mode, **AGENT)
+    assert (settings.base_internal_url, settings.agent_token) == tuple(AGENT.values())
+    assert "set BASE_INTERNAL_URL" in refusal(MODE=mode, AGENT_TOKEN=AGENT["AGENT_TOKEN"])
+    assert "set AGENT_TOKEN" in refusal(MODE=mode, BASE_INTERNAL_URL="http://server:8600")
+
+
+def test_who_says_agent_says_where_the_server_is() -> None:
+    """In agent-batch mode there may be a database instead."""
+    assert "set BASE_INTERNAL_URL" in refusal(MODE="agent")
+    assert read(MODE="agent-batch").base_internal_url is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", "postgresql://here/jobs"),
+        ("TRIOWORKER_DATA_DIR", "folder"),
+        ("TRIOWORKER_TAGS", "a,b"),
+        ("TRIOWORKER_LISTEN", "127.0.0.1:8600"),
+        ("TRIOWORKER_RETENTION_DAYS", "3"),
+    ],
+)
+def test_an_agent_has_no_database(variable: str, value: str) -> None:
+    """Nor what goes with one; nobody shall believe that it is used."""
+    assert "drop one of the two" in refusal(MODE="agent-batch", **AGENT, **{variable: value})
+    assert "does not use it" in refusal(MODE="agent", **AGENT, **{variable: value})
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["server:8600", "ftp://server", "http://", "http://user:word@server", "http://server?a=b"],
+)
+def test_the_address_of_a_server(address: str) -> None:
+    """What can be none is told as that, without a password that may be in it."""
+    said = refusal(MODE="agent", AGENT_TOKEN=AGENT["AGENT_TOKEN"], BASE_INTERNAL_URL=address)
+    assert said.startswith("BASE_INTERNAL_URL")
+    assert "word" not in said
 
 
 def test_a_pull_size_of_0_is_no_batch() -> None:
@@ -189,4 +234,6 @@ def test_flags_and_variables_are_the_name_in_two_spellings() -> None:
         "BATCH_COMMIT_SIZE",
         "BATCH_POLICY",
         "COMMIT_FALLBACK",
+        "BASE_INTERNAL_URL",
+        "AGENT_TOKEN",
     }

@@ -7,6 +7,7 @@ from trioworker.errors import (
     ConnectionLost,
     Exhausted,
     SchemaMismatch,
+    ServerAway,
     ServerUnavailable,
     TrioworkerError,
     UsageError,
@@ -24,7 +25,7 @@ class ExitStatus(IntEnum):
     UNSAVED = 3
     """The worker stopped with results that it could not store."""
     UNREACHABLE = 4
-    """The database cannot be reached, or not be used."""
+    """The database, or the server of an agent, cannot be reached or not be used."""
     INTERRUPTED = 130
     """Ctrl-C, or the second signal to a worker."""
 
@@ -35,6 +36,7 @@ _BY_CLASS: Final[tuple[tuple[type[TrioworkerError], ExitStatus], ...]] = (
     (ServerUnavailable, ExitStatus.UNREACHABLE),
     (SchemaMismatch, ExitStatus.UNREACHABLE),
     (Exhausted, ExitStatus.UNREACHABLE),
+    (ServerAway, ExitStatus.UNREACHABLE),
 )
 
 

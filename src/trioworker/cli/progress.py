@@ -79,8 +79,11 @@ Draw: TypeAlias = Callable[[], None]
 
 
 @asynccontextmanager
-async def showing(tally: Tally, log: Log, *, total: int) -> AsyncIterator[None]:
-    """Show how `tally` grows towards `total` jobs for as long as this context lasts."""
+async def showing(tally: Tally, log: Log, *, total: int | None) -> AsyncIterator[None]:
+    """Show how `tally` grows towards `total` jobs for as long as this context lasts.
+
+    Without a total nobody knows how many there are.
+    """
     # A bar on the terminal would wrap the lines above it, and what is for programs stays whole.
     terminal = sys.stderr.isatty() and not log.is_json
     with _bar(tally, total) if terminal else nullcontext(_line(tally, log)) as draw:
@@ -101,12 +104,15 @@ def _line(tally: Tally, log: Log) -> Draw:
     return lambda: log.write(LogLevel.INFO, "progress", tally.fields())
 
 
+OF_TOTAL: Final = "{task.completed:,} of {task.total:,} jobs"
+
+
 @contextmanager
-def _bar(tally: Tally, total: int) -> Iterator[Draw]:
+def _bar(tally: Tally, total: int | None) -> Iterator[Draw]:
     """A bar on stderr, which fits 80 columns; log lines written meanwhile appear above it."""
     columns = (
         BarColumn(bar_width=30),
-        TextColumn("{task.completed:,} of {task.total:,} jobs"),
+        TextColumn("{task.completed:,} jobs" if total is None else OF_TOTAL),
         TextColumn("{task.fields[jobs_per_s]:,}/s", style="green"),
         TextColumn("{task.fields[failed]:,} failed"),
         TextColumn("{task.fields[batches]:,} batches of {task.fields[mean_batch]:,}"),
@@ -117,7 +123,7 @@ def _bar(tally: Tally, total: int) -> Iterator[Draw]:
         task = bar.add_task("", total=total, **tally.fields())
 
         def draw() -> None:
-            most = max(total, tally.stored)
+            most = max(total or 0, tally.stored)
             bar.update(task, total=most, completed=tally.stored, **tally.fields())
             bar.refresh()
 

@@ -120,6 +120,20 @@ def decode_token(text: str, secret: str) -> AgentToken:
         raise InvalidToken("the claims are not ours") from None
 
 
+def read_token(text: str) -> AgentToken:
+    """What a token says, whoever has signed it: for the agent that shows it, and has no secret.
+
+    Raises `UsageError` when it can be no token of ours.
+    """
+    try:
+        found = _jws.decode_complete(text, options={"verify_signature": False})
+        return _token(_decode_claims(found["payload"]))
+    except (jwt.PyJWTError, msgspec.DecodeError, UsageError, ValueError, OverflowError):
+        raise UsageError(
+            "AGENT_TOKEN is no token; set it to what `trioworker token create` prints"
+        ) from None
+
+
 def _token(claims: _Claims) -> AgentToken:
     expires_at = None if claims.exp is None else _EPOCH + timedelta(seconds=claims.exp)
     return AgentToken(claims.jti, claims.group, claims.tags, expires_at)

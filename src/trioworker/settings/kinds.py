@@ -225,16 +225,32 @@ def listen_address() -> ValueKind:
     return ValueKind("HOST:PORT", "an address such as 127.0.0.1:8600, or off", read)
 
 
-def secret_word(chars_min: int) -> ValueKind:
+def secret_word(chars_min: int, chars_max: int = SECRET_CHARS_MAX) -> ValueKind:
     """A secret that fits a header as it stands, and is too long to be guessed."""
 
     def read(value: str) -> str:
-        if not _SECRET.fullmatch(value) or not chars_min <= len(value) <= SECRET_CHARS_MAX:
+        if not _SECRET.fullmatch(value) or not chars_min <= len(value) <= chars_max:
             raise ValueError
         return value
 
-    shape = f"{chars_min} to {SECRET_CHARS_MAX} letters, digits and -._~+/="
+    shape = f"{chars_min} to {chars_max} letters, digits and -._~+/="
     return ValueKind("SECRET", shape, read, secret=True)
+
+
+def server_address() -> ValueKind:
+    """Where a server of ours is, for those who ask it."""
+
+    def read(value: str) -> str:
+        parts = urlsplit(value.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname or not _bytes(value):
+            raise ValueError
+        if parts.username is not None or parts.query or parts.fragment:
+            raise UsageError("write it without a user, ? and #; an agent is known by AGENT_TOKEN")
+        _check_port(parts.netloc)
+        return value.strip().rstrip("/")
+
+    # Secret, because of a password that somebody may have put into it.
+    return ValueKind("URL", "an address such as http://server:8600", read, secret=True)
 
 
 def database_address() -> ValueKind:

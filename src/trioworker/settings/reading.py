@@ -30,11 +30,12 @@ def read_settings(
     environment: Mapping[str, str],
     *,
     names: Collection[str] = TABLE.keys(),
+    mode: Mode | None = None,
 ) -> Settings:
     """The settings `names`; all others have their defaults, whatever the environment says.
 
-    `flags` are texts by the setting's name, None where a flag was not given. Raises
-    `SettingsError`.
+    `flags` are texts by the setting's name, None where a flag was not given. `mode` is the mode
+    where nobody is asked for it. Raises `SettingsError`.
     """
     given = {
         name: found
@@ -43,7 +44,10 @@ def read_settings(
     }
     _choose_database(given)
     values: dict[str, Any] = {name: _value(found) for name, found in given.items()}
+    if mode is not None:
+        values["mode"] = mode
     _fit_to_mode(values, given)
+    _check_agent(values, given)
     settings = Settings(**values)
     _check_lease(settings, given)
     return settings
@@ -100,6 +104,25 @@ def _fit_to_mode(values: dict[str, Any], given: Mapping[str, _Given]) -> None:
             raise SettingsError(_unused(found, mode))
         if setting.elsewhere is not None:
             values[setting.name] = setting.elsewhere
+
+
+def _check_agent(values: Mapping[str, Any], given: Mapping[str, _Given]) -> None:
+    """An agent has a server and a token, and then no database."""
+    url, token = given.get("base_internal_url"), given.get("agent_token")
+    if url is None and (token is not None or values.get("mode") is Mode.AGENT):
+        raise SettingsError("an agent needs to know its server; set BASE_INTERNAL_URL")
+    if url is None:
+        return
+    if token is None:
+        raise SettingsError(
+            f"{url.source} asks who comes; set AGENT_TOKEN to what `trioworker token create` prints"
+        )
+    for found in given.values():
+        if found.setting.modes - {Mode.AGENT_BATCH} and Mode.AGENT not in found.setting.modes:
+            raise SettingsError(
+                f"{found.source}: an agent of {url.source} has no database of its own, and takes"
+                " the tags of its token; drop one of the two"
+            )
 
 
 def _unused(found: _Given, mode: Mode) -> str:

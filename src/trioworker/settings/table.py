@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from trioworker.model.agent_token import SECRET_CHARS_MIN
+from trioworker.model.agent_token import SECRET_CHARS_MIN, TOKEN_CHARS_MAX
 from trioworker.model.batching import (
     DEFAULT_COMMIT_SIZE,
     DEFAULT_PULL_SIZE,
@@ -34,6 +34,7 @@ from trioworker.settings.kinds import (
     schema_name,
     seconds,
     secret_word,
+    server_address,
     switch,
     tag_list,
     text,
@@ -51,6 +52,8 @@ _EVERY_MODE: Final = frozenset(Mode)
 _BATCHING: Final = frozenset(mode for mode in Mode if mode.batches)
 _WORKING: Final = frozenset(mode for mode in Mode if mode.works)
 _WITH_DATABASE: Final = _EVERY_MODE - {Mode.AGENT}
+_WORKING_WITH_DATABASE: Final = _WORKING & _WITH_DATABASE
+_AGENTS: Final = frozenset({Mode.AGENT, Mode.AGENT_BATCH})
 
 
 class _Spec(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +81,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "The PostgreSQL that holds the jobs.",
             plain=True,
             default_is="the embedded PostgreSQL",
+            modes=_WITH_DATABASE,
+        ),
+    ] = None
+    listen_database_url: Annotated[
+        str | None,
+        _spec(
+            database_address(),
+            "Where to listen for notifications, when DATABASE_URL is a pooler's.",
+            default_is="the same address",
+            modes=_WITH_DATABASE,
         ),
     ] = None
     data_dir: Annotated[
@@ -86,11 +99,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             folder(),
             "Where the embedded PostgreSQL keeps its data.",
             default_is="`trioworker` in the user's data folder",
+            modes=_WITH_DATABASE,
         ),
     ] = None
-    schema: Annotated[str, _spec(schema_name(), "The schema of trioworker's tables.")] = (
-        DEFAULT_SCHEMA
-    )
+    schema: Annotated[
+        str,
+        _spec(schema_name(), "The schema of trioworker's tables.", modes=_WITH_DATABASE),
+    ] = DEFAULT_SCHEMA
     command_timeout_s: Annotated[
         float, _spec(seconds(), "How long the database may take to answer a statement.")
     ] = 30.0
@@ -161,12 +176,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             default_is="one made with the embedded PostgreSQL, else none",
         ),
     ] = None
+    base_internal_url: Annotated[
+        str | None,
+        _spec(
+            server_address(),
+            "The server that an agent asks, instead of a database.",
+            plain=True,
+            modes=_AGENTS,
+            default_is="none",
+        ),
+    ] = None
+    agent_token: Annotated[
+        str | None,
+        _spec(
+            secret_word(SECRET_CHARS_MIN, TOKEN_CHARS_MAX),
+            "What an agent shows to the server, as `trioworker token create` prints it.",
+            plain=True,
+            modes=_AGENTS,
+            default_is="none",
+        ),
+    ] = None
     tags: Annotated[
         tuple[str, ...],
         _spec(
             tag_list(),
             "Which jobs this worker takes; dedicated:PATH for a script of its own.",
-            modes=_WORKING,
+            modes=_WORKING_WITH_DATABASE,
         ),
     ] = (DEFAULT_TAG,)
     concurrency: Annotated[
@@ -196,11 +231,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 30.0
     sweep_s: Annotated[
-        float, _spec(seconds(), "How often jobs of dead workers are looked for.")
+        float,
+        _spec(seconds(), "How often jobs of dead workers are looked for.", modes=_WITH_DATABASE),
     ] = 5.0
-    retention_days: Annotated[float, _spec(days(), "How long ended jobs are kept; 0 for ever.")] = (
-        0.0
-    )
+    retention_days: Annotated[
+        float, _spec(days(), "How long ended jobs are kept; 0 for ever.", modes=_WITH_DATABASE)
+    ] = 0.0
     reaped_max: Annotated[
         int, _spec(whole(0, 1_000), "How many workers a job may take down before it fails.")
     ] = 3

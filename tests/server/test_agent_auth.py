@@ -4,7 +4,7 @@ import base64
 import hmac
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -77,12 +77,12 @@ class Gate:
 
     def opened(self, secret: str | None) -> AgentAuth:
         """Another one on the same database."""
+        return AgentAuth(self.tokens, secret, emit=self.emit, now_s=lambda: self.now_s)
 
-        def emit(event: Event) -> None:
-            assert isinstance(event, AccessRefused)
-            self.refused.append(event)
-
-        return AgentAuth(self.tokens, secret, emit=emit, now_s=lambda: self.now_s)
+    def emit(self, event: Event) -> None:
+        """Note an event, of which there is one sort."""
+        assert isinstance(event, AccessRefused)
+        self.refused.append(event)
 
     async def make(self, *, ends_s: float = 3_600.0, noted: bool = True) -> AgentToken:
         """A token, which counts if it is noted."""
@@ -255,6 +255,21 @@ async def test_a_revoked_token_counts_for_a_second_at_most(gate: Gate) -> None:
     assert (event.reason, event.token) == ("the token was revoked", token.id)
     await gate.refuses(request)
     assert gate.looked_up() == 2
+
+
+async def test_a_revocation_is_noticed_in_time(gate: Gate) -> None:
+    """By the clock that there is when nobody hands one in."""
+    token = await gate.make()
+    request = bearing(encode_token(token, SECRET))
+    gate.auth = AgentAuth(gate.tokens, SECRET, emit=gate.emit)
+    await gate.auth.token(request)
+    await gate.tokens.revoke([token.id])
+    with trio.fail_after(30):
+        while not gate.refused:
+            with suppress(Unauthorised):
+                await gate.auth.token(request)
+            await trio.sleep(FRESH_S / 20)  # what passes is the time for which it may still count
+    assert [event.reason for event in gate.refused] == ["the token was revoked"]
 
 
 async def test_a_crowd_asks_once(gate: Gate) -> None:

@@ -9,7 +9,7 @@ import trio
 
 from trioworker.app import App
 from trioworker.events import Emit, discard, fan_out
-from trioworker.server.browsers import LocalOnly
+from trioworker.server.auth import KeyAuth
 from trioworker.server.metrics import Metrics
 from trioworker.server.operations import Keys
 from trioworker.server.running import SERVER_LANES, served
@@ -41,7 +41,7 @@ async def api(
             PostgresStore(database, now_s=trio.current_time),
             listen,
             app=app,
-            keys=keys or LocalOnly(listen.host),
+            keys=keys or KeyAuth(None, listen, emit=emit),
             metrics=metrics,
             emit=fan_out(metrics, emit),
         ) as address,

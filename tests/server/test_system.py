@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from tests.client.harness import Held, ask, own_server, working
-from tests.server.api import PATIENCE_S, api, enqueued, result
+from tests.server.api import NOWHERE, PATIENCE_S, api, enqueued, result
 from trioworker.client import open_client
 from trioworker.server.errors import NO_DATABASE, Unauthorised
 
@@ -62,7 +62,7 @@ async def test_everything_but_health_needs_the_key(database_url: str) -> None:
         assert (await client.get("/openapi.json")).status_code == 401
         for path, methods in document["paths"].items():
             for method, operation in methods.items():
-                said = await client.request(method, path.replace("{id}", "x"))
+                said = await client.request(method, path.replace("{id}", NOWHERE))
                 open_to_all = path in {"/health", "/ready"}
                 assert said.status_code == (200 if open_to_all else 401), path
                 assert ("security" in operation) is not open_to_all
@@ -91,7 +91,7 @@ async def test_metrics_count_what_happened(database_url: str) -> None:
     async with api(database_url) as client:
         await enqueued(client, "greet", tag="mail")
         await enqueued(client, "greet", tag="mail", delay_s=1_000)
-        await client.get("/api/jobs/made-up")
+        await client.get(f"/api/jobs/{NOWHERE}")
         await client.request("MADEUP", "/made/up/too")
         said = await client.get("/metrics")
 
@@ -104,7 +104,8 @@ async def test_metrics_count_what_happened(database_url: str) -> None:
     assert figures[f'{requests}{{method="GET",route="/api/jobs/{{id}}",status="404"}}'] == "1.0"
     assert figures[f'{requests}{{method="other",route="",status="404"}}'] == "1.0"
     assert figures['trioworker_statements_total{name="enqueue"}'] == "2.0"
-    assert "made" not in said.text
+    assert "made" not in said.text.lower()
+    assert NOWHERE not in said.text
 
 
 async def test_a_crowd_of_waits_takes_few_connections(database_url: str) -> None:

@@ -16,6 +16,7 @@ from trioworker.cli.jobs import jobs_app
 from trioworker.cli.migrate import migrate
 from trioworker.cli.run import run
 from trioworker.cli.schedules import schedules_app
+from trioworker.cli.server import server
 from trioworker.cli.token import token_app
 from trioworker.cli.workers import workers
 
@@ -27,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(server)
 app.command()(enqueue)
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(schedules_app, name="schedules")

@@ -12,22 +12,30 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from trioworker.model.batching import Mode
 from trioworker.settings import TABLE, Setting, Settings, read_settings
 
 DATABASE: Final = ("database_url", "data_dir", "schema", "command_timeout_s")
 EVERY: Final = tuple(TABLE)
+OF_SERVERS: Final = tuple(
+    name for name, setting in TABLE.items() if Mode.SERVER in setting.modes and name != "mode"
+)
 
 
 def takes_settings(
-    names: Collection[str] = DATABASE,
+    names: Collection[str] = DATABASE, *, mode: Mode | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the flags of the settings `names`; its parameter `settings` receives them."""
+    """Give a command the flags of the settings `names`; its parameter `settings` receives them.
+
+    A command that is a `mode` of its own asks nobody for it.
+    """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def with_settings(**arguments: Any) -> None:  # noqa: ANN401 - what typer parsed
             flags = {name: _text(arguments.pop(name)) for name in names}
-            command(settings=read_settings(flags, os.environ, names=names), **arguments)
+            settings = read_settings(flags, os.environ, names=names, mode=mode)
+            command(settings=settings, **arguments)
 
         own = inspect.signature(command, eval_str=True).parameters.values()
         parameters = [p for p in own if p.annotation is not Settings]

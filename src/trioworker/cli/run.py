@@ -7,12 +7,16 @@ import trio
 import typer
 
 from trioworker.app import App, load_app
+from trioworker.cli.agent import work_from
 from trioworker.cli.exits import ExitStatus
 from trioworker.cli.options import EVERY, takes_settings
 from trioworker.cli.output import counted
 from trioworker.cli.place import open_place
 from trioworker.cli.progress import Tally
+from trioworker.cli.server import serve_settings
 from trioworker.cli.work import work_at
+from trioworker.errors import UsageError
+from trioworker.model.batching import Mode
 from trioworker.settings import Settings
 from trioworker.worker.supervisor import Report
 
@@ -32,14 +36,22 @@ def run(
     """Work on jobs until SIGTERM or Ctrl-C.
 
     The first one lets running jobs finish, the second stops at once. Without MODULE:APP it runs
-    scripts only. Without DATABASE_URL it starts the embedded PostgreSQL.
+    scripts only. Without DATABASE_URL it starts the embedded PostgreSQL. With BASE_INTERNAL_URL and
+    AGENT_TOKEN it has no database and asks the server there.
     """
     served = None if app is None else load_app(app)
+    if settings.mode is Mode.SERVER:
+        if drain:
+            raise UsageError("--drain: the mode server runs no jobs; drop it, or choose a worker")
+        serve_settings(settings, served)
+        return
     report = trio.run(_run, settings, served, drain)
     raise typer.Exit(told(report))
 
 
 async def _run(settings: Settings, app: App | None, drain: bool) -> Report:  # noqa: FBT001 - for trio.run
+    if settings.base_internal_url is not None:
+        return await work_from(settings, app, Tally(), drain=drain)
     async with open_place(settings) as url:
         return await work_at(url, settings, app, Tally(), drain=drain)
 

@@ -15,6 +15,7 @@ from typing import Final
 import trio
 
 from trioworker.app import App
+from trioworker.cli.http import lanes_for, open_http
 from trioworker.cli.progress import Tally, showing
 from trioworker.cli.sinks import Log, log_sink, statement_sink
 from trioworker.errors import UsageError
@@ -23,7 +24,6 @@ from trioworker.events import (
     Emit,
     SchedulesDeclared,
     SchedulesLeft,
-    discard,
     fan_out,
 )
 from trioworker.ids import new_id
@@ -31,11 +31,12 @@ from trioworker.model.batching import sizes_for
 from trioworker.runners.host_group import HostLimits
 from trioworker.runners.protocol import Runner
 from trioworker.runners.registry import build_runners, open_runners
+from trioworker.server.metrics import Metrics
 from trioworker.settings import LogLevel, Settings
 from trioworker.store.postgres.database import Database, PostgresDatabase, open_database
 from trioworker.store.postgres.migrate import check_schema
 from trioworker.store.postgres.schedule_admin import PostgresSchedules
-from trioworker.store.postgres.store import CONTROL, WORKER_LANES, PostgresStore
+from trioworker.store.postgres.store import CONTROL, PostgresStore
 from trioworker.worker.config import Ports, WorkerConfig
 from trioworker.worker.supervisor import Report, Stop, work
 
@@ -53,17 +54,21 @@ async def work_at(
     log = Log(settings.log_level, settings.log_format)
     rng = Random()
     runners = runners_for(settings, app, rng)
+    metrics = Metrics()
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(_open_store(url, settings, log))
+        database = await stack.enter_async_context(open_store(url, settings, log, metrics))
         await check_schema(database, settings.schema)
-        stop = await stack.enter_async_context(_stop_on_signals())
+        stop = await stack.enter_async_context(stop_on_signals())
         if drain:
             total = await _count(database, settings.tags)
             await stack.enter_async_context(showing(tally, log, total=total))
         await stack.enter_async_context(open_runners(runners))
-        emit = fan_out(tally, log_sink(log))
+        emit = fan_out(tally, log_sink(log), metrics)
         tell_cut_chunks(app, settings.concurrency, emit)
         await declare_schedules(app, database, emit)
+        await stack.enter_async_context(
+            open_http(settings, database, app, metrics=metrics, emit=emit)
+        )
         return await work(
             store=PostgresStore(database, now_s=trio.current_time),
             runners=runners,
@@ -100,7 +105,7 @@ def worker_config(settings: Settings, *, drain: bool) -> WorkerConfig:
         retention_s=settings.retention_days * DAY_S or None,
         reaped_max=settings.reaped_max,
         drain=drain,
-        report_jobs=settings.log_level is LogLevel.DEBUG,
+        report_jobs=settings.log_level is LogLevel.DEBUG or settings.address is not None,
     )
 
 
@@ -153,20 +158,26 @@ async def declare_schedules(app: App | None, database: Database, emit: Emit) -> 
 
 
 @asynccontextmanager
-async def _open_store(url: str, settings: Settings, log: Log) -> AsyncIterator[PostgresDatabase]:
-    statements: Emit = statement_sink(log) if settings.log_statements else discard
+async def open_store(
+    url: str, settings: Settings, log: Log, metrics: Metrics
+) -> AsyncIterator[PostgresDatabase]:
+    """The database with the lanes that a process with these settings needs."""
+    sinks: Sequence[Emit] = (
+        (metrics, statement_sink(log)) if settings.log_statements else (metrics,)
+    )
     async with open_database(
         url,
-        WORKER_LANES,
-        emit=statements,
+        lanes_for(settings),
+        emit=fan_out(*sinks),
         schema=settings.schema,
         command_timeout_s=settings.command_timeout_s,
+        listen_url=settings.listen_database_url,
     ) as database:
         yield database
 
 
 @asynccontextmanager
-async def _stop_on_signals() -> AsyncIterator[Stop]:
+async def stop_on_signals() -> AsyncIterator[Stop]:
     """A stop that the first SIGTERM or SIGINT asks for, and the second forces."""
     stop = Stop()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

@@ -4,6 +4,7 @@ Rule of this file: no error gets past it, so nobody who asks sees a traceback, a
 end more than its own connection.
 """
 
+import re
 import traceback
 from typing import Final
 
@@ -31,6 +32,8 @@ DRAIN_S: Final = 5.0
 _LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 CLOSED_BY_CLIENT: Final = 499
 """How a request is counted whose client went away: the number that others use for it."""
+
+_CONVERTER: Final = re.compile(r":\w+}")
 
 
 class Guard:
@@ -92,7 +95,8 @@ class Guard:
 
 def route_of(scope: Scope) -> str:
     """The address's pattern, such as /api/jobs/{id}; empty for one that nothing is at."""
-    return str(getattr(scope.get("route"), "path", ""))
+    pattern = str(getattr(scope.get("route"), "path", ""))
+    return _CONVERTER.sub("}", pattern)
 
 
 class _Body:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from trioworker.events import (
+    AccessRefused,
     BatchPulled,
     BatchStored,
     CommitFailed,
@@ -59,6 +60,7 @@ class Metrics:
         self._requests = count(
             "http_requests", "Requests that were answered", "method", "route", "status"
         )
+        self._refusals = count("access_refused", "Requests of unknown senders", "credential")
         self._seconds = Histogram(
             "trioworker_http_request_seconds",
             "How long requests took",
@@ -84,6 +86,7 @@ class Metrics:
             JobsReaped: self._count_reaped,
             StatementRun: self._count_statement,
             RequestServed: self._count_request,
+            AccessRefused: lambda e: self._refusals.labels(e.credential).inc(),
         }
 
     def __call__(self, event: Event) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -18,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from trioworker.server import shapes
 from trioworker.server.app import answer, decode
-from trioworker.server.errors import BadRequest, Forbidden, HttpError
+from trioworker.server.errors import BadRequest, HttpError
 
 JSON: Final = "application/json"
 
@@ -41,12 +40,9 @@ class Asked:
 
     @property
     def id(self) -> UUID:
-        """The id in the address. Raises a refusal when it can be none."""
-        text = self.request.path_params["id"]
-        try:
-            return UUID(text)
-        except ValueError:
-            raise HttpError(f"{text[:100]!r} is no job's id", status=404) from None
+        """The id in the address."""
+        found: UUID = self.request.path_params["id"]
+        return found
 
     @property
     def name(self) -> str:
@@ -90,14 +86,14 @@ def _route(path: str, operations: Mapping[str, Operation], keys: Keys) -> Route:
     async def endpoint(request: Request) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
         operation = operations[method]
-        check_page(request)
         if not operation.open:
             keys.check(request)
         found = await operation.run(await _asked(operation, request))
         return found if isinstance(found, Response) else answer(found)
 
     # A name may have a slash in it, which the address has as %2F and the server has decoded.
-    return Route(path.replace("{name}", "{name:path}"), endpoint, methods=[*operations])
+    pattern = path.replace("{name}", "{name:path}").replace("{id}", "{id:uuid}")
+    return Route(pattern, endpoint, methods=[*operations])
 
 
 async def _asked(operation: Operation, request: Request) -> Asked:
@@ -123,10 +119,3 @@ def _query(request: Request, wanted: type[shapes.Request]) -> shapes.Request:
     except msgspec.ValidationError as error:
         problem = str(error).replace("`", "'").replace("Object contains", "there is an")
         raise BadRequest(f"the parameters will not do: {problem}") from None
-
-
-def check_page(request: Request) -> None:
-    """Raises `Forbidden` for what a page of another site makes its reader's browser send."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise Forbidden("pages of other sites may not send requests to this server")

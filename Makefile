@@ -6,7 +6,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-BENCH ?= limit modes dedicated sql backlog latency fallback hooks
+BENCH ?= limit modes dedicated sql backlog latency fallback hooks agents
 ARGS ?=
 
 BIN := $(VENV)/bin

@@ -32,6 +32,10 @@ TINY: Final = {
     ),
     "latency": (["--jobs", "5"], {"p50_ms", "p99_ms"}),
     "hooks": (["--jobs", "60"], {"worst_over_none", "worst_over_per_job", *HOOK_FIGURES}),
+    "agents": (
+        ["--jobs", "500"],
+        {"over_sql", "over_sql_100", "over_agent", "http_500_jobs_per_s", "script_500_jobs_per_s"},
+    ),
     "fallback": (
         ["--jobs", "20"],
         {"clean_s", "per_job_s", "bisect_s", "many_per_job_s", "many_bisect_s"},

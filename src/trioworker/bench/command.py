@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from trioworker.bench import backlog, dedicated, fallback, hooks, latency, limit, modes, sql
+from trioworker.bench import agents, backlog, dedicated, fallback, hooks, latency, limit, modes, sql
 from trioworker.bench.figures import Measured, rounded
 from trioworker.bench.rig import Server, open_server
 from trioworker.model.batching import SIZE_MAX
@@ -80,6 +80,9 @@ BENCHES: Final[Mapping[str, Bench]] = {
         hooks.measure,
         "Each hook on every job: against no hook, and against per job.",
         hooks.JOBS,
+    ),
+    "agents": Bench(
+        agents.measure, "Agents over HTTP against a worker with the database.", agents.JOBS
     ),
     "fallback": Bench(
         fallback.measure,

@@ -117,12 +117,13 @@ async def measure(server: Server, *, jobs: int = JOBS) -> Measured:
 @asynccontextmanager
 async def _bench(server: Server, file: str, jobs: int) -> AsyncIterator[_Bench]:
     with resources.as_file(resources.files("trioworker.bench") / "scripts") as folder:
-        one, many = (_runners(folder, window) for window in (1, CONCURRENCY))
+        one, many = (dedicated_runners(folder, window) for window in (1, CONCURRENCY))
         async with server.rig() as rig, open_runners(one), open_runners(many):
             yield _Bench(rig, file, jobs, one, many)
 
 
-def _runners(folder: Path, window: int) -> Mapping[str, Runner]:
+def dedicated_runners(folder: Path, window: int) -> Mapping[str, Runner]:
+    """Runners of the scripts in `folder`, with up to `window` jobs on their way to each process."""
     return build_runners(
         None, scripts_dir=folder, rng=Random(SEED), dedicated=HostLimits(window=window)
     )

@@ -31,7 +31,7 @@ from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 from trioworker.store.postgres.migrate import migrate
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA
 from trioworker.store.postgres.store import WORKER_LANES, PostgresStore
-from trioworker.store.protocol import WorkerInfo
+from trioworker.store.protocol import Store, WorkerInfo
 from trioworker.worker.config import WorkerConfig
 from trioworker.worker.supervisor import Stop, work
 
@@ -99,7 +99,8 @@ async def open_server(database_url: str | None, data_dir: Path | None) -> AsyncI
 class Rig:
     """One database, and what a measurement does with it."""
 
-    def __init__(self, database: PostgresDatabase) -> None:
+    def __init__(self, url: str, database: PostgresDatabase) -> None:
+        self.url = url
         self.database = database
         self.store = PostgresStore(database, now_s=trio.current_time)
         self._jobs = PostgresJobs(database)
@@ -133,13 +134,26 @@ class Rig:
             return
 
     async def drain(
-        self, runners: Mapping[str, Runner], config: WorkerConfig, jobs: int
+        self,
+        runners: Mapping[str, Runner],
+        config: WorkerConfig,
+        jobs: int,
+        *,
+        store: Store | None = None,
     ) -> Drained:
-        """Let one worker work until nothing is left: it must have stored `jobs` outcomes."""
+        """Let one worker work until nothing is left: it must have stored `jobs` outcomes.
+
+        Its `store` is the database's, unless it is said.
+        """
         tally = Tally()
         started_s, cpu_s = trio.current_time(), time.process_time()
         report = await work(
-            store=self.store, runners=runners, config=config, ports=ports(), stop=Stop(), emit=tally
+            store=store or self.store,
+            runners=runners,
+            config=config,
+            ports=ports(),
+            stop=Stop(),
+            emit=tally,
         )
         assert not report.unsaved
         assert tally.stored == jobs, f"{tally.stored} of {jobs} outcomes were stored"
@@ -147,15 +161,15 @@ class Rig:
 
     @asynccontextmanager
     async def worker(
-        self, runners: Mapping[str, Runner], config: WorkerConfig
+        self, runners: Mapping[str, Runner], config: WorkerConfig, *, store: Store | None = None
     ) -> AsyncIterator[Tally]:
         """A worker that runs for as long as the context lasts; entered when it looks for jobs."""
         tally, stop = Tally(), Stop()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
                 lambda: work(
-                    store=self.store, runners=runners, config=config, ports=ports(), stop=stop,
-                    emit=tally,
+                    store=store or self.store, runners=runners, config=config, ports=ports(),
+                    stop=stop, emit=tally,
                 )
             )  # fmt: skip
             yield tally
@@ -220,7 +234,7 @@ async def _open_rig(url: str) -> AsyncIterator[Rig]:
         url, lanes, emit=discard, command_timeout_s=STATEMENT_TIMEOUT_S
     ) as database:
         await migrate(database, DEFAULT_SCHEMA)
-        yield Rig(database)
+        yield Rig(url, database)
 
 
 async def _create_database(admin: PostgresDatabase, name: str) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 import trio
+from msgspec import UNSET
 
 from sim.bodies import IMMEDIATE, TIMEOUTS_S
 from sim.calls import CALLS
@@ -233,9 +234,9 @@ class Clients:
             args=self._args(path),
             tag=self._tags[0],
             options=JobOptions(
-                timeout_s=TIMEOUTS_S.get(path),
+                timeout_s=TIMEOUTS_S.get(path, UNSET),
                 cache_ttl_s=CACHE_TTL_S if path == CACHED else None,
-                retry=POLICIES.get(path) or DRAWN.get(path),
+                retry=POLICIES.get(path) or DRAWN.get(path, UNSET),
                 restart=path == "again",
             ),
         )

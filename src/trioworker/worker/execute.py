@@ -236,7 +236,7 @@ class Execute:
         now_s = trio.current_time()
         outcome = settled(
             _within_bounds(outcome),
-            job.options.retry or runner.retry_of(job),
+            job.options.policy(runner.retry_of(job)),
             tries=tries_of(job),
             left_s=None if job.deadline_s is None else job.deadline_s - now_s,
             rng=self._rng,
@@ -282,7 +282,7 @@ class _Attempt:
         self.log = log
         self.started_s = started_s
         self.scope = trio.CancelScope()
-        self._timeout_s = job.options.timeout_s
+        self._timeout_s = job.options.own_timeout_s
         self._deadline_s = job.deadline_s
         if self._timeout_s is not None:
             self.scope.deadline = started_s + self._timeout_s

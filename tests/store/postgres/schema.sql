@@ -8,13 +8,13 @@
 -- 0004 parents_and_attempts fd5247093756fd059c448808d34548a9
 -- 0005 limits a1e7dc7fd2328d4f0ba05f56529db6a2
 -- 0006 schedules de08dc001bdd59063190f1400c850889
--- 0007 unique_keys 7909b8081c06c9579a677a6298b278d9
+-- 0007 unique_keys 7b9fc2797c64a80d9e245939c15058ed
 -- 0008 labels_and_deletion e93922fd457c40cbca6a0c86d4f476e1
 -- 0009 result_cache 0051e96064c89dfb75cc0330e5357bc2
 
 CREATE SCHEMA trioworker;
 
-CREATE FUNCTION trioworker.enqueue(path text, args jsonb DEFAULT '{}'::jsonb, kind text DEFAULT 'function'::text, tag text DEFAULT 'default'::text, priority integer DEFAULT 0, scheduled_for timestamp with time zone DEFAULT now(), id uuid DEFAULT NULL::uuid, options jsonb DEFAULT NULL::jsonb, awaited boolean DEFAULT false) RETURNS uuid
+CREATE FUNCTION trioworker.enqueue(path text, args jsonb DEFAULT '{}'::jsonb, kind text DEFAULT 'function'::text, tag text DEFAULT 'default'::text, priority integer DEFAULT 0, scheduled_for timestamp with time zone DEFAULT now(), id uuid DEFAULT NULL::uuid, options jsonb DEFAULT NULL::jsonb, awaited boolean DEFAULT false, parent uuid DEFAULT NULL::uuid) RETURNS uuid
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_variable
@@ -38,8 +38,8 @@ begin
     if first_id is not null then
         return first_id;
     end if;
-    insert into trioworker.job (id, kind, path, args, tag, priority, options, awaited)
-    values (new_id, kind, path, args, tag, priority, options, awaited)
+    insert into trioworker.job (id, kind, path, args, tag, priority, options, awaited, parent)
+    values (new_id, kind, path, args, tag, priority, options, awaited, parent)
         on conflict on constraint job_pkey do nothing;
     if found and jsonb_typeof(options -> 'limit') = 'object' then
         slots := options #>> '{limit,slots}';
@@ -62,7 +62,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION trioworker.enqueue(path text, args jsonb, kind text, tag text, priority integer, scheduled_for timestamp with time zone, id uuid, options jsonb, awaited boolean) IS 'Makes a job ready in the caller''s transaction and returns its id. An id that exists already is left as it is. Of a unique job that another one keeps out it is that one''s.';
+COMMENT ON FUNCTION trioworker.enqueue(path text, args jsonb, kind text, tag text, priority integer, scheduled_for timestamp with time zone, id uuid, options jsonb, awaited boolean, parent uuid) IS 'Makes a job ready in the caller''s transaction and returns its id. An id that exists already is left as it is. Of a unique job that another one keeps out it is that one''s.';
 
 CREATE FUNCTION trioworker.new_id() RETURNS uuid
     LANGUAGE sql PARALLEL SAFE

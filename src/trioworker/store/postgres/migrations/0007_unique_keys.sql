@@ -132,7 +132,9 @@ end
 $$;
 comment on function trioworker.replace_job is 'A part of trioworker.enqueue.';
 
-create or replace function trioworker.enqueue(
+-- Another parameter makes another function; with both of them a call would fit either.
+drop function trioworker.enqueue(text, jsonb, text, text, integer, timestamptz, uuid, jsonb, boolean);
+create function trioworker.enqueue(
     path          text,
     args          jsonb       default '{}',
     kind          text        default 'function',
@@ -141,7 +143,8 @@ create or replace function trioworker.enqueue(
     scheduled_for timestamptz default now(),
     id            uuid        default null,
     options       jsonb       default null,
-    awaited       boolean     default false
+    awaited       boolean     default false,
+    parent        uuid        default null
 ) returns uuid
 language plpgsql volatile
 as $$
@@ -166,8 +169,8 @@ begin
     if first_id is not null then
         return first_id;
     end if;
-    insert into trioworker.job (id, kind, path, args, tag, priority, options, awaited)
-    values (new_id, kind, path, args, tag, priority, options, awaited)
+    insert into trioworker.job (id, kind, path, args, tag, priority, options, awaited, parent)
+    values (new_id, kind, path, args, tag, priority, options, awaited, parent)
         on conflict on constraint job_pkey do nothing;
     if found and jsonb_typeof(options -> 'limit') = 'object' then
         slots := options #>> '{limit,slots}';

@@ -62,7 +62,7 @@ async def replace_jobs(s: Statement, ids: Sequence[UUID], by: Sequence[UUID]) ->
     for row in following:
         await s.update(s.tables.waiting, row.id, _as_fresh)
     jobs = [s.find(s.tables.job, id_) for id_ in sorted(ended)]
-    return [(job.id, job.awaited) for job in jobs if job is not None]
+    return [(job.id, job.awaited, job.options) for job in jobs if job is not None]
 
 
 async def _end_unstarted(s: Statement, table: Table[Any], news: dict[UUID, UUID]) -> list[UUID]:

@@ -4,7 +4,7 @@ Rule of this file: pure. Each sort of effect is one set of columns for one set-b
 whatever the number of jobs; `store/postgres/effects.py` says in which order they are stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,7 +13,7 @@ import msgspec
 from trioworker.model.cache import Results, results
 from trioworker.model.completion import STATUS_OF, duration_ms, error_json
 from trioworker.model.follow_ups import Ended, ended
-from trioworker.model.options import NO_OPTIONS
+from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.outcome import Executed, Interrupted, Retried, Skipped, Succeeded
 from trioworker.model.schedule import End
 from trioworker.model.user_statement import UserStatement
@@ -87,6 +87,18 @@ def effects_of(batch: Sequence[Executed], *, now_s: float) -> Effects:
     )
 
 
+def effects_of_replaced(ended: Mapping[UUID, JobOptions]) -> Effects:
+    """What follows from the ends of jobs in whose places others come, by what they had asked for.
+
+    Theirs is the end of a cancelled job: nobody is told of it. Their schedules go on at the next
+    sweep, for whoever replaces a job holds keys, and waits for no schedule.
+    """
+    return Effects(
+        labels=_label_columns((id_, options.labels) for id_, options in ended.items()),
+        expiries=_expiry_columns((id_, options.delete_after_s) for id_, options in ended.items()),
+    )
+
+
 def schedule_ends(batch: Sequence[Executed], *, now_s: float) -> Mapping[str, Sequence[End]]:
     """The ends of jobs of schedules, which may be due to make their next ticks jobs."""
     ends: dict[str, list[End]] = {}
@@ -116,22 +128,28 @@ def _attempts(batch: Sequence[Executed], now_s: float) -> Attempts | None:
 
 def _labels(batch: Sequence[Executed]) -> Labels | None:
     """Those that were said of the jobs, and those they were given while they ran."""
-    rows = [
-        (executed.job.id, label)
+    return _label_columns(
+        (executed.job.id, (*executed.job.options.labels, *executed.labels))
         for executed in batch
         if type(executed.outcome) in STATUS_OF
-        for label in dict.fromkeys((*executed.job.options.labels, *executed.labels))
-    ]
+    )
+
+
+def _label_columns(given: Iterable[tuple[UUID, Sequence[str]]]) -> Labels | None:
+    rows = [(id_, label) for id_, labels in given for label in dict.fromkeys(labels)]
     return Labels(*zip(*rows, strict=True)) if rows else None
 
 
 def _expiries(batch: Sequence[Executed]) -> Expiries | None:
-    rows = [
+    return _expiry_columns(
         (executed.job.id, executed.job.options.delete_after_s)
         for executed in batch
         if type(executed.outcome) in STATUS_OF
-        if executed.job.options.delete_after_s is not None
-    ]
+    )
+
+
+def _expiry_columns(given: Iterable[tuple[UUID, float | None]]) -> Expiries | None:
+    rows = [(id_, after_s) for id_, after_s in given if after_s is not None]
     return Expiries(*zip(*rows, strict=True)) if rows else None
 
 

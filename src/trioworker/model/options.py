@@ -248,6 +248,19 @@ class JobOptions(_Option, frozen=True):
 NO_OPTIONS: Final = JobOptions()
 
 
+_decode = msgspec.json.Decoder(JobOptions).decode
+
+
+def options_of(stored: str | None) -> tuple[JobOptions, str | None]:
+    """The options of a job as they are stored, and why they cannot be used, if they cannot."""
+    if stored is None:
+        return NO_OPTIONS, None
+    try:
+        return _decode(stored), None
+    except (msgspec.ValidationError, UsageError) as error:
+        return NO_OPTIONS, f"the stored options of this job cannot be used: {error}"
+
+
 def within(what: str, value: float, least: float, most: float) -> None:
     """Raises `UsageError` unless `value` lies between the bounds, both allowed."""
     if not least <= value <= most:

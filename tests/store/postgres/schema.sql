@@ -8,7 +8,7 @@
 -- 0004 parents_and_attempts fd5247093756fd059c448808d34548a9
 -- 0005 limits a1e7dc7fd2328d4f0ba05f56529db6a2
 -- 0006 schedules de08dc001bdd59063190f1400c850889
--- 0007 unique_keys 7b9fc2797c64a80d9e245939c15058ed
+-- 0007 unique_keys 797489aae861a88a38246b05b2ca969a
 -- 0008 labels_and_deletion e93922fd457c40cbca6a0c86d4f476e1
 -- 0009 result_cache 0051e96064c89dfb75cc0330e5357bc2
 
@@ -101,6 +101,22 @@ begin
     if not found then
         return false;
     end if;
+    -- As after any end that nobody is told of: labels, and when the job is deleted. What is not as it
+    -- should be, because somebody wrote it by hand, is passed over, as everywhere.
+    insert into trioworker.job_label (id, label)
+    select old_id, label
+      from trioworker.job
+     cross join lateral jsonb_array_elements_text(case
+           when jsonb_typeof(options -> 'labels') = 'array' then options -> 'labels' end) as label
+     where job.id = old_id and octet_length(label) between 1 and 200
+        on conflict do nothing;
+    insert into trioworker.expiry (id, at)
+    select old_id, now() + after_s * interval '1 second'
+      from trioworker.job
+     cross join lateral (select case when jsonb_typeof(options -> 'delete_after_s') = 'number'
+                                then (options ->> 'delete_after_s')::float8 end as after_s) as asked
+     where job.id = old_id and after_s between 0 and 315360000
+        on conflict do nothing;
     delete from trioworker.slot where id = old_id returning key into freed;
     -- A worker looks who may have the slot: no key of a limit is locked here, and of those in line
     -- only the last, which nobody is to pass over in the meantime.

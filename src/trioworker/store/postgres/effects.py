@@ -13,32 +13,27 @@ from uuid import UUID
 
 import msgspec
 
-from trioworker.errors import UsageError
 from trioworker.ids import derived_id
 from trioworker.model.effects import Effects, effects_of
 from trioworker.model.follow_ups import Ended, Origin, follow_ups, restarts
 from trioworker.model.job import UNCLAIMED, Job, NewJob
-from trioworker.model.options import NO_OPTIONS, JobOptions
+from trioworker.model.options import options_of
 from trioworker.model.outcome import Executed, Outcome
 from trioworker.store.postgres.database import Row, Transaction
 from trioworker.store.postgres.enqueue import enqueue
 from trioworker.store.postgres.limits import limits_said, settle_limits
+from trioworker.store.postgres.own_rows import store_own_rows
 from trioworker.store.postgres.schedules import advance_schedules
 from trioworker.store.postgres.users import run_user_statements
 
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-_decode_options = msgspec.json.Decoder(JobOptions).decode
 
 
 async def store_effects(tx: Transaction, worker: UUID | None, effects: Effects) -> None:
     """Store `effects` in the transaction that has stored their outcomes."""
     if effects.attempts is not None:
         await tx.run("store_attempts", worker, *effects.attempts)
-    if effects.labels is not None:
-        await tx.run("store_labels", *effects.labels)
-    if effects.expiries is not None:
-        await tx.run("store_expiries", *effects.expiries)
+    await store_own_rows(tx, effects)
     if effects.results is not None:
         await tx.run("store_results", *effects.results)
     ticks, failures = await advance_schedules(tx, effects.schedules)
@@ -79,16 +74,6 @@ async def _follow_ups(
     now: datetime = (await tx.run("clock"))[0][0]
     id_of = partial(derived_id, now)
     return follow_ups(ends, now=now, failures=failures, origins=origins, id_of=id_of)
-
-
-def options_of(stored: str | None) -> tuple[JobOptions, str | None]:
-    """The options of a job as they are stored, and why they cannot be used, if they cannot."""
-    if stored is None:
-        return NO_OPTIONS, None
-    try:
-        return _decode_options(stored), None
-    except (msgspec.ValidationError, UsageError) as error:
-        return NO_OPTIONS, f"the stored options of this job cannot be used: {error}"
 
 
 def _unclaimed(row: Row) -> Job:

@@ -10,11 +10,10 @@ from uuid import UUID
 import msgspec
 
 from trioworker.model.job import NewJob
-from trioworker.model.options import NO_OPTIONS
+from trioworker.model.options import NO_OPTIONS, options_of
 from trioworker.model.state import Requeued
 from trioworker.model.unique import Decision, Holder, decide, key_of
 from trioworker.store.postgres.database import Row, Transaction
-from trioworker.store.postgres.effects import options_of
 from trioworker.store.postgres.limits import limits_said, settle_limits
 from trioworker.store.postgres.unique import take_keys
 

@@ -14,11 +14,12 @@ from trioworker.model.cache import CachedResult
 from trioworker.model.completion import columns
 from trioworker.model.effects import effects_of, has_effects
 from trioworker.model.job import Job, claims_of
+from trioworker.model.options import options_of
 from trioworker.model.outcome import Executed, Failed, JobError
 from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said, said_columns
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction
-from trioworker.store.postgres.effects import options_of, store_effects, store_ends
+from trioworker.store.postgres.effects import store_effects, store_ends
 from trioworker.store.postgres.limits import LimitSaid, limits_said, settle_limits
 from trioworker.store.postgres.schedules import DUE_PER_SWEEP_MAX, sweep_schedules
 from trioworker.store.postgres.unique import forget_keys

@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
+from trioworker.model.effects import effects_of_replaced
 from trioworker.model.job import NewJob
+from trioworker.model.options import options_of
 from trioworker.model.unique import Decision, Holder, Key, decide, key_of
 from trioworker.store.postgres.database import Row, Transaction
+from trioworker.store.postgres.own_rows import store_own_rows
 
 LOOK_AFTER_S: Final = 60.0
 """A sweep leaves a key alone for this long after somebody took it, or was seen to hold it."""
@@ -43,6 +46,8 @@ async def settle_keys(tx: Transaction, jobs: Sequence[NewJob]) -> Decision:
 async def end_replaced(tx: Transaction, replaced: Mapping[UUID, UUID]) -> Sequence[UUID]:
     """End those of the jobs that no worker holds, each replaced by another; the ids."""
     rows = await tx.run("replace_jobs", list(replaced), list(replaced.values()))
+    asked = {row[0]: options_of(row[2])[0] for row in rows}
+    await store_own_rows(tx, effects_of_replaced(asked))
     if awaited := [row[0] for row in rows if row[1]]:
         await tx.run("notify_done", awaited)
     return [row[0] for row in rows]

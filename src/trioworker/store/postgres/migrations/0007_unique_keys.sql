@@ -115,6 +115,22 @@ begin
     if not found then
         return false;
     end if;
+    -- As after any end that nobody is told of: labels, and when the job is deleted. What is not as it
+    -- should be, because somebody wrote it by hand, is passed over, as everywhere.
+    insert into trioworker.job_label (id, label)
+    select old_id, label
+      from trioworker.job
+     cross join lateral jsonb_array_elements_text(case
+           when jsonb_typeof(options -> 'labels') = 'array' then options -> 'labels' end) as label
+     where job.id = old_id and octet_length(label) between 1 and 200
+        on conflict do nothing;
+    insert into trioworker.expiry (id, at)
+    select old_id, now() + after_s * interval '1 second'
+      from trioworker.job
+     cross join lateral (select case when jsonb_typeof(options -> 'delete_after_s') = 'number'
+                                then (options ->> 'delete_after_s')::float8 end as after_s) as asked
+     where job.id = old_id and after_s between 0 and 315360000
+        on conflict do nothing;
     delete from trioworker.slot where id = old_id returning key into freed;
     -- A worker looks who may have the slot: no key of a limit is locked here, and of those in line
     -- only the last, which nobody is to pass over in the meantime.

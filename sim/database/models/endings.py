@@ -197,7 +197,7 @@ def _ready(done: CompletedRow, job: JobRow, now: datetime) -> ReadyRow:
         priority=job.priority,
         scheduled_for=now,
         attempt=done.attempt + 1,
-        reaped=done.reaped,
+        reaped=_reaped(done),
     )
 
 
@@ -207,12 +207,18 @@ def _waiting(done: CompletedRow, job: JobRow, now: datetime, key: str) -> Waitin
         reason="limit",
         until=None,
         attempt=done.attempt + 1,
-        reaped=done.reaped,
+        reaped=_reaped(done),
         since=now,
         key=key,
         priority=job.priority,
         scheduled_for=now,
     )
+
+
+def _reaped(done: CompletedRow) -> int:
+    """What was given up has failed with its last worker; one that it has lost is kept."""
+    given_up = done.status == "failure" and done.started_at is None
+    return done.reaped - 1 if given_up and done.reaped > 1 else done.reaped
 
 
 def _attempt(done: CompletedRow) -> AttemptRow:

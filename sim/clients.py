@@ -14,7 +14,6 @@ from msgspec import UNSET
 
 from sim.bodies import IMMEDIATE, TIMEOUTS_S
 from sim.calls import CALLS
-from sim.database.server import EPOCH
 from sim.happenings import CancelAnswered, CancelAsked, Enqueued, KeptOut
 from sim.plan import CACHE_TTL_S, CACHED, Plan, when_and_what
 from sim.policies import DEADLINES_S, DRAWN, POLICIES
@@ -69,7 +68,7 @@ class Clients:
         self._rng = rng
         self._happened = happened
         self._made: list[UUID] = []
-        self._schedulers = Schedulers(plan, database, rng, self._promise)
+        self._schedulers = Schedulers(plan, database, new_id=new_id, tell=self._promise)
         self.promised: dict[UUID, None] = {}
         self.began = trio.Event()
 
@@ -119,7 +118,7 @@ class Clients:
 
     async def _enqueue(self, batch: Sequence[NewJob]) -> None:
         """Until it is acknowledged: the ids make that harmless."""
-        batch = [_with_deadline(job) for job in batch]
+        batch = [self._with_deadline(job) for job in batch]
         first: Mapping[UUID, UUID] | None = None
         asked_s = trio.current_time()
         while first is None:
@@ -172,9 +171,9 @@ class Clients:
             parent=self._parent(),
         )
         self._made.append(job.id)
-        return (
-            job if later_s is None else msgspec.structs.replace(job, scheduled_for=later(later_s))
-        )
+        if later_s is None:
+            return job
+        return msgspec.structs.replace(job, scheduled_for=self._later(later_s))
 
     def _parent(self) -> UUID | None:
         """One of the jobs so far, or nobody."""
@@ -241,20 +240,17 @@ class Clients:
             ),
         )
 
+    def _with_deadline(self, job: NewJob) -> NewJob:
+        """The job as it is enqueued now."""
+        if job.path not in DEADLINES_S:
+            return job
+        return _with(job, deadline=self._later(DEADLINES_S[job.path]))
+
+    def _later(self, seconds: float) -> datetime:
+        """A moment by the server's clock as it was before anybody set it."""
+        return self._plan.begins + timedelta(seconds=trio.current_time() + seconds)
+
 
 def _with(job: NewJob, **options: object) -> NewJob:
     """The job with some options more."""
     return msgspec.structs.replace(job, options=msgspec.structs.replace(job.options, **options))
-
-
-def _with_deadline(job: NewJob) -> NewJob:
-    """The job as it is enqueued now."""
-    if job.path not in DEADLINES_S:
-        return job
-    options = msgspec.structs.replace(job.options, deadline=later(DEADLINES_S[job.path]))
-    return msgspec.structs.replace(job, options=options)
-
-
-def later(seconds: float) -> datetime:
-    """A moment by the server's clock as it was before anybody set it."""
-    return EPOCH + timedelta(seconds=trio.current_time() + seconds)

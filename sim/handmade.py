@@ -23,7 +23,6 @@ from sim.database.rows import (
     WaitingRow,
     WorkerRow,
 )
-from sim.database.server import EPOCH
 from sim.happenings import (
     BodyEnded,
     BodyStarted,
@@ -335,7 +334,7 @@ class Handmade:
     @property
     def clock(self) -> datetime:
         """The server's clock."""
-        return EPOCH + timedelta(seconds=self.now_s)
+        return self.plan.begins + timedelta(seconds=self.now_s)
 
     def findings(self, *oracles: type[Oracle]) -> Sequence[Finding]:
         """What the oracles find in this trace."""

@@ -10,6 +10,7 @@ file, and a run follows from plan and seed alone.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from random import Random
 from typing import Final
 
@@ -17,8 +18,10 @@ import msgspec
 
 from sim.calls import CALLS
 from sim.database.faults import Kind
+from sim.database.server import EPOCH
 from sim.policies import DRAWN, POLICIES
 from sim.streams import Streams
+from sim.ticking import Ticking, draw_begins, draw_meddling, draw_schedules
 from trioworker.errors import UsageError
 from trioworker.model.batching import BatchPolicy, Fallback, Mode
 
@@ -50,6 +53,8 @@ STORIES: Final = (LONG, *CALLS, *POLICIES)
 """Bodies that no seed draws."""
 LONG_DRAIN_S: Final = 400.0
 """Who waits in a line of slow jobs takes his time, and so does who restarts now and then."""
+MEDDLED_S: Final = 10.0
+"""How long after the faults people still meddle with schedules."""
 RARE: Final = {"deadly": 0.05, "again": 0.1}
 """Bodies of which one in a run is plenty: a worker that is always dying does nothing else, and one
 that restarts is several jobs, with ten seconds between them."""
@@ -109,8 +114,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `chaos_s` is how long faults may happen; after that everything must end within `drain_s`.
     `one_stays_dead` leaves the first worker dead for good once it is killed. `limits` are the slots
     of concurrency keys, which some of the drawn jobs have, and all jobs of `jobs` in turn;
-    `window_s` is the window of all of them. So many `schedules` tick every second, until some time
-    after the chaos; `ticking` is the body of their jobs. `keys` are how long unique keys are held,
+    `window_s` is the window of all of them. The `schedules` tick until some time after the chaos;
+    `meddling` is what people do to them, as "pause 0@2.5" for the first one, two and a half seconds
+    after the beginning, and a change makes one like the next. The server's clock `begins` at a
+    moment of the plan. `keys` are how long unique keys are held,
     or "debounce", which some of the drawn jobs have, and all jobs of `jobs` in turn.
     """
 
@@ -132,8 +139,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     limits: Sequence[int] = ()
     window_s: float | None = None
     told: float = 0.0
-    schedules: int = 0
-    ticking: str = "ok"
+    schedules: Sequence[Ticking] = ()
+    meddling: Sequence[str] = ()
+    begins: datetime = EPOCH
     keys: Sequence[str] = ()
 
 
@@ -165,11 +173,16 @@ def draw_plan(seed: int) -> Plan:
         limits=rng.choice(((), (), (1,), (2,), (1, 3))),
         window_s=rng.choice((None, None, 0.3, 1.0)),
         told=rng.choice((0.0, 0.0, 0.5)),
-        schedules=rng.choice((0, 0, 0, 1, 3)),
+        schedules=draw_schedules(rng),
+        begins=draw_begins(rng),
         keys=rng.choice(((), (), ("unfinished", "queued"), ("unfinished", "period", "debounce"))),
     )
     takes_its_time = plan.limits or "again" in plan.bodies
-    return msgspec.structs.replace(plan, drain_s=LONG_DRAIN_S) if takes_its_time else plan
+    return msgspec.structs.replace(
+        plan,
+        drain_s=LONG_DRAIN_S if takes_its_time else plan.drain_s,
+        meddling=draw_meddling(rng, len(plan.schedules), plan.chaos_s + MEDDLED_S),
+    )
 
 
 def _sizes(rng: Random) -> Sizes:

@@ -121,6 +121,11 @@ def _without_bodies(plan: Plan) -> Iterator[Step]:
         yield Step(f"no jobs that are '{name}'", msgspec.structs.replace(plan, bodies=fewer))
     if plan.cancels:
         yield Step("no cancellations", msgspec.structs.replace(plan, cancels=0))
+    if plan.schedules:
+        yield Step("no schedules", msgspec.structs.replace(plan, schedules=(), meddling=()))
+    for deed in plan.meddling:
+        fewer_deeds = [other for other in plan.meddling if other != deed]
+        yield Step(f"without '{deed}'", msgspec.structs.replace(plan, meddling=fewer_deeds))
 
 
 def _fewer_jobs(plan: Plan) -> Iterator[Step]:

@@ -44,8 +44,6 @@ from trioworker.store.postgres.store import WORKER_LANES
 from trioworker.worker.channel import Signal
 
 CLOSE_S: Final = 60.0
-EPOCH_MS: Final = 1_767_225_600_000
-"""2026-01-01 in milliseconds: where simulated ids begin."""
 
 
 class World:
@@ -58,7 +56,7 @@ class World:
         self.chaos = Chaos(
             plan, streams, lambda fault: self.happened("chaos", FaultFired(fault=fault))
         )
-        self.server = SimServer(streams.stream("server"))
+        self.server = SimServer(streams.stream("server"), plan.begins)
         self.server.watchers.append(self)
         self.executions: Counter[UUID] = Counter()
         self.workers: list[WorkerProcess] = []
@@ -119,8 +117,9 @@ class World:
     def _populate(self, wire: Wire) -> Clients:
         sizes = self.plan.sizes
         tags = tuple(f"tag-{number}" for number in range(sizes.tags))
+        begins_ms = int(self.plan.begins.timestamp()) * 1000
         new_id = IdMaker(
-            now_ms=lambda: EPOCH_MS + int(trio.current_time() * 1000),
+            now_ms=lambda: begins_ms + int(trio.current_time() * 1000),
             random_bits=lambda: self._streams.stream("ids").getrandbits(64),
         )
         for slot in range(sizes.workers):

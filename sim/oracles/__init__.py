@@ -16,7 +16,7 @@ from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced, ToldRight
 from sim.oracles.places import Durable, NotEarly, NothingLost, Settled, Transitions
 from sim.oracles.retries import InTime, OnRecord, TriedAgain
 from sim.oracles.reuse import Reused
-from sim.oracles.schedules import ScheduleGoesOn, TickOnce, TickWithItsEnd
+from sim.oracles.schedules import InTurn, ScheduleGoesOn, TickOnce, TickWithItsEnd
 from sim.oracles.stopping import (
     ExitsAsPromised,
     GivesBackAtOnce,
@@ -41,7 +41,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     TriedAgain, OnRecord, InTime, Reused,
     SlotsHeld, WithinLimit, NextInLine, SlotFilled,
     OneHolder, FreeKeys,
-    TickOnce, TickWithItsEnd, ScheduleGoesOn,
+    TickOnce, TickWithItsEnd, InTurn, ScheduleGoesOn,
     HandedOver,
 )  # fmt: skip
 

@@ -56,7 +56,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     },
     "ended_jobs": {"job_completed": {"job_completed_pkey"}},
     "enqueue": {},
-    "family": {"job": {"job_parent"}, "job_completed": {"job_completed_pkey"}},
+    "family": {"job": {"job_parent", "job_pkey"}, "job_completed": {"job_completed_pkey"}},
     "find_stored": {
         "job_completed": {"job_completed_pkey"},
         "job_attempt": {"job_attempt_pkey"},

@@ -33,6 +33,7 @@ from trioworker.store.postgres.effects import store_ends
 from trioworker.store.postgres.enqueue import Enqueued, place
 from trioworker.store.postgres.limits import find_drift, limits_said, settle_limits
 from trioworker.store.postgres.requeue import requeue
+from trioworker.store.postgres.schedules import lock_next_ticks
 
 CLIENT: Final = "client"
 
@@ -130,8 +131,9 @@ class PostgresJobs:
         most = len(wanted) + CHILDREN_MAX
 
         async def body(tx: Transaction) -> Cancellation:
-            found = [row[0] for row in await tx.run("family", wanted, most + 1)]
-            family, more = found[:most], len(found) > most
+            found = await tx.run("family", wanted, most + 1)
+            family, more = [row[0] for row in found[:most]], len(found) > most
+            await lock_next_ticks(tx, {row[1] for row in found[:most] if row[1] is not None})
             ended = await tx.run("cancel_unstarted", family, reason)
             # A statement of its own sees what a pull has claimed while the first one waited for it.
             asked = await tx.run("request_cancel", family, reason)

@@ -6,7 +6,7 @@ the wait. Whoever holds a key waits for the rows of jobs that are to be replaced
 limits, never the other way round.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -27,8 +27,7 @@ async def settle_keys(tx: Transaction, jobs: Sequence[NewJob]) -> Decision:
     Jobs of this very enqueue that are replaced are not ended: they are not stored yet.
     """
     keys = {job.id: key for job in jobs if (key := key_of(job)) is not None}
-    wanted = sorted(set(keys.values()))
-    await tx.run("lock_keys", *zip(*wanted, strict=True))
+    await lock_keys(tx, jobs)
     ended: dict[UUID, UUID] = {}
     while True:
         decision = await _decide(tx, jobs, keys, ended)
@@ -41,6 +40,13 @@ async def settle_keys(tx: Transaction, jobs: Sequence[NewJob]) -> Decision:
         if len(taken) == len(before):
             return decision
         # Somebody has claimed or ended one of them in the meantime: that one's key is judged anew.
+
+
+async def lock_keys(tx: Transaction, jobs: Iterable[NewJob]) -> None:
+    """Lock the keys of the jobs, if they have any."""
+    wanted = sorted({key for job in jobs if (key := key_of(job)) is not None})
+    if wanted:
+        await tx.run("lock_keys", *zip(*wanted, strict=True))
 
 
 async def end_replaced(tx: Transaction, replaced: Mapping[UUID, UUID]) -> Sequence[UUID]:

@@ -56,7 +56,7 @@ class Clients:
         plan: Plan,
         database: Database,
         *,
-        tags: tuple[str, ...],
+        tags: Sequence[str],
         new_id: Callable[[], UUID],
         rng: Random,
         happened: Callable[[str, Event], None],

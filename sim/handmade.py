@@ -105,16 +105,18 @@ class Handmade:
 
     # ---- what goes right -------------------------------------------------------------------------
 
-    def begin(self, worker: UUID = A) -> None:
-        """A process starts and registers."""
+    def begin(self, worker: UUID = A, **ranks: int) -> None:
+        """A process starts and registers, for the tag "t" unless ranks of others are given."""
+        ranks = ranks or {"t": 0}
         row = WorkerRow(
-            id=worker, name="made", host="up", pid=1, mode="agent-batch", tags=("t",),
-            lease_s=self.plan.sizes.lease_s, started_at=self.clock, last_heartbeat=self.clock,
+            id=worker, name="made", host="up", pid=1, mode="agent-batch", tags=tuple(ranks),
+            ranks=tuple(ranks.values()), lease_s=self.plan.sizes.lease_s,
+            started_at=self.clock, last_heartbeat=self.clock,
         )  # fmt: skip
         self.say(worker, WorkerBorn())
         self.commit(worker, (None, row))
         self.workers[worker] = row
-        self.say(worker, WorkerStarted(worker=worker, mode="agent-batch", tags=("t",)))
+        self.say(worker, WorkerStarted(worker=worker, mode="agent-batch", tags=list(ranks)))
 
     def enqueue(self, *numbers: int, **columns: object) -> None:
         """Jobs are made ready; `columns` are those of both rows that differ."""

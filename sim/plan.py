@@ -24,6 +24,7 @@ from sim.streams import Streams
 from sim.ticking import Ticking, draw_begins, draw_meddling, draw_schedules
 from trioworker.errors import UsageError
 from trioworker.model.batching import BatchPolicy, Fallback, Mode
+from trioworker.model.tags import Tags
 
 KILL: Final = "worker killed"
 PAUSE: Final = "worker paused"
@@ -118,7 +119,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `meddling` is what people do to them, as "pause 0@2.5" for the first one, two and a half seconds
     after the beginning, and a change makes one like the next. The server's clock `begins` at a
     moment of the plan. `keys` are how long unique keys are held,
-    or "debounce", which some of the drawn jobs have, and all jobs of `jobs` in turn.
+    or "debounce", which some of the drawn jobs have, and all jobs of `jobs` in turn. `ranks` are
+    those of the tags, in turn; of each next worker they begin one later.
     """
 
     seed: int
@@ -143,6 +145,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     meddling: Sequence[str] = ()
     begins: datetime = EPOCH
     keys: Sequence[str] = ()
+    ranks: Sequence[int] = ()
 
 
 def when_and_what(job: str) -> tuple[float, str]:
@@ -155,6 +158,13 @@ def when_and_what(job: str) -> tuple[float, str]:
     if body not in (*BODIES, *STORIES) or not at_s >= 0:
         raise UsageError(f"'{job}' is no job; write it as 'slow' or 'slow@0.2'")
     return at_s, body
+
+
+def tags_of(plan: Plan, slot: int) -> Tags:
+    """Which tags the worker in a slot serves, and how it ranks them."""
+    turn, numbers = plan.ranks or (0,), range(plan.sizes.tags)
+    names = tuple(f"tag-{number}" for number in numbers)
+    return Tags(names, tuple(turn[(number + slot) % len(turn)] for number in numbers))
 
 
 def draw_plan(seed: int) -> Plan:
@@ -176,6 +186,7 @@ def draw_plan(seed: int) -> Plan:
         schedules=draw_schedules(rng),
         begins=draw_begins(rng),
         keys=rng.choice(((), (), ("unfinished", "queued"), ("unfinished", "period", "debounce"))),
+        ranks=rng.choice(((), (0, 5), (3, 0, -2))),
     )
     takes_its_time = plan.limits or "again" in plan.bodies
     return msgspec.structs.replace(

@@ -185,8 +185,8 @@ COMPLETED: Final = CompletedRow(
     started_at=None, completed_at=EPOCH, duration_ms=None,
 )  # fmt: skip
 WORKER: Final = WorkerRow(
-    id=WORKERS[0], name="", host="", pid=1, mode="", tags=(), lease_s=1.0, started_at=EPOCH,
-    last_heartbeat=EPOCH,
+    id=WORKERS[0], name="", host="", pid=1, mode="", tags=(), ranks=(), lease_s=1.0,
+    started_at=EPOCH, last_heartbeat=EPOCH,
 )  # fmt: skip
 RESULT: Final = ResultRow(key="k", job=J1, result="1", stored_at=EPOCH, expires_at=EPOCH)
 CONCURRENCY: Final = ConcurrencyRow(key="k", slots=1, window_s=None, said_at=EPOCH)
@@ -227,6 +227,7 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "unique_key_during_check": ("unique_key", KEY, {"during": "ever"}),
     "unique_key_check": ("unique_key", KEY, {"during": "period"}),
     "worker_lease_s_check": ("worker", WORKER, {"lease_s": 0.0}),
+    "worker_check": ("worker", WORKER, {"ranks": (1,)}),
 }
 BOUNDS: Final[list[tuple[str, Row, str, int]]] = [
     ("job", JOB, "priority", 2**15),

@@ -32,7 +32,7 @@ from sim.happenings import (
     ServerDown,
     ServerUp,
 )
-from sim.plan import CLOCK, CRASH, KILL, OUTAGE, PAUSE, RESTART, STANDBY, STOP, Plan
+from sim.plan import CLOCK, CRASH, KILL, OUTAGE, PAUSE, RESTART, STANDBY, STOP, Plan, tags_of
 from sim.process import WorkerProcess
 from sim.streams import Streams
 from sim.trace import Trace
@@ -116,7 +116,6 @@ class World:
 
     def _populate(self, wire: Wire) -> Clients:
         sizes = self.plan.sizes
-        tags = tuple(f"tag-{number}" for number in range(sizes.tags))
         begins_ms = int(self.plan.begins.timestamp()) * 1000
         new_id = IdMaker(
             now_ms=lambda: begins_ms + int(trio.current_time() * 1000),
@@ -126,7 +125,7 @@ class World:
             worker = WorkerProcess(
                 slot,
                 sizes=sizes,
-                tags=tags,
+                tags=tags_of(self.plan, slot),
                 open_database=partial(self._open_database, wire),
                 new_id=new_id,
                 rng=self._streams.stream(f"worker-{slot}"),
@@ -139,7 +138,7 @@ class World:
         return Clients(
             self.plan,
             self._clients_database,
-            tags=tags,
+            tags=tags_of(self.plan, 0).names,
             new_id=new_id,
             rng=self._streams.stream("clients"),
             happened=self.happened,

@@ -23,6 +23,7 @@ _STORE_SCHEDULES: Final = (
 )
 _PULL: Final = (
     "uuid uuid bigint text[] text[] smallint[] timestamp with time zone[] uuid[] smallint"
+    " smallint[]"
 )
 _TAKE_KEYS: Final = (
     "text[] text[] uuid[] text[] timestamp with time zone[] timestamp with time zone[]"
@@ -84,7 +85,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "pull": _PULL,
     "reap": "bigint smallint",
     "record_migration": "integer text",
-    "register_worker": "uuid text text integer text text[] real",
+    "register_worker": "uuid text text integer text text[] smallint[] real",
     "release_slots": "uuid[] boolean[]",
     "replace_jobs": "uuid[] uuid[]",
     "request_cancel": "uuid[] text",

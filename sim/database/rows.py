@@ -179,6 +179,7 @@ class WorkerRow(Row, frozen=True, kw_only=True):
     jobs_done: int = 0
     jobs_failed: int = 0
     jobs_running: int = 0
+    ranks: tuple[int, ...]
 
 
 class ScheduleRow(Row, frozen=True, kw_only=True):

@@ -183,6 +183,7 @@ def _check_result(row: ResultRow) -> None:
 def _check_worker(row: WorkerRow) -> None:
     values.integer(row.pid)
     values.check(row.lease_s > 0, "worker_lease_s_check")
+    values.check(len(row.ranks) == len(row.tags), "worker_check")
 
 
 def _check_schedule(row: ScheduleRow) -> None:

@@ -38,6 +38,7 @@ _jobs: Final = st.sampled_from(JOBS)
 _workers: Final = st.sampled_from(WORKERS)
 _some_jobs: Final = st.lists(_jobs, min_size=1, max_size=3)
 _distinct_jobs: Final = st.lists(_jobs, min_size=1, max_size=3, unique=True)
+_ranks: Final = st.sampled_from((0, 5, 0, -5))
 _some_tags: Final = st.sampled_from(([TAGS[0]], list(TAGS), [TAGS[1]]))
 _limits: Final = st.sampled_from((10, 1, 2))
 _reasons: Final = st.sampled_from(("enough", "enough", "enough", "en\x00ough"))
@@ -104,7 +105,8 @@ def pull(draw: st.DrawFn) -> Arguments:
     if draw(_once_in(3)):
         floors = draw(_floors())
     worker = draw(st.sampled_from((*WORKERS[:2] * 3, *WORKERS)))
-    return (claim, worker, size, tags, *floors, draw(st.sampled_from((3, 1, 3))))
+    ranks = [draw(_ranks) for _ in tags]
+    return (claim, worker, size, tags, *floors, draw(st.sampled_from((3, 1, 3))), ranks)
 
 
 @st.composite

@@ -291,6 +291,7 @@ def _worker(index: int, life: str) -> WorkerRow:
         pid=index,
         mode="worker",
         tags=TAGS,
+        ranks=(0,) * len(TAGS),
         lease_s=LONG_LEASE_S,
         started_at=BASE - 300 * HOUR,
         last_heartbeat=BASE - HOUR,

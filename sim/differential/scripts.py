@@ -46,6 +46,7 @@ C1, C2, *_ = CLAIMS
 W1, W2, *_ = WORKERS
 NIGHTLY, HOURLY = SCHEDULES[:2]
 RED: Final = TAGS[0]
+BLUE: Final = TAGS[1]
 DONE: Final = '"done"'
 
 
@@ -76,7 +77,7 @@ def _waiting(number: int) -> WaitingRow:
 
 def _worker(number: int, **fields: object) -> WorkerRow:
     row = WorkerRow(
-        id=WORKERS[number - 1], name="w", host="h", pid=1, mode="worker", tags=(RED,),
+        id=WORKERS[number - 1], name="w", host="h", pid=1, mode="worker", tags=(RED,), ranks=(0,),
         lease_s=LONG_LEASE_S, started_at=BASE - HOUR, last_heartbeat=BASE - HOUR,
     )  # fmt: skip
     return msgspec.structs.replace(row, **fields)
@@ -300,10 +301,16 @@ SCRIPTS: Final[Mapping[str, History]] = {
     "a cancellation waits for a pull, in vain": _play(
         _READY, (0, BEGIN), (0, *PULL), (1, *CANCEL), (0, COMMIT),
         (1, "request_cancel", [J1, J2], "enough"), (1, "request_cancel", [J1, J2], "enough"),
+        (0, "sweep_cancels"),
     ),
     "a last chance comes alone": _play(
         _scene(_job(1), _job(2), _job(3), _ready(1), _ready(2, reaped=3), _ready(3), _worker(1)),
         (0, *PULL), (0, "pull", C2, *PULL[2:]), (0, "pull", CLAIMS[2], *PULL[2:]),
+    ),
+    "a higher rank goes before a higher priority": _play(
+        _scene(_job(1), _job(2), _ready(1), _ready(2, tag=BLUE, priority=-5), _worker(1)),
+        (0, "pull", C1, W1, 1, [RED, BLUE], [], [], [], [], 3, [0, 5]),
+        (0, "pull", C2, W1, 9, [BLUE, RED], [], [], [], [], 3, [-5, 0]),
     ),
     "a lost attempt is remembered, but is no outcome": _play(
         _scene(_job(1), _job(2), _claim(1, 1, 2)),
@@ -317,7 +324,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (2, BEGIN), (2, *LOCK), (1, "release_slots", [J1], [True]), (1, *PROMOTE),
         (1, "plan_looks", ["k"]), (0, "limit_drift", 9), (1, COMMIT), (2, *PROMOTE),
         (2, "plan_looks", ["k"]), (2, COMMIT), (0, "next_look"), (0, "due_limits", 9),
-        (0, "take_slots", [J1, J2], ["k", "k"]), (0, "limit_drift", 9),
+        (0, "take_slots", [J1, J2], ["k", "k"]), (0, "limit_drift", 9), (0, "mend_looks", 9),
     ),
     "a schedule from its beginning to its end": _play(
         _scene(_job(1), _job(2), _ready(1)), (0, "add_schedules", [NIGHTLY], ["{}"]),

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from sim.plan import EXCHANGE_FAULTS, Plan, Sizes
+from sim.plan import EXCHANGE_FAULTS, Plan, Sizes, tags_of
 from sim.ticking import Ticking
 from trioworker.cli.output import counted
 
@@ -41,13 +41,21 @@ def _against(plan: Plan) -> str:
 
 
 def _jobs(plan: Plan) -> str:
-    tags = counted(plan.sizes.tags, "tag")
+    tags = _tags(plan)
     if plan.jobs:
         return f"{counted(len(plan.jobs), 'job')} on {tags} at once: {_times(plan.jobs)}"
     cancels = f", {counted(plan.cancels, 'cancellation')}" if plan.cancels else ""
     bodies = ", ".join(_weighted(plan.bodies))
     jobs = counted(plan.sizes.jobs, "job")
     return f"{jobs} on {tags} over about {plan.enqueue_s:g} s{cancels}: {bodies}"
+
+
+def _tags(plan: Plan) -> str:
+    tags = counted(plan.sizes.tags, "tag")
+    if not plan.ranks or plan.sizes.tags == 1:
+        return tags
+    workers = (", ".join(tags_of(plan, slot).shown()) for slot in range(plan.sizes.workers))
+    return f"{tags} ({'; '.join(dict.fromkeys(workers))})"
 
 
 def _schedules(plan: Plan) -> Iterator[str]:

@@ -117,6 +117,11 @@ def may_be_replaced(row: JobRow) -> bool:
     return bool(options.get("unique") or options.get("debounce") or options.get("tick"))
 
 
+def ranks_of(worker: WorkerRow) -> Mapping[str, int]:
+    """How a worker ranks each of its tags."""
+    return dict(zip(worker.tags, worker.ranks, strict=True))
+
+
 class Facts:
     """The tables, the processes, the troubles.
 

@@ -84,6 +84,17 @@ def priority_ignored() -> Iterator[None]:
         yield
 
 
+@mutant("tag ranks ignored", caught_by=InOrder)
+def tag_ranks_ignored() -> Iterator[None]:
+    """A worker that ranks its tags claims as if it did not: only the jobs' own order counts."""
+
+    def by_place(rows: Sequence[ReadyRow], _ranked: object) -> Sequence[ReadyRow]:
+        return sorted(rows, key=model._place)
+
+    with replaced(model, "_in_turn", by_place):
+        yield
+
+
 @mutant("last chance in company", caught_by=LastChance)
 def last_chance_in_company() -> Iterator[None]:
     """A job that its next loss would give up is claimed together with others."""

@@ -144,6 +144,15 @@ def test_workers_show_what_they_did(shelf: Run) -> None:
     assert (worker["jobs_done"], worker["jobs_failed"], worker["claimed"]) == (2, 1, 0)
 
 
+def test_workers_show_how_they_rank_their_tags(here: Run) -> None:
+    """As it was said at their start; JSON has the tags and their ranks apart."""
+    here("run", APP, "--drain", "--tags", "sums=10, default,a=b=0").well()
+    (row,) = rows(here("workers"))
+    assert row[4] == "sums=10,default,a=b=0"
+    (worker,) = here("workers", "--json").well().document
+    assert (worker["tags"], worker["ranks"]) == (["sums", "default", "a=b"], [10, 0, 0])
+
+
 def test_show_has_the_attempts_that_came_before(here: Run) -> None:
     """A line for each, before the error that was the last; as JSON a list."""
     job = str(new_id())

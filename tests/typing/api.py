@@ -308,7 +308,7 @@ def a_job_is_looked_at(job: JobState, log: JobLogText, counts: TagCounts) -> Non
 def a_worker_is_looked_at(worker: WorkerState) -> None:
     """Who it is and what it does."""
     assert_type((worker.name, worker.host, worker.pid), tuple[str, str, int])
-    assert_type(worker.tags, Sequence[str])
+    assert_type((worker.tags, worker.ranks), tuple[Sequence[str], Sequence[int]])
     assert_type(worker.state, Literal["alive", "silent", "lost", "stopped"])
     assert_type(worker.claimed + worker.jobs_done + worker.jobs_failed + worker.jobs_running, int)
 

@@ -244,6 +244,7 @@ def _worker(s: Statement, row: WorkerRow) -> tuple[Any, ...]:
         state = "silent" if row.last_heartbeat < s.now - lease else "alive"
     claimed = sum(len(c.ids) for c in s.rows(s.tables.claim) if c.worker == row.id)
     return (
-        row.id, row.name, row.host, row.pid, row.mode, list(row.tags), state, row.started_at,
-        row.last_heartbeat, claimed, row.jobs_done, row.jobs_failed, row.jobs_running,
+        row.id, row.name, row.host, row.pid, row.mode, list(row.tags), list(row.ranks), state,
+        row.started_at, row.last_heartbeat, claimed, row.jobs_done, row.jobs_failed,
+        row.jobs_running,
     )  # fmt: skip

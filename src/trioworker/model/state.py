@@ -103,6 +103,7 @@ class Requeued(msgspec.Struct, frozen=True):
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     """A worker as it introduced itself, and its last heartbeat.
 
+    `ranks` has the rank of each of its `tags`; jobs of the highest are claimed first.
     "silent" is one whose lease is over and not taken away yet. `claimed` is how many jobs its
     claims hold; the other counts are its own, since it started.
     """
@@ -113,6 +114,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     mode: str
     tags: Sequence[str]
+    ranks: Sequence[int]
     state: Literal["alive", "silent", "lost", "stopped"]
     started_at: datetime
     last_heartbeat: datetime

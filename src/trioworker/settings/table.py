@@ -19,6 +19,7 @@ from trioworker.model.batching import (
     Mode,
 )
 from trioworker.model.job import DEFAULT_TAG
+from trioworker.model.tags import Tags, unranked
 from trioworker.settings.kinds import (
     LogFormat,
     LogLevel,
@@ -126,9 +127,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = Fallback.PER_JOB
     tags: Annotated[
-        tuple[str, ...],
-        _spec(tag_list(), "Which jobs this worker takes; dedicated:PATH for a script of its own."),
-    ] = (DEFAULT_TAG,)
+        Tags,
+        _spec(
+            tag_list(),
+            "Which jobs this worker takes, those of a higher rank first; dedicated:PATH for a"
+            " script of its own.",
+        ),
+    ] = unranked(DEFAULT_TAG)
     concurrency: Annotated[int, _spec(whole(1, 10_000), "How many jobs run at once.")] = 100
     start_within_s: Annotated[
         float, _spec(seconds(), "Claim only what is expected to start within this time.")
@@ -245,8 +250,6 @@ def _shortened(raw: str) -> str:
 
 
 def _shown(default: object) -> str:
-    if isinstance(default, tuple):
-        return ",".join(default)
     if isinstance(default, bool):
         return str(int(default))
     return f"{default:g}" if isinstance(default, float) else str(default)

@@ -11,7 +11,7 @@ BATCHES: Final = (1, 100, 1000)
 
 def pull(_depth: Depth, batch: int, tag: str = "deep") -> Sequence[object]:
     """The arguments of a pull."""
-    return [new_id(), WORKER, batch, [tag], [], [], [], [], 3]
+    return [new_id(), WORKER, batch, [tag], [], [], [], [], 3, [0]]
 
 
 def commit(depth: Depth, batch: int) -> Sequence[object]:

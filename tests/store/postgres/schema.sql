@@ -11,6 +11,7 @@
 -- 0007 unique_keys 797489aae861a88a38246b05b2ca969a
 -- 0008 labels_and_deletion e93922fd457c40cbca6a0c86d4f476e1
 -- 0009 result_cache 0051e96064c89dfb75cc0330e5357bc2
+-- 0010 ranks 1a0e4bb3c56095b8e1ece8ab47e27b23
 
 CREATE SCHEMA trioworker;
 
@@ -462,6 +463,8 @@ CREATE TABLE trioworker.worker (
     jobs_done bigint DEFAULT 0 NOT NULL,
     jobs_failed bigint DEFAULT 0 NOT NULL,
     jobs_running integer DEFAULT 0 NOT NULL,
+    ranks smallint[] NOT NULL,
+    CONSTRAINT worker_check CHECK ((cardinality(ranks) = cardinality(tags))),
     CONSTRAINT worker_lease_s_check CHECK ((lease_s > (0)::double precision))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='200');

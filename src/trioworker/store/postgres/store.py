@@ -18,6 +18,7 @@ from trioworker.model.options import options_of
 from trioworker.model.outcome import Executed, Failed, JobError
 from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said, said_columns
+from trioworker.model.tags import Tags
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction
 from trioworker.store.postgres.effects import store_effects, store_ends
 from trioworker.store.postgres.limits import LimitSaid, limits_said, settle_limits
@@ -72,7 +73,8 @@ class PostgresStore:
             worker.host,
             worker.pid,
             worker.mode,
-            list(worker.tags),
+            worker.tags.names,
+            worker.tags.ranks,
             worker.lease_s,
         )
 
@@ -97,7 +99,7 @@ class PostgresStore:
         worker: UUID,
         claim: UUID,
         size: int,
-        tags: Sequence[str],
+        tags: Tags,
         floors: FloorColumns,
         *,
         alone_from: int,
@@ -109,12 +111,13 @@ class PostgresStore:
             claim,
             worker,
             size,
-            tags,
+            tags.names,
             floors.tags,
             floors.priorities,
             floors.scheduled_for,
             floors.ids,
             alone_from,
+            tags.ranks,
             jobs=size,
         )
         now_s = self._now_s()

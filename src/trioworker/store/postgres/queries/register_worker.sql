@@ -1,7 +1,7 @@
 -- name: register_worker
 -- rows: none
--- does: makes the row of worker $1: $2 name, $3 host, $4 pid, $5 mode, $6 tags, $7 lease in seconds
+-- does: makes the row of worker $1: $2 name, $3 host, $4 pid, $5 mode, $6 tags, $7 ranks, $8 lease
 -- locks: only the row that it inserts
-insert into trioworker.worker (id, name, host, pid, mode, tags, lease_s)
-values ($1, $2, $3, $4, $5, $6, $7)
+insert into trioworker.worker (id, name, host, pid, mode, tags, ranks, lease_s)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
     on conflict (id) do nothing

@@ -160,8 +160,10 @@ def _preview(outcome: Outcome) -> str:
     if not isinstance(outcome, Succeeded):
         return ""
     text = _plain(outcome.result[: PREVIEW_CHARS_MAX * 4].decode("utf-8", "replace"))
-    cut = f" (the first {PREVIEW_CHARS_MAX} of" if len(text) > PREVIEW_CHARS_MAX else " ("
-    return f"; the result was{cut} {len(outcome.result):,} bytes): {text[:PREVIEW_CHARS_MAX]}"
+    size = len(outcome.result)
+    cut = f"the first {PREVIEW_CHARS_MAX} of " if len(text) > PREVIEW_CHARS_MAX else ""
+    how_much = f"{cut}{size:,} byte{'' if size == 1 else 's'}"
+    return f"; the result was ({how_much}): {text[:PREVIEW_CHARS_MAX]}"
 
 
 def _plain(text: str) -> str:

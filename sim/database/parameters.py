@@ -55,7 +55,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "family": "uuid[] bigint",
     "find_stored": "uuid uuid[] integer[]",
     "follow_logs": "uuid integer integer",
-    "forget_keys": "text[] text[] double precision",
+    "forget_keys": "text[] text[] boolean[] double precision",
     "forget_results": "bigint",
     "forget_workers": "bigint double precision",
     "heartbeat": "uuid bigint bigint integer",

@@ -213,7 +213,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
         ),
         (0, BEGIN), (0, "due_keys", 9), (1, "due_keys", 9),
         (1, "lock_keys", ["unique"], ["l"]),
-        (0, "forget_keys", ["unique"] * 2, ["k", "l"], 7_200.0), (0, COMMIT),
+        (0, "forget_keys", ["unique"] * 2, ["k", "l"], [True, False], 7_200.0), (0, COMMIT),
         (1, "forget_workers", 9, 0.0),
     ),
     "advisory locks are handed on in order": _play(

@@ -74,8 +74,17 @@ async def forget_keys(tx: Transaction, limit: int) -> int:
     """Delete keys that nothing holds, of up to `limit` that are due; how many were due."""
     due = await tx.run("due_keys", limit)
     if due:
-        await tx.run("forget_keys", *zip(*due, strict=True), LOOK_AFTER_S)
+        sorts, texts = zip(*due, strict=True)
+        rows = await tx.run("key_holders", [UUID(int=0)] * len(due), sorts, texts)
+        held = [holder_of(row).holds(row[-1]) for row in rows]
+        await tx.run("forget_keys", sorts, texts, held, LOOK_AFTER_S)
     return len(due)
+
+
+def holder_of(row: Row) -> Holder:
+    """Who took a key last, as `key_holders` says."""
+    _, job, during, until, first_at, standing, _ = row
+    return Holder(job, during, until, first_at, standing)
 
 
 async def _decide(
@@ -90,5 +99,5 @@ async def _decide(
 
 def _holder(row: Row, ended: Mapping[UUID, UUID]) -> Holder:
     """Who took the key last; whom this transaction has ended still counts as replaceable."""
-    _, job, during, until, first_at, standing, _ = row
-    return Holder(job, during, until, first_at, "queued" if job in ended else standing)
+    holder = holder_of(row)
+    return holder._replace(standing="queued") if holder.job in ended else holder

@@ -39,6 +39,8 @@ IMMEDIATE: Final = frozenset({"noop", "identity"})
 DEADLY: Final = "deadly"
 """A job that kills the process that runs it."""
 LONG_S: Final = 3.0
+LONGER_S: Final = 11.0
+"""Longer than a job that restarts has to rest."""
 HUGE_CHARS: Final = 20_000
 LINES: Final = 4
 ENOUGH: Final = 0.6
@@ -138,6 +140,11 @@ async def _long(_job: Job, _log: JobLog, said: Said, _rng: Random) -> Outcome:
     return _result(said)
 
 
+async def _longer(_job: Job, _log: JobLog, said: Said, _rng: Random) -> Outcome:
+    await trio.sleep(LONGER_S)
+    return _result(said)
+
+
 async def _raise(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
     await trio.sleep(rng.uniform(0.0, 0.02))
     return Failed(JobError("SimError", f"execution {said.execution} failed"))
@@ -218,10 +225,10 @@ async def _cancel_itself(_job: Job, _log: JobLog, _said: Said, _rng: Random) -> 
 
 
 async def _again(job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
-    """Its job restarts; most of the time it has had enough, and says so."""
+    """Its job restarts, now and then after a long run; most of the time it has had enough."""
     if rng.random() < ENOUGH:
         return Cancelled("the job has had enough")
-    return await rng.choice((_ok, _raise))(job, log, said, rng)
+    return await rng.choice((_ok, _raise, _longer))(job, log, said, rng)
 
 
 async def _call(job: Job, log: JobLog, _said: Said, _rng: Random) -> Outcome:

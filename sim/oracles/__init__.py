@@ -8,7 +8,7 @@ from sim.oracles.calm import NoDeadlock, NoStorm, Quiet
 from sim.oracles.cancels import CancelHeard
 from sim.oracles.fallback import Fallback, RefusedAlone
 from sim.oracles.fence import Fenced, Leases, OneAtATime, SelfFence
-from sim.oracles.follow_ups import Followed
+from sim.oracles.follow_ups import Followed, RestFirst
 from sim.oracles.handed_over import HandedOver
 from sim.oracles.limits import NextInLine, SlotFilled, SlotsHeld, WithinLimit
 from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
@@ -17,6 +17,7 @@ from sim.oracles.places import Durable, NotEarly, NothingLost, Settled, Transiti
 from sim.oracles.retries import InTime, OnRecord, TriedAgain
 from sim.oracles.reuse import Reused
 from sim.oracles.schedules import InTurn, ScheduleGoesOn, TickOnce, TickWithItsEnd
+from sim.oracles.slots import NoSlotIdles
 from sim.oracles.stopping import (
     ExitsAsPromised,
     GivesBackAtOnce,
@@ -35,9 +36,9 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     BatchesGated, LastChance, InOrder, Bounded, Modest,
     NothingHeld, StopsInTime, StartsNothingMore, GivesBackAtOnce,
     ExitsAsPromised, NothingUnexpected,
-    Live, NobodyIdles, ReapedInTime, GoesOn,
+    Live, NobodyIdles, NoSlotIdles, ReapedInTime, GoesOn,
     Quiet, NoDeadlock, NoStorm, CancelHeard,
-    Followed,
+    Followed, RestFirst,
     TriedAgain, OnRecord, InTime, Reused,
     SlotsHeld, WithinLimit, NextInLine, SlotFilled,
     OneHolder, FreeKeys,

@@ -12,6 +12,7 @@ from sim.oracles.calm import Quiet
 from sim.oracles.cancels import CancelHeard
 from sim.oracles.fence import OneAtATime, SelfFence
 from sim.oracles.liveness import GoesOn, NobodyIdles, ReapedInTime
+from sim.oracles.slots import NoSlotIdles
 from sim.oracles.stopping import GivesBackAtOnce, StopsInTime
 from sim.plan import CLOCK, PAUSE, Plan
 
@@ -32,6 +33,7 @@ LEFT_OUT: Final[Mapping[type[Oracle], str]] = {
     GivesBackAtOnce: STALLS,
     CancelHeard: STALLS,
     NobodyIdles: STALLS,
+    NoSlotIdles: STALLS,
     ReapedInTime: STALLS,
     GoesOn: STALLS,
     Quiet: "a machine that stalls is a fault which no plan names",

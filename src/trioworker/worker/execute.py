@@ -164,9 +164,7 @@ class Execute:
                 continue
             (job,) = self._jobs.take(1)
             self._start_slot(nursery)
-            if not self._jobs:
-                # With slots left the next pull need not wait until one of these jobs has ended.
-                self.changed.set()
+            self._tell_if_none_waits()
             executed = await self._execute(job)
             self._note(executed)
             self._outcomes.put((executed,))
@@ -175,6 +173,11 @@ class Execute:
                 self.changed.set()
                 await trio.lowlevel.checkpoint()
                 yielded_s = trio.current_time()
+
+    def _tell_if_none_waits(self) -> None:
+        """With slots left the next pull need not wait until one of these jobs has ended."""
+        if not self._jobs:
+            self.changed.set()
 
     def _is_immediate(self, job: Job) -> bool:
         return job.kind in self._immediate

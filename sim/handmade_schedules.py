@@ -10,6 +10,7 @@ from sim.database.rows import JobRow, ScheduleRow
 from sim.handmade import CLIENT, A, Handmade, job
 from sim.handmade_follow_ups import FOLLOWED_BREACHES
 from sim.handmade_limits import LIMIT_BREACHES, LIMITED_PLAN
+from sim.handmade_progress import PROGRESS_BREACHES
 from sim.handmade_reuse import REUSE_BREACHES
 from sim.handmade_slots import SLOT_BREACHES
 from sim.oracles import Oracle
@@ -75,6 +76,7 @@ def beside(made: Handmade, definition: str = DEFINITION) -> None:
 
 SORT_BREACHES: Final[dict[type[Oracle], Callable[[Handmade], None]]] = LIMIT_BREACHES | {
     **REUSE_BREACHES,
+    **PROGRESS_BREACHES,
     **FOLLOWED_BREACHES,
     **SLOT_BREACHES,
     TickOnce: twice,

@@ -43,8 +43,11 @@ HANDS_OVER: Final = "hand over"
 CACHED: Final = "cached"
 """Its jobs take each other's results, if they are equal and not older than `CACHE_TTL_S`."""
 CACHE_TTL_S: Final = 2.0
+CLIMB: Final = "climb"
+"""Its jobs tell how far they have come."""
 BODIES: Final = (
-    "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "talk", "huge", "poison",
+    "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "talk", CLIMB,
+    "huge", "poison",
     "poison number", "cancel itself", HANDS_OVER, "hand over, refused",
     CACHED, "noop", "identity", "deadly", "again", *DRAWN,
 )  # fmt: skip

@@ -18,6 +18,7 @@ from sim.database.rows import (
     ConcurrencyRow,
     JobRow,
     LabelRow,
+    ProgressRow,
     ReadyRow,
     ResultRow,
     Row,
@@ -198,6 +199,7 @@ SPENT: Final = SpentRow(key="k", free_at=EPOCH, slots=1)
 KEY: Final = UniqueKeyRow(sort="unique", key="k", look_at=EPOCH)
 
 LABEL: Final = LabelRow(id=JOB.id, label="a")
+PROGRESS: Final = ProgressRow(id=JOB.id, attempt=1, fraction=0.5, note="", told_at=EPOCH)
 VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "job_kind_check": ("job", JOB, {"kind": "poem"}),
     "job_path_check": ("job", JOB, {"path": "é" * 501}),
@@ -214,6 +216,8 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "job_completed_status_check": ("job_completed", COMPLETED, {"status": "splendid"}),
     "waiting_turn_check": ("waiting", WAITING, {"key": "k"}),
     "job_label_label_check": ("job_label", LABEL, {"label": ""}),
+    "job_progress_fraction_check": ("job_progress", PROGRESS, {"fraction": 1.001}),
+    "job_progress_note_check": ("job_progress", PROGRESS, {"note": "é" * 251}),
     "concurrency_key_check": ("concurrency", CONCURRENCY, {"key": ""}),
     "concurrency_slots_check": ("concurrency", CONCURRENCY, {"slots": 0}),
     "result_cache_key_check": ("result_cache", RESULT, {"key": ""}),

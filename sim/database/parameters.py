@@ -17,6 +17,7 @@ _ENQUEUE: Final = (
     "uuid[] text[] text[] text[] text[] smallint[] timestamp with time zone[] text[] boolean[]"
     " text[] uuid[]"
 )
+_STORE_RUNNING: Final = "uuid uuid[] uuid[] integer[] integer[] text[] double precision[] text[]"
 _STORE_SCHEDULES: Final = (
     "text[] text[] boolean[] timestamp with time zone[] uuid[] timestamp with time zone[]"
     " timestamp with time zone[] integer[] text[]"
@@ -46,12 +47,12 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "due_keys": "bigint",
     "due_limits": "bigint",
     "dead_letters": _DEAD_LETTERS,
-    "delete_expired": "bigint",
-    "delete_old": "bigint double precision",
+    "delete_jobs": "uuid[]",
     "delete_schedules": "text[]",
     "due_schedules": "bigint",
     "ended_jobs": "uuid[]",
     "enqueue": _ENQUEUE,
+    "expired_jobs": "bigint",
     "family": "uuid[] bigint",
     "find_stored": "uuid uuid[] integer[]",
     "follow_logs": "uuid integer integer",
@@ -79,6 +80,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "next_look": "",
     "notify_done": "uuid[]",
     "notify_ready": "text[]",
+    "old_jobs": "bigint double precision",
     "ping": "",
     "plan_looks": "text[]",
     "promote": "text[]",
@@ -98,7 +100,8 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "store_labels": "uuid[] text[]",
     "store_logs": "uuid[] integer[] integer[] text[]",
     "store_results": "text[] uuid[] text[] double precision[]",
-    "store_running": "uuid uuid[] uuid[] integer[] integer[] text[]",
+    "store_progress": "uuid[] integer[] double precision[] text[]",
+    "store_running": _STORE_RUNNING,
     "store_schedules": _STORE_SCHEDULES,
     "sweep_cancels": "",
     "take_keys": _TAKE_KEYS,

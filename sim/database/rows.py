@@ -108,6 +108,16 @@ class LabelRow(Row, frozen=True, kw_only=True):
     label: str
 
 
+class ProgressRow(Row, frozen=True, kw_only=True):
+    """How far a job has come, as one of its attempts has told last."""
+
+    id: UUID
+    attempt: int
+    fraction: float
+    note: str
+    told_at: datetime
+
+
 class ExpiryRow(Row, frozen=True, kw_only=True):
     """When an ended job is deleted."""
 

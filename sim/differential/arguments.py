@@ -13,7 +13,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from sim.database.rows import ClaimRow
-from sim.differential.arguments_of_endings import LABELS, endings
+from sim.differential.arguments_of_endings import FRACTIONS, LABELS, NOTES, endings
 from sim.differential.arguments_of_keys import keys
 from sim.differential.arguments_of_limits import LIMITED, limits
 from sim.differential.arguments_of_results import results
@@ -228,8 +228,9 @@ def _failed_attempts(draw: st.DrawFn) -> Columns:
 def _running(draw: st.DrawFn, claims: Sequence[ClaimRow]) -> Arguments:
     """What is said of jobs of a claim of the scene, most of them its worker's; or of others."""
     worker, named, jobs = draw(_held(claims) if claims and not draw(_once_in(4)) else _made_up())
-    texts = st.sampled_from(("live", "live", "other", "nul \x00"))
-    pieces = [(*job, draw(st.sampled_from((0, 0, 1))), draw(texts)) for job in dict(jobs).items()]
+    texts = st.sampled_from(("live", "live", "other", "", "nul \x00"))
+    chunks, told = st.sampled_from((0, 0, 1)), st.just((None, None)) | st.tuples(FRACTIONS, NOTES)
+    pieces = [(*job, draw(chunks), draw(texts), *draw(told)) for job in dict(jobs).items()]
     return (worker, named, *(list(column) for column in zip(*pieces, strict=True)))
 
 
@@ -252,6 +253,7 @@ _registration: Final[Drawn] = st.tuples(
     st.sampled_from((7, 7, 2**31)),
     st.just("worker"),
     _some_tags,
+    st.sampled_from(([0], [0, 7], [-7])),
     st.sampled_from((1e6, 0.000001, 1e6, 0.0)),
 )
 

@@ -129,6 +129,16 @@ def _commit(number: int, *jobs: int, result: str = DONE, **columns: object) -> S
     return ("commit", WORKERS[number - 1], [CLAIMS[number - 1]], named, [1] * many, *given.values())
 
 
+def _flush(
+    jobs: Sequence[UUID], chunks: Sequence[int], texts: Sequence[str],
+    fractions: Sequence[float | None], worker: UUID = W1,
+) -> Sequence[Any]:  # fmt: skip
+    """The statement that stores what running jobs of the first claim wrote and told."""
+    notes = [None if fraction is None else f"at {fraction}" for fraction in fractions]
+    named = list(jobs)
+    return ("store_running", worker, [C1], named, [1] * len(named), chunks, texts, fractions, notes)
+
+
 def _returns(number: int, job: int, **columns: object) -> Sequence[Any]:
     """The statement that gives one job back at once."""
     back: dict[str, object] = {
@@ -161,7 +171,7 @@ LOCK: Final[Sequence[object]] = ("lock_limits", [], ["k"], [1], [7_200.0], [None
 PROMOTE: Final[Sequence[object]] = ("promote", ["k"])
 HEARTBEAT: Final = ("heartbeat", W1, 1, 1, 1)
 RETIRE: Final = ("retire_worker", W1)
-PULL: Final[Sequence[object]] = ("pull", C1, W1, 10, [RED], [], [], [], [], 3)
+PULL: Final[Sequence[object]] = ("pull", C1, W1, 10, [RED], [], [], [], [], 3, [0])
 CANCEL: Final = ("cancel_unstarted", [J1, J2], "enough")
 _ALIVE: Final = _scene(_worker(1), _worker(2))
 _HELD: Final = _scene(_job(1), _job(2), _claim(1, 1), _claim(2, 2), _worker(1), _worker(2))
@@ -266,7 +276,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
         _HELD, (0, *_commit(1, 1, statuses=["splendid"], errors=[None], delays=[None],
                             charged=[False])),
         (0, *_enqueue(3, priorities=[1_001])), (0, *_enqueue(3, kinds=["poem"])),
-        (0, "register_worker", W1, "w", "h", 1, "worker", [RED], 0.0),
+        (0, "register_worker", W1, "w", "h", 1, "worker", [RED], [0], 0.0),
     ),
     "a job is given back although it is ready": _play(
         _scene(_job(1), _ready(1), _claim(1, 1)), (0, *_returns(1, 1))
@@ -352,13 +362,14 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (0, "store_expiries", [J1, J2], [0.0, -3600.0]), (0, "job_states", [J1, J2]),
         (0, "list_jobs", None, None, None, 9, None, "a"), (0, "job_origins", [J1, J3]),
         (0, "dead_letters", "failure", None, RED, None, BASE + HOUR, J1, 9), (0, BEGIN),
-        (0, "requeue_jobs", [J2, J1]), (1, "delete_expired", 9), (2, "requeue_jobs", [J3, J2]),
-        (0, COMMIT), (0, BEGIN), (0, "delete_old", 9, 60.0), (1, "requeue_jobs", [J3]),
-        (2, "delete_old", 9, 60.0), (0, COMMIT), (0, "job_attempts", J1), (0, *PULL),
+        (0, "requeue_jobs", [J2, J1]), (1, "expired_jobs", 9), (2, "requeue_jobs", [J3, J2]),
+        (0, COMMIT), (0, BEGIN), (0, "old_jobs", 9, 60.0), (1, "requeue_jobs", [J3]),
+        (2, "old_jobs", 9, 60.0), (0, "delete_jobs", [J3, J1]), (0, COMMIT),
+        (0, "job_attempts", J1), (0, *PULL),
     ),
     "an expiry for nothing": _play(
         _scene(_job(1), _ready(1)), (0, "store_expiries", [J1, J2], [0.0, 0.0]),
-        (0, "delete_expired", 9), (0, *PULL),
+        (0, "expired_jobs", 9), (0, "delete_jobs", [J1, J2]), (0, *PULL),
     ),
     "two write one log": _play(
         {}, (0, BEGIN), (0, "store_logs", [J1], [1], [0], ["a"]),
@@ -366,17 +377,16 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (0, COMMIT), (0, "store_logs", [J1], [1], [0], ["d"]),
     ),
     "a flush and a commit of the same job": _play(
-        _HELD, (0, "store_running", W1, [C1], [J1, J2], [1, 1], [0, 0], ["a", "b"]),
-        (0, "store_running", W2, [C1], [J1], [1], [0], ["not mine"]), (0, BEGIN),
-        (0, *_commit(1, 1)), (1, "store_running", W1, [C1], [J1], [1], [1], ["late"]),
+        _HELD, (0, *_flush([J1, J2], [0, 0], ["a", "b"], [None, 0.5])),
+        (0, *_flush([J1], [0], ["not mine"], [0.9], worker=W2)), (0, BEGIN), (0, *_commit(1, 1)),
+        (1, *_flush([J1], [1], ["late"], [0.9])), (0, "store_progress", [J1], [1], [0.75], ["x"]),
         (0, "store_logs", [J1], [1], [1], ["end"]), (0, COMMIT), (0, "follow_logs", J1, 1, 1),
-        (0, "follow_logs", J2, 1, 0), (0, "follow_logs", J3, 1, 0),
+        (0, "follow_logs", J2, 1, 0), (0, "follow_logs", J3, 1, 0), (0, "job_states", [J1, J2]),
     ),
     "a run that begins anew drops what the one before it wrote": _play(
-        _HELD, (0, "store_running", W1, [C1], [J1], [1], [0], ["a"]),
-        (0, "store_running", W1, [C1], [J1], [1], [1], ["b"]),
-        (0, "store_running", W1, [C1], [J1], [1], [2], ["c"]), (0, BEGIN),
-        (0, "store_running", W1, [C1], [J1], [1], [0], ["x"]), (1, "job_logs", J1),
+        _HELD, (0, *_flush([J1], [0], ["a"], [0.5])), (0, *_flush([J1], [1], ["b"], [None])),
+        (0, *_flush([J1], [2], ["c"], [0.75])), (0, BEGIN), (0, *_flush([J1], [0], [""], [0.5])),
+        (0, *_flush([J1], [0], ["x"], [0.25])), (1, "job_states", [J1, J2]), (1, "job_logs", J1),
         (1, "store_logs", [J1], [1], [1], ["y"]), (0, COMMIT), (0, "job_logs", J1),
     ),
     "the same news twice is told once": _play(

@@ -14,6 +14,7 @@ from sim.oracles.limits import NextInLine, SlotFilled, SlotsHeld, WithinLimit
 from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
 from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced, ToldRight
 from sim.oracles.places import Durable, NotEarly, NothingLost, Settled, Transitions
+from sim.oracles.progress import ToldByItsOwn
 from sim.oracles.retries import InTime, OnRecord, TriedAgain
 from sim.oracles.reuse import Reused
 from sim.oracles.schedules import InTurn, ScheduleGoesOn, TickOnce, TickWithItsEnd
@@ -43,7 +44,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     SlotsHeld, WithinLimit, NextInLine, SlotFilled,
     OneHolder, FreeKeys,
     TickOnce, TickWithItsEnd, InTurn, ScheduleGoesOn,
-    HandedOver,
+    HandedOver, ToldByItsOwn,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from sim.database.rows import ClaimRow, CompletedRow, LogRow, ReadyRow
+from sim.database.rows import ClaimRow, CompletedRow, LogRow, ProgressRow, ReadyRow
 from sim.happenings import CancelAsked, Committed, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts, Leaving, may_be_replaced, ranks_of
@@ -71,7 +71,8 @@ class BatchesGated(Oracle):
         if len(stored) > (sizes.commit if sizes.mode.batches else 1):
             self.find(f"{happening.actor} stored {len(stored)} jobs at once")
         if len(stored) > 1 and sizes.policy is BatchPolicy.SIMPLE:
-            logged = {row.id for change in event.changes if isinstance(row := change.new, LogRow)}
+            said = (LogRow, ProgressRow)
+            logged = {row.id for change in event.changes if isinstance(row := change.new, said)}
             for leaving in stored:
                 if leaving.job in logged or not self._is_simple(leaving):
                     self.find(f"job {leaving.job} is not simple and was stored with others")

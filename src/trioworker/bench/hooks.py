@@ -89,6 +89,12 @@ async def write(context: JobContext) -> None:
 
 
 @app.job
+async def tell(context: JobContext) -> None:
+    """Tell one progress."""
+    context.progress(0.5, "half of it")
+
+
+@app.job
 async def hand_over(context: JobContext) -> None:
     """One statement, to be committed with the job."""
     context.commit_with(HANDED_OVER, context.id)
@@ -153,6 +159,7 @@ HOOKS: Final[Mapping[str, Hook]] = {
     "handler": Hook(options=_always(on_success=Handler("hear", TAG)), outcomes=2),
     "labels": Hook(options=_always(labels=("measured", "bench"))),
     "log": Hook("write"),
+    "progress": Hook("tell"),
     "delete_after": Hook(options=_always(delete_after_s=LONG_S)),
     "cache": Hook("square", _always(cache_ttl_s=LONG_S), args=lambda n: b'{"number": %d}' % n),
     "restart": Hook(options=_always(restart=True), again=True),

@@ -24,10 +24,11 @@ from trioworker.cli.output import (
 )
 from trioworker.cli.place import open_jobs
 from trioworker.cli.retrying import DeadLetters, retried, tell_retried
+from trioworker.cli.told import in_words, showing_progress
 from trioworker.cli.waiting import complain_of, wait_for
 from trioworker.client import Client, JobAttempt, JobState
 from trioworker.errors import UsageError
-from trioworker.model.state import STATES, Cancellation, State
+from trioworker.model.state import STATES, Cancellation, JobProgress, State
 from trioworker.settings import Settings
 
 T = TypeVar("T")
@@ -198,14 +199,15 @@ def logs(
 
 async def _follow(client: Client, job: UUID, *, as_json: bool) -> ExitStatus:
     attempt = 1
-    async for log in client.follow_logs(job):
-        if as_json:
-            print_json(log)
-        else:
-            if log.attempt != attempt:
-                typer.echo(f"--- attempt {log.attempt}")
-            typer.echo(log.text, nl=False)
-        attempt = log.attempt
+    async with showing_progress(client, job, lines=False):
+        async for log in client.follow_logs(job):
+            if as_json:
+                print_json(log)
+            else:
+                if log.attempt != attempt:
+                    typer.echo(f"--- attempt {log.attempt}")
+                typer.echo(log.text, nl=False)
+            attempt = log.attempt
     state = await client.job(job)
     if state.state == "success":
         return ExitStatus.OK
@@ -245,6 +247,8 @@ def _row(job: JobState) -> tuple[object, ...]:
 
 def _outcome(job: JobState) -> str:
     text = json_text(job.result) if job.state == "success" else ""
+    if job.progress is not None and not job.ended:
+        text = in_words(job.progress)
     if job.error is not None:
         text = " ".join(f"{job.error.name}: {job.error.message}".split())
     return shortened(text, OUTCOME_CELLS_MAX)
@@ -257,6 +261,8 @@ def _facts(job: JobState, attempts: Sequence[JobAttempt]) -> Iterator[tuple[str,
             yield name, shown_time(value)
         elif name == "labels":
             yield from (("label", on_one_line(label)) for label in value)
+        elif isinstance(value, JobProgress):
+            yield name, f"{in_words(value)}, {shown_time(value.told_at)}"
         elif name == "args" or (name == "result" and job.state == "success"):
             yield name, json_text(value)
         elif value is not None and name not in {"result", "error"}:

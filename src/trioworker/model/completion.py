@@ -140,8 +140,8 @@ def _all_results(batch: Sequence[Executed]) -> Sequence[str | None] | None:
 def refused(executed: Executed, why: str, *, bare: bool) -> Executed:
     """The failure that takes the place of an outcome which the database refused.
 
-    It keeps the log, the labels and the beginning of the result, escaped to plain ASCII; `bare`
-    keeps none of them, for the case that these were what the database would not take.
+    It keeps the log, the labels, the progress and the beginning of the result, escaped to plain
+    ASCII; `bare` keeps none of them, for the case that these were what the database would not take.
     """
     preview = "" if bare else _preview(executed.outcome)
     message = f"the database refused the outcome of this job: {_plain(why)}{preview}"
@@ -150,6 +150,7 @@ def refused(executed: Executed, why: str, *, bare: bool) -> Executed:
         outcome=Failed(JobError("OutcomeRefused", message)),
         log="" if bare else executed.log,
         labels=() if bare else executed.labels,
+        progress=None if bare else executed.progress,
     )
 
 

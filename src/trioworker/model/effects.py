@@ -36,6 +36,15 @@ class Labels(NamedTuple):
     labels: Sequence[str]
 
 
+class ProgressColumns(NamedTuple):
+    """What attempts have told of their progress, in the order of the statement's parameters."""
+
+    ids: Sequence[UUID]
+    attempts: Sequence[int]
+    fractions: Sequence[float]
+    notes: Sequence[str]
+
+
 class Expiries(NamedTuple):
     """When jobs that have ended are deleted, in the order of the statement's parameters."""
 
@@ -48,6 +57,7 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
 
     attempts: Attempts | None = None
     labels: Labels | None = None
+    progress: ProgressColumns | None = None
     expiries: Expiries | None = None
     results: Results | None = None
     schedules: Mapping[str, Sequence[End]] = {}
@@ -64,6 +74,8 @@ def has_effects(executed: Executed) -> bool:
     """Whether anything may follow from this end of an attempt."""
     if type(executed.outcome) is Retried or executed.labels or executed.job.defect is not None:
         return True
+    if executed.progress is not None:
+        return True
     if type(executed.outcome) is Succeeded and executed.outcome.statements:
         return True
     options = executed.job.options
@@ -78,6 +90,7 @@ def effects_of(batch: Sequence[Executed], *, now_s: float) -> Effects:
     return Effects(
         attempts=_attempts(batch, now_s),
         labels=_labels(batch),
+        progress=_progress(batch),
         expiries=_expiries(batch),
         results=results(batch),
         schedules=schedule_ends(batch, now_s=now_s),
@@ -138,6 +151,16 @@ def _labels(batch: Sequence[Executed]) -> Labels | None:
 def _label_columns(given: Iterable[tuple[UUID, Sequence[str]]]) -> Labels | None:
     rows = [(id_, label) for id_, labels in given for label in dict.fromkeys(labels)]
     return Labels(*zip(*rows, strict=True)) if rows else None
+
+
+def _progress(batch: Sequence[Executed]) -> ProgressColumns | None:
+    """What is not stored yet. An attempt that another one follows leaves none: that begins anew."""
+    rows = [
+        (executed.job.id, executed.job.attempt, told.fraction, told.note)
+        for executed in batch
+        if (told := executed.progress) is not None and type(executed.outcome) is not Retried
+    ]
+    return ProgressColumns(*zip(*rows, strict=True)) if rows else None
 
 
 def _expiries(batch: Sequence[Executed]) -> Expiries | None:

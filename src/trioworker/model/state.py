@@ -19,6 +19,14 @@ ENDED: Final[frozenset[str]] = frozenset(get_args(Ended))
 STATES: Final[tuple[str, ...]] = get_args(State)
 
 
+class JobProgress(msgspec.Struct, frozen=True):
+    """What a job has told last of its progress: from 0 to 1, in words, and when it was stored."""
+
+    fraction: float
+    note: str
+    told_at: datetime
+
+
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
     """Where a job stands and what became of it.
 
@@ -27,7 +35,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     left as it is. `attempt` is the one that runs, ran last, or comes next; `reaped` counts the
     workers lost with this job in their hands. `worker` holds it, or held it last. `claimed_at`
     is of a running job, `scheduled_for` of a ready or scheduled one; the others of an ended one,
-    the labels among them.
+    the labels among them. `progress` is what the attempt `attempt` has told last, if it told any.
     """
 
     id: UUID
@@ -49,6 +57,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     result: Any
     error: JobError | None
     labels: Sequence[str] = ()
+    progress: JobProgress | None = None
 
     @property
     def ended(self) -> bool:

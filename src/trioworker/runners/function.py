@@ -206,7 +206,7 @@ def _cancellation_in(error: BaseException) -> BaseException | None:
 
 
 def _context(job: Job, capture: Capture) -> JobContext:
-    return JobContext(job.id, job.attempt, job.tag, capture.line, capture.label)
+    return JobContext(job.id, job.attempt, job.tag, capture.line, capture.label, tell=capture.tell)
 
 
 def _call(member: Member) -> Call[object]:

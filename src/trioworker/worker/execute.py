@@ -245,8 +245,9 @@ class Execute:
             rng=self._rng,
         )
         return Executed(
-            job, outcome, started_s, now_s - started_s, log.rest(), log.chunk, tuple(log.labels)
-        )
+            job, outcome, started_s, now_s - started_s, log.rest(), log.chunk, tuple(log.labels),
+            progress=log.progress.offer(),
+        )  # fmt: skip
 
     def _note(self, executed: Executed) -> None:
         self._note_mean(executed.duration_s)

@@ -20,7 +20,8 @@ delete from trioworker.job_attempt; delete from trioworker.concurrency;
 delete from trioworker.slot; delete from trioworker.spent_slot;
 delete from trioworker.unique_key;
 delete from trioworker.schedule;
-delete from trioworker.job_label; delete from trioworker.expiry;
+delete from trioworker.job_label; delete from trioworker.job_progress;
+delete from trioworker.expiry;
 delete from trioworker.result_cache;
 delete from trioworker.worker; delete from trioworker.cancel_request;
 """

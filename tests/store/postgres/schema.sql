@@ -12,6 +12,7 @@
 -- 0008 labels_and_deletion e93922fd457c40cbca6a0c86d4f476e1
 -- 0009 result_cache 0051e96064c89dfb75cc0330e5357bc2
 -- 0010 ranks 1a0e4bb3c56095b8e1ece8ab47e27b23
+-- 0011 progress 36f5e983f75669e8d8a7eb6524bf1447
 
 CREATE SCHEMA trioworker;
 
@@ -335,6 +336,19 @@ CREATE TABLE trioworker.job_log (
 
 COMMENT ON TABLE trioworker.job_log IS 'Bounded text that jobs wrote, per attempt.';
 
+CREATE TABLE trioworker.job_progress (
+    id uuid NOT NULL,
+    attempt integer NOT NULL,
+    fraction double precision NOT NULL,
+    note text NOT NULL,
+    told_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT job_progress_fraction_check CHECK (((fraction >= (0)::double precision) AND (fraction <= (1)::double precision))),
+    CONSTRAINT job_progress_note_check CHECK ((octet_length(note) <= 500))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+
+COMMENT ON TABLE trioworker.job_progress IS 'What a job has told last of its progress, by the attempt that told it.';
+
 CREATE TABLE trioworker.migration (
     number integer NOT NULL,
     name text NOT NULL,
@@ -497,6 +511,9 @@ ALTER TABLE ONLY trioworker.job_log
 
 ALTER TABLE ONLY trioworker.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY trioworker.job_progress
+    ADD CONSTRAINT job_progress_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY trioworker.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (number);

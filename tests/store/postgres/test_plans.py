@@ -32,21 +32,14 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "concurrency": {"concurrency_look"},
         "job": {"job_pkey"},
     },
-    "delete_expired": {
-        "expiry": {"expiry_at", "expiry_pkey"},
+    "delete_jobs": {
+        "expiry": {"expiry_pkey"},
         "job": {"job_pkey"},
         "job_completed": {"job_completed_pkey"},
         "job_attempt": {"job_attempt_pkey"},
         "job_label": {"job_label_pkey"},
         "job_log": {"job_log_pkey"},
-    },
-    "delete_old": {
-        "expiry": {"expiry_pkey"},
-        "job": {"job_pkey"},
-        "job_completed": {"job_completed_pkey", "job_completed_foreign"},
-        "job_attempt": {"job_attempt_pkey"},
-        "job_label": {"job_label_pkey"},
-        "job_log": {"job_log_pkey"},
+        "job_progress": {"job_progress_pkey"},
     },
     "delete_schedules": {"schedule": {"schedule_pkey"}},
     "due_schedules": {
@@ -131,9 +124,15 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job_label": {"job_label_pkey"},
     },
     "retire_worker": {},
+    "expired_jobs": {
+        "expiry": {"expiry_at", "expiry_pkey"},
+        "job_completed": {"job_completed_pkey"},
+    },
+    "old_jobs": {"job_completed": {"job_completed_pkey", "job_completed_foreign"}},
     "store_attempts": {},
     "store_expiries": {},
     "store_labels": {},
+    "store_progress": {},
     "follow_logs": {
         "job": {"job_pkey"},
         "job_completed": {"job_completed_pkey"},
@@ -166,6 +165,7 @@ PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job": {"job_pkey"},
         "job_completed": {"job_completed_pkey"},
         "job_label": {"job_label_pkey"},
+        "job_progress": {"job_progress_pkey"},
         "ready": {"ready_pkey"},
         "waiting": {"waiting_pkey"},
         "claim": {ALL_OF_IT},

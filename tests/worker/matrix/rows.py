@@ -34,6 +34,7 @@ FACTS: Final = {
     "spent_slot": "{slots} slot spent",
     "job_log": "log {attempt}",
     "job_label": "label {label}",
+    "job_progress": "told {attempt}",
     "expiry": "to be deleted",
     "result_cache": "result kept",
     "effect": "effect",

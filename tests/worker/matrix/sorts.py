@@ -72,8 +72,14 @@ def give_label(context: JobContext) -> None:
     context.label("given")
 
 
+def tell(context: JobContext) -> None:
+    """Tell a progress."""
+    context.progress(0.5, "half of it")
+
+
 def do_everything(context: JobContext) -> None:
     """All of that."""
+    tell(context)
     write(context)
     note(context)
     give_label(context)
@@ -268,6 +274,16 @@ SORTS: Final = (
         refused="job: failure 1 OutcomeRefused, label given, label said",
     ),
     Sort(
+        name="progress",
+        does=tell,
+        success="job: success 1, told 1",
+        failure="job: failure 1 Boom, told 1",
+        cancel="job: canceled 1 Cancelled, told 1",
+        timeout="job: failure 1 Timeout, told 1",
+        killed="job: attempt 1 WorkerLost, success 2, told 2",
+        refused="job: failure 1 OutcomeRefused, told 1",
+    ),
+    Sort(
         name="cached result",
         settings={"cache_ttl_s": HOUR_S, "limit": Limit(1, "cached result {copy}")},
         jobs=("job", "second"),
@@ -343,29 +359,30 @@ SORTS: Final = (
         },
         does=do_everything,
         success=(
-            "job: success 1, log 1, label given, label said, to be deleted, result kept, effect; "
-            "key: of next; next: waiting 1; on success: success 1"
+            "job: success 1, log 1, label given, label said, told 1, to be deleted, result kept, "
+            "effect; key: of next; next: waiting 1; on success: success 1"
         ),
         failure=(
             "job: attempt 1 Boom, attempt 2 Boom, failure 3 Boom, log 1, log 2, log 3, "
-            "label given, label said, to be deleted; key: of next; next: waiting 1; "
+            "label given, label said, told 3, to be deleted; key: of next; next: waiting 1; "
             "on error: success 1"
         ),
         cancel=(
-            "job: canceled 1 Cancelled, log 1, label given, label said, to be deleted; key: of job"
+            "job: canceled 1 Cancelled, log 1, label given, label said, told 1, to be deleted; "
+            "key: of job"
         ),
         timeout=(
             "job: attempt 1 Timeout, attempt 2 Timeout, failure 3 Timeout, log 1, log 2, log 3, "
-            "label given, label said, to be deleted; key: of next; next: waiting 1; "
+            "label given, label said, told 3, to be deleted; key: of next; next: waiting 1; "
             "on error: success 1"
         ),
         killed=(
             "job: attempt 1 WorkerLost, success 2, log 2, "
-            "label given, label said, to be deleted, result kept, effect; key: of next; "
+            "label given, label said, told 2, to be deleted, result kept, effect; key: of next; "
             "next: waiting 1; on success: success 1"
         ),
         refused=(
-            "job: failure 1 OutcomeRefused, log 1, label given, label said, to be deleted; "
+            "job: failure 1 OutcomeRefused, log 1, label given, label said, told 1, to be deleted; "
             "key: of next; next: waiting 1; on error: success 1"
         ),
     ),

@@ -1,7 +1,7 @@
 """What else a commit stores: one statement for each sort of effect that a batch has.
 
 Rule of this file: the order is fixed, so that two commits never wait for each other crosswise.
-First come sorts that only insert rows of the batch's own jobs; those that lock rows which other
+First come sorts that only write rows of the batch's own jobs; those that lock rows which other
 jobs share come after, each in the order of its keys.
 """
 
@@ -34,6 +34,8 @@ async def store_effects(tx: Transaction, worker: UUID | None, effects: Effects) 
     if effects.attempts is not None:
         await tx.run("store_attempts", worker, *effects.attempts)
     await store_own_rows(tx, effects)
+    if effects.progress is not None:
+        await tx.run("store_progress", *effects.progress)
     if effects.results is not None:
         await tx.run("store_results", *effects.results)
     ticks, failures = await advance_schedules(tx, effects.schedules)

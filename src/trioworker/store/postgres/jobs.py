@@ -22,6 +22,7 @@ from trioworker.model.state import (
     Flaw,
     JobAttempt,
     JobLogText,
+    JobProgress,
     JobState,
     Requeued,
     TagCounts,
@@ -210,7 +211,9 @@ class PostgresJobs:
 
 
 def _job_state(row: Row) -> JobState:
-    fields = dict(zip(JobState.__struct_fields__, row, strict=True))
+    *columns, fraction, note, told_at = row
+    told = None if fraction is None else JobProgress(fraction, note, told_at)
+    fields = dict(zip(JobState.__struct_fields__, (*columns, told), strict=True))
     fields["args"] = _decoded(fields["args"])
     fields["result"] = _decoded(fields["result"])
     fields["error"] = None if fields["error"] is None else _decode_error(fields["error"])

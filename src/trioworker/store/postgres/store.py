@@ -240,12 +240,20 @@ class PostgresStore:
 
     async def delete_ended(self, *, older_s: float | None) -> bool:
         """See `Store.delete_ended`."""
-        rows = await self._database.run(CONTROL, "delete_expired", DELETED_PER_SWEEP_MAX)
-        more = len(rows) == DELETED_PER_SWEEP_MAX
+        more = await self._delete("expired_jobs")
         if older_s is None:
             return more
-        rows = await self._database.run(CONTROL, "delete_old", DELETED_PER_SWEEP_MAX, older_s)
-        return more or len(rows) >= DELETED_PER_SWEEP_MAX
+        return await self._delete("old_jobs", older_s) or more
+
+    async def _delete(self, found_by: str, *arguments: float) -> bool:
+        """Delete the jobs that a statement finds and locks; whether there may be more."""
+
+        async def body(tx: Transaction) -> int:
+            rows = await tx.run(found_by, DELETED_PER_SWEEP_MAX, *arguments)
+            await _run_for(tx, "delete_jobs", [row[0] for row in rows])
+            return len(rows)
+
+        return await self._database.transact(CONTROL, body) >= DELETED_PER_SWEEP_MAX
 
     async def ping(self) -> None:
         """See `Store.ping`."""

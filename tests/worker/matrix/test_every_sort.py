@@ -48,11 +48,21 @@ def run(
     databases = Databases(database)
 
     @cache
-    def run_once(way: Way, end: End) -> Left:
-        with databases.lend() as url:
-            return trio.run(_run, url, way, end)
+    def run_once(way: Way, end: End) -> Left | Exception:
+        try:
+            with databases.lend() as url:
+                return trio.run(_run, url, way, end)
+        except Exception as error:  # noqa: BLE001 - raised again by each of its cells
+            return error
 
-    yield run_once
+    def left(way: Way, end: End) -> Left:
+        # What fails must not be tried by hundreds of cells one after the other.
+        found = run_once(way, end)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    yield left
     databases.close()
 
 

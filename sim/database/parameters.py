@@ -82,6 +82,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "notify_ready": "text[]",
     "old_jobs": "bigint double precision",
     "ping": "",
+    "place_in_line": "uuid",
     "plan_looks": "text[]",
     "promote": "text[]",
     "pull": _PULL,

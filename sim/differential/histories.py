@@ -152,7 +152,7 @@ LOOKS: Final = (
     "cancels_for_worker", "clock", "count_jobs", "dead_letters", "ended_jobs", "hooked_jobs",
     "job_logs", "job_origins", "job_states", "key_holders", "limit_drift", "list_jobs",
     "list_schedules", "list_workers", "next_due", "next_look", "notify_done", "notify_ready",
-    "ping", "schema_version", "server_version", "unfinished_jobs",
+    "ping", "place_in_line", "schema_version", "server_version", "unfinished_jobs",
 )  # fmt: skip
 """Statements that nobody waits for."""
 

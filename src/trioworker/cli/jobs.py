@@ -28,7 +28,7 @@ from trioworker.cli.told import in_words, showing_progress
 from trioworker.cli.waiting import complain_of, wait_for
 from trioworker.client import Client, JobAttempt, JobState
 from trioworker.errors import UsageError
-from trioworker.model.state import STATES, Cancellation, JobProgress, State
+from trioworker.model.state import STATES, Cancellation, JobProgress, PlaceInLine, State
 from trioworker.settings import Settings
 
 T = TypeVar("T")
@@ -78,11 +78,11 @@ def list_jobs(
 @takes_settings()
 def show(settings: Settings, job: Id, *, as_json: AsJson = False) -> None:
     """All there is to know about one job, its earlier attempts included."""
-    found, attempts = _ask(settings, partial(_story, job=_id(job)))
+    found, attempts, line = _ask(settings, partial(_story, job=_id(job)))
     if as_json:
-        print_json(msgspec.structs.asdict(found) | {"attempts": attempts})
+        print_json(msgspec.structs.asdict(found) | {"in_line": line, "attempts": attempts})
         return
-    for name, value in _facts(found, attempts):
+    for name, value in _facts(found, attempts, line):
         typer.echo(f"{name:<14}{value}".rstrip())
 
 
@@ -254,9 +254,12 @@ def _outcome(job: JobState) -> str:
     return shortened(text, OUTCOME_CELLS_MAX)
 
 
-def _facts(job: JobState, attempts: Sequence[JobAttempt]) -> Iterator[tuple[str, object]]:
+def _facts(
+    job: JobState, attempts: Sequence[JobAttempt], line: PlaceInLine | None
+) -> Iterator[tuple[str, object]]:
     """What is known, by name; a traceback comes last, because it is long."""
-    for name, value in msgspec.structs.asdict(job).items():
+    in_line = {} if line is None else msgspec.structs.asdict(line)
+    for name, value in (msgspec.structs.asdict(job) | in_line).items():
         if isinstance(value, datetime):
             yield name, shown_time(value)
         elif name == "labels":
@@ -274,8 +277,12 @@ def _facts(job: JobState, attempts: Sequence[JobAttempt]) -> Iterator[tuple[str,
             yield "traceback", f"\n{job.error.traceback}"
 
 
-async def _story(client: Client, job: UUID) -> tuple[JobState, Sequence[JobAttempt]]:
-    return await client.job(job), await client.attempts(job)
+async def _story(
+    client: Client, job: UUID
+) -> tuple[JobState, Sequence[JobAttempt], PlaceInLine | None]:
+    found = await client.job(job)
+    line = await client.place_in_line(job) if found.state == "waiting" else None
+    return found, await client.attempts(job), line
 
 
 def _earlier(one: JobAttempt) -> tuple[str, str]:

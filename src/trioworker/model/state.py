@@ -109,6 +109,23 @@ class Requeued(msgspec.Struct, frozen=True):
     kept_out: Mapping[UUID, UUID]
 
 
+class PlaceInLine(msgspec.Struct, frozen=True):
+    """For a slot of which concurrency key a job waits, and where it stands in the line.
+
+    `place` is 1 for the next one, counted among those that are due by `due_at` or by now. `slots`
+    is how many there are, None while nobody has looked yet. `taken` are those of other jobs; the
+    `spent` ones are left by jobs that have ended, and the first of them is free at `opens_at`.
+    """
+
+    key: str
+    due_at: datetime
+    place: int
+    slots: int | None
+    taken: int
+    spent: int
+    opens_at: datetime | None
+
+
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     """A worker as it introduced itself, and its last heartbeat.
 

@@ -170,6 +170,12 @@ PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "waiting": {"waiting_pkey"},
         "claim": {ALL_OF_IT},
     },
+    "place_in_line": {
+        "waiting": {"waiting_pkey", "waiting_turn"},
+        "concurrency": {"concurrency_pkey"},
+        "slot": {"slot_key"},
+        "spent_slot": {"spent_slot_pkey"},
+    },
     "list_jobs": {
         "job_label": {"job_label_newest"},
         "job": {"job_pkey"},

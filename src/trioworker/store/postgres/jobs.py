@@ -24,6 +24,7 @@ from trioworker.model.state import (
     JobLogText,
     JobProgress,
     JobState,
+    PlaceInLine,
     Requeued,
     TagCounts,
     WorkerState,
@@ -120,6 +121,11 @@ class PostgresJobs:
 
         states = [_job_state(row) for row in await self._database.transact(CLIENT, body)]
         return [found for found in states if state in (None, found.state)]
+
+    async def place_in_line(self, job: UUID) -> PlaceInLine | None:
+        """Where the job waits for a slot; None when it does not."""
+        rows = await self._database.run(CLIENT, "place_in_line", job)
+        return PlaceInLine(*rows[0]) if rows else None
 
     async def ended(self, ids: Collection[UUID]) -> AbstractSet[UUID]:
         """Which of the jobs have ended."""

@@ -15,6 +15,7 @@ from msgspec import UNSET
 from sim.bodies import IMMEDIATE, TIMEOUTS_S
 from sim.calls import CALLS
 from sim.happenings import CancelAnswered, CancelAsked, Enqueued, KeptOut
+from sim.onlooker import Onlooker
 from sim.plan import CACHE_TTL_S, CACHED, Plan, when_and_what
 from sim.policies import DEADLINES_S, DRAWN, POLICIES
 from sim.schedulers import Schedulers
@@ -59,6 +60,7 @@ class Clients:
         tags: Sequence[str],
         new_id: Callable[[], UUID],
         rng: Random,
+        onlooker: Onlooker,
         happened: Callable[[str, Event], None],
     ) -> None:
         self._plan = plan
@@ -66,8 +68,10 @@ class Clients:
         self._tags = tags
         self._new_id = new_id
         self._rng = rng
+        self._onlooker = onlooker
         self._happened = happened
         self._made: list[UUID] = []
+        self._cancelling = trio.Lock()
         self._schedulers = Schedulers(plan, database, new_id=new_id, tell=self._promise)
         self.promised: dict[UUID, None] = {}
         self.began = trio.Event()
@@ -76,6 +80,7 @@ class Clients:
         """Enqueue everything as the plan says, cancel some of it, and let schedules tick."""
         async with trio.open_nursery() as both:
             both.start_soon(self._schedulers.run)
+            both.start_soon(self._cancel_what_runs)
             await self._enqueue_all()
 
     def _promise(self, ids: Sequence[UUID]) -> None:
@@ -101,6 +106,15 @@ class Clients:
             await trio.sleep(self._rng.uniform(0.0, 1.0))
             if victim.id in self.promised:
                 await self._cancel([victim.id])
+
+    async def _cancel_what_runs(self) -> None:
+        """One job now and then that runs at that moment; it may be over when the request comes."""
+        rng = Random(f"{self._plan.seed}/cancels")
+        many = self._plan.cancels_running
+        for at_s in sorted(rng.uniform(0.0, self._plan.chaos_s) for _ in range(many)):
+            await trio.sleep_until(at_s)
+            if running := self._onlooker.running:
+                await self._cancel([rng.choice(running)])
 
     async def _enqueue_in_time(self, jobs: Sequence[tuple[float, NewJob]]) -> None:
         began_s = trio.current_time()
@@ -143,13 +157,17 @@ class Clients:
         self._happened(NAME, KeptOut(job=job, first=first, asked_s=asked_s))
 
     async def _cancel(self, ids: Sequence[UUID]) -> None:
-        """Once: whoever gets no answer to a cancellation may leave it at that."""
-        self._happened(NAME, CancelAsked(jobs=ids))
-        try:
-            told = await self._jobs.cancel(ids, "cancelled by a simulated client")
-        except StoreError:
-            return
-        self._happened(NAME, CancelAnswered(ended=told.ended, asked=told.asked))
+        """Once: whoever gets no answer to a cancellation may leave it at that.
+
+        One after the other, so that an answer is to the request before it.
+        """
+        async with self._cancelling:
+            self._happened(NAME, CancelAsked(jobs=ids))
+            try:
+                told = await self._jobs.cancel(ids, "cancelled by a simulated client")
+            except StoreError:
+                return
+            self._happened(NAME, CancelAnswered(ended=told.ended, asked=told.asked))
 
     def _job(self) -> NewJob:
         rng = self._rng

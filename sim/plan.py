@@ -113,8 +113,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds those of an exchange delay it, by name. `bodies` are the sorts of jobs, with weights;
     `jobs` names the bodies of all jobs one by one instead, "slow" at the very start or "slow@0.2"
     so many seconds later; they are alike in all else, and one statement enqueues those of a moment.
-    `children` is the chance of a job to be the child of one before it, `told` that somebody is told
-    how it ends; all of `jobs` are when it is not 0.
+    So many `cancels` of jobs come when all are enqueued, and so many `cancels_running` of such as
+    run just then, while there are faults. `children` is the chance of a job to be the child of one
+    before it, `told` that somebody is told how it ends; all of `jobs` are when it is not 0.
     `chaos_s` is how long faults may happen; after that everything must end within `drain_s`.
     `one_stays_dead` leaves the first worker dead for good once it is killed. `limits` are the slots
     of concurrency keys, which some of the drawn jobs have, and all jobs of `jobs` in turn;
@@ -139,6 +140,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     chaos_s: float = 8.0
     drain_s: float = 120.0
     cancels: int = 0
+    cancels_running: int = 0
     children: float = 0.0
     one_stays_dead: bool = False
     limits: Sequence[int] = ()
@@ -188,6 +190,7 @@ def draw_plan(seed: int) -> Plan:
         told=rng.choice((0.0, 0.0, 0.5)),
         schedules=draw_schedules(rng),
         begins=draw_begins(rng),
+        cancels_running=rng.choice((0, 0, 3, 10)),
         keys=rng.choice(((), (), ("unfinished", "queued"), ("unfinished", "period", "debounce"))),
         ranks=rng.choice(((), (0, 5), (3, 0, -2))),
     )

@@ -94,7 +94,7 @@ def draw_begins(rng: Random) -> datetime:
 
 def draw_schedules(rng: Random) -> list[Ticking]:
     """None most of the time, or some of all sorts."""
-    return [_draw_one(rng) for _ in range(rng.choice((0, 0, 0, 1, 3)))]
+    return [_draw_one(rng) for _ in range(rng.choice((0, 0, 0, 2, 3)))]
 
 
 def draw_meddling(rng: Random, schedules: int, until_s: float) -> list[str]:
@@ -106,6 +106,8 @@ def draw_meddling(rng: Random, schedules: int, until_s: float) -> list[str]:
         said.append(f"{deed} {number}@{at_s:.2f}")
         if deed == PAUSED:
             said.append(f"{RESUMED} {number}@{at_s + again_s:.2f}")
+        if deed == DELETED:
+            said.append(f"{CHANGED} {number}@{at_s + again_s:.2f}")
     return said if schedules else []
 
 
@@ -118,7 +120,7 @@ def _draw_one(rng: Random) -> Ticking:
         cron=cron,
         timezone=rng.choice(("UTC", ZONE)) if cron is not None else "UTC",
         at_s=at_s,
-        body=rng.choice(("ok", "ok", "slow", "raise")),
+        body=rng.choice(("ok", "slow", "slow", "raise")),
         overlap=overlap,
         catch_up=rng.choice(("none", "last", "all")),
         deadline_s=rng.choice((None, None, 1.0, 5.0)),

@@ -32,6 +32,7 @@ from sim.happenings import (
     ServerDown,
     ServerUp,
 )
+from sim.onlooker import Onlooker
 from sim.plan import CLOCK, CRASH, KILL, OUTAGE, PAUSE, RESTART, STANDBY, STOP, Plan, tags_of
 from sim.process import WorkerProcess
 from sim.streams import Streams
@@ -60,6 +61,8 @@ class World:
         self.server.watchers.append(self)
         self.executions: Counter[UUID] = Counter()
         self.workers: list[WorkerProcess] = []
+        self._onlooker = Onlooker()
+        trace.listeners.append(self._onlooker.see)
         self._clients_database: SimDatabase
         self._completed: dict[UUID, None] = {}
         self._completion = Signal()
@@ -141,6 +144,7 @@ class World:
             tags=tags_of(self.plan, 0).names,
             new_id=new_id,
             rng=self._streams.stream("clients"),
+            onlooker=self._onlooker,
             happened=self.happened,
         )
 

@@ -44,7 +44,8 @@ def _jobs(plan: Plan) -> str:
     tags = _tags(plan)
     if plan.jobs:
         return f"{counted(len(plan.jobs), 'job')} on {tags} at once: {_times(plan.jobs)}"
-    cancels = f", {counted(plan.cancels, 'cancellation')}" if plan.cancels else ""
+    cancelled = plan.cancels + plan.cancels_running
+    cancels = f", {counted(cancelled, 'cancellation')}" if cancelled else ""
     bodies = ", ".join(_weighted(plan.bodies))
     jobs = counted(plan.sizes.jobs, "job")
     return f"{jobs} on {tags} over about {plan.enqueue_s:g} s{cancels}: {bodies}"

@@ -11,14 +11,14 @@ from sim.database.rows import CompletedRow, JobRow, ScheduleRow
 from sim.happenings import CommitLost, Committed, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts
-from sim.oracles.liveness import SLACK_S, SWEEP_JITTER
+from sim.oracles.liveness import SETTLING_S, SLACK_S, SWEEP_JITTER
 from sim.plan import Plan
 from trioworker.events import Event
 from trioworker.model.schedule import Schedule
 from trioworker.model.transitions import Place
 
 _A_MOMENT: Final = timedelta(microseconds=1)
-UNDER_WAY_S: Final = 5.0
+UNDER_WAY_S: Final = 1.0
 """How long a sweep, and the statements of it, may take in a world that has healed."""
 
 
@@ -134,8 +134,8 @@ class TickWithItsEnd(Oracle):
 class ScheduleGoesOn(Oracle):
     """A schedule that is due waits for a job that has not ended; judged when it is deleted.
 
-    Allowed: a sweep's time, in a world that has healed long ago and whose clock was never set; one
-    that is paused, or has no more ticks, waits for nothing.
+    Allowed: a sweep's time, counted from when the last trouble is over for good, in a world whose
+    clock was never set; one that is paused, or has no more ticks, waits for nothing.
     """
 
     name = "schedule goes on"
@@ -157,7 +157,7 @@ class ScheduleGoesOn(Oracle):
         if stand is not None and stand.place is not Place.COMPLETED:
             return
         due_s = 0.0 if row.look_at is None else (row.look_at - self.plan.begins).total_seconds()
-        late_s = self.facts.now_s - due_s
+        late_s = self.facts.now_s - max(due_s, self.facts.troubled_s + SETTLING_S)
         if late_s > self.plan.sizes.sweep_s * SWEEP_JITTER + SLACK_S + UNDER_WAY_S:
             self.find(f"{row.name} is due since {late_s:.1f} s, and no job of it is unfinished")
 

@@ -28,6 +28,7 @@ from sim.happenings import (
     ServerDown,
     ServerUp,
 )
+from sim.onlooker import Onlooker
 from sim.plan import CRASH, KILL, OUTAGE, RESTART, STANDBY, STOP, Plan, tags_of
 from sim.process import WorkerProcess
 from sim.real import audit
@@ -64,6 +65,7 @@ class RealWorld:
         self._undone: list[audit.Audited] = []
         self._executions: Counter[UUID] = Counter()
         self._workers: list[WorkerProcess] = []
+        self._onlooker = Onlooker()
         self._clock: audit.Clock
 
     async def run(self) -> None:
@@ -138,7 +140,9 @@ class RealWorld:
             self._all_named.set()
 
     def _happened(self, actor: str, event: Event) -> None:
-        self._said.append(Happening(trio.current_time() - self._chaos.began_s, actor, event))
+        happening = Happening(trio.current_time() - self._chaos.began_s, actor, event)
+        self._said.append(happening)
+        self._onlooker.see(happening)
 
     # ---- people ---------------------------------------------------------------------------------
 
@@ -161,6 +165,7 @@ class RealWorld:
             tags=tags_of(self._plan, 0).names,
             new_id=new_id,
             rng=self._streams.stream("clients"),
+            onlooker=self._onlooker,
             happened=self._happened,
         )
 

@@ -17,7 +17,7 @@ import trio
 from sim.calls import CALLS, call
 from sim.database.user_table import REFUSED, effect
 from sim.happenings import BodyEnded, BodyStarted
-from sim.plan import CACHED, HANDS_OVER, LONG
+from sim.plan import CACHED, CLIMB, HANDS_OVER, LONG
 from sim.policies import DRAWN, POLICIES, TWICE
 from trioworker.events import Emit
 from trioworker.model.job import Job
@@ -31,6 +31,7 @@ from trioworker.model.outcome import (
     Snoozed,
     Succeeded,
 )
+from trioworker.model.progress import Progress
 from trioworker.runners.immediate import identity_runner, noop_runner
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.protocol import Runner
@@ -39,8 +40,12 @@ IMMEDIATE: Final = frozenset({"noop", "identity"})
 DEADLY: Final = "deadly"
 """A job that kills the process that runs it."""
 LONG_S: Final = 3.0
+LONGER_S: Final = 11.0
+"""Longer than a job that restarts has to rest."""
 HUGE_CHARS: Final = 20_000
 LINES: Final = 4
+STEPS: Final = 3
+SLIPS: Final = 0.3
 ENOUGH: Final = 0.6
 TRIES: Final = 2
 """How often a body that asks for another try or another time does so."""
@@ -138,6 +143,11 @@ async def _long(_job: Job, _log: JobLog, said: Said, _rng: Random) -> Outcome:
     return _result(said)
 
 
+async def _longer(_job: Job, _log: JobLog, said: Said, _rng: Random) -> Outcome:
+    await trio.sleep(LONGER_S)
+    return _result(said)
+
+
 async def _raise(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
     await trio.sleep(rng.uniform(0.0, 0.02))
     return Failed(JobError("SimError", f"execution {said.execution} failed"))
@@ -186,6 +196,18 @@ async def _talk(_job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
     return _result(said)
 
 
+async def _climb(job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
+    """Tells how far it is, step by step; now and then the first attempt ends in the middle."""
+    slips = job.attempt == 1 and rng.random() < SLIPS
+    for step in range(STEPS + 1):
+        if slips and step > STEPS / 2:
+            return Retried(JobError("SimError", "slipped"), rng.uniform(0.0, 1.0))
+        note = f"execution {said.execution} of attempt {said.attempt}"
+        log.progress.tell(Progress(step / STEPS, note))
+        await trio.sleep(rng.uniform(0.1, 1.5))
+    return _result(said)
+
+
 async def _huge(_job: Job, log: JobLog, said: Said, _rng: Random) -> Outcome:
     log.write("x" * HUGE_CHARS)
     return _result(said)
@@ -218,10 +240,10 @@ async def _cancel_itself(_job: Job, _log: JobLog, _said: Said, _rng: Random) -> 
 
 
 async def _again(job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
-    """Its job restarts; most of the time it has had enough, and says so."""
+    """Its job restarts, now and then after a long run; most of the time it has had enough."""
     if rng.random() < ENOUGH:
         return Cancelled("the job has had enough")
-    return await rng.choice((_ok, _raise))(job, log, said, rng)
+    return await rng.choice((_ok, _raise, _longer))(job, log, said, rng)
 
 
 async def _call(job: Job, log: JobLog, _said: Said, _rng: Random) -> Outcome:
@@ -239,6 +261,7 @@ BODIES: Final[Mapping[str, Body]] = {
     "stubborn": _stubborn,
     "log": _log,
     "talk": _talk,
+    CLIMB: _climb,
     CACHED: _ok,
     "huge": _huge,
     "poison": _poison,

@@ -10,11 +10,12 @@ from uuid import UUID
 
 import msgspec
 import trio
+from msgspec import UNSET
 
 from sim.bodies import IMMEDIATE, TIMEOUTS_S
 from sim.calls import CALLS
-from sim.database.server import EPOCH
 from sim.happenings import CancelAnswered, CancelAsked, Enqueued, KeptOut
+from sim.onlooker import Onlooker
 from sim.plan import CACHE_TTL_S, CACHED, Plan, when_and_what
 from sim.policies import DEADLINES_S, DRAWN, POLICIES
 from sim.schedulers import Schedulers
@@ -56,9 +57,10 @@ class Clients:
         plan: Plan,
         database: Database,
         *,
-        tags: tuple[str, ...],
+        tags: Sequence[str],
         new_id: Callable[[], UUID],
         rng: Random,
+        onlooker: Onlooker,
         happened: Callable[[str, Event], None],
     ) -> None:
         self._plan = plan
@@ -66,9 +68,11 @@ class Clients:
         self._tags = tags
         self._new_id = new_id
         self._rng = rng
+        self._onlooker = onlooker
         self._happened = happened
         self._made: list[UUID] = []
-        self._schedulers = Schedulers(plan, database, rng, self._promise)
+        self._cancelling = trio.Lock()
+        self._schedulers = Schedulers(plan, database, new_id=new_id, tell=self._promise)
         self.promised: dict[UUID, None] = {}
         self.began = trio.Event()
 
@@ -76,6 +80,7 @@ class Clients:
         """Enqueue everything as the plan says, cancel some of it, and let schedules tick."""
         async with trio.open_nursery() as both:
             both.start_soon(self._schedulers.run)
+            both.start_soon(self._cancel_what_runs)
             await self._enqueue_all()
 
     def _promise(self, ids: Sequence[UUID]) -> None:
@@ -102,6 +107,15 @@ class Clients:
             if victim.id in self.promised:
                 await self._cancel([victim.id])
 
+    async def _cancel_what_runs(self) -> None:
+        """One job now and then that runs at that moment; it may be over when the request comes."""
+        rng = Random(f"{self._plan.seed}/cancels")
+        many = self._plan.cancels_running
+        for at_s in sorted(rng.uniform(0.0, self._plan.chaos_s) for _ in range(many)):
+            await trio.sleep_until(at_s)
+            if running := self._onlooker.running:
+                await self._cancel([rng.choice(running)])
+
     async def _enqueue_in_time(self, jobs: Sequence[tuple[float, NewJob]]) -> None:
         began_s = trio.current_time()
         for at_s, together in groupby(sorted(jobs, key=itemgetter(0)), itemgetter(0)):
@@ -118,7 +132,7 @@ class Clients:
 
     async def _enqueue(self, batch: Sequence[NewJob]) -> None:
         """Until it is acknowledged: the ids make that harmless."""
-        batch = [_with_deadline(job) for job in batch]
+        batch = [self._with_deadline(job) for job in batch]
         first: Mapping[UUID, UUID] | None = None
         asked_s = trio.current_time()
         while first is None:
@@ -143,13 +157,17 @@ class Clients:
         self._happened(NAME, KeptOut(job=job, first=first, asked_s=asked_s))
 
     async def _cancel(self, ids: Sequence[UUID]) -> None:
-        """Once: whoever gets no answer to a cancellation may leave it at that."""
-        self._happened(NAME, CancelAsked(jobs=ids))
-        try:
-            told = await self._jobs.cancel(ids, "cancelled by a simulated client")
-        except StoreError:
-            return
-        self._happened(NAME, CancelAnswered(ended=told.ended, asked=told.asked))
+        """Once: whoever gets no answer to a cancellation may leave it at that.
+
+        One after the other, so that an answer is to the request before it.
+        """
+        async with self._cancelling:
+            self._happened(NAME, CancelAsked(jobs=ids))
+            try:
+                told = await self._jobs.cancel(ids, "cancelled by a simulated client")
+            except StoreError:
+                return
+            self._happened(NAME, CancelAnswered(ended=told.ended, asked=told.asked))
 
     def _job(self) -> NewJob:
         rng = self._rng
@@ -171,9 +189,9 @@ class Clients:
             parent=self._parent(),
         )
         self._made.append(job.id)
-        return (
-            job if later_s is None else msgspec.structs.replace(job, scheduled_for=later(later_s))
-        )
+        if later_s is None:
+            return job
+        return msgspec.structs.replace(job, scheduled_for=self._later(later_s))
 
     def _parent(self) -> UUID | None:
         """One of the jobs so far, or nobody."""
@@ -233,27 +251,24 @@ class Clients:
             args=self._args(path),
             tag=self._tags[0],
             options=JobOptions(
-                timeout_s=TIMEOUTS_S.get(path),
+                timeout_s=TIMEOUTS_S.get(path, UNSET),
                 cache_ttl_s=CACHE_TTL_S if path == CACHED else None,
-                retry=POLICIES.get(path) or DRAWN.get(path),
+                retry=POLICIES.get(path) or DRAWN.get(path, UNSET),
                 restart=path == "again",
             ),
         )
+
+    def _with_deadline(self, job: NewJob) -> NewJob:
+        """The job as it is enqueued now."""
+        if job.path not in DEADLINES_S:
+            return job
+        return _with(job, deadline=self._later(DEADLINES_S[job.path]))
+
+    def _later(self, seconds: float) -> datetime:
+        """A moment by the server's clock as it was before anybody set it."""
+        return self._plan.begins + timedelta(seconds=trio.current_time() + seconds)
 
 
 def _with(job: NewJob, **options: object) -> NewJob:
     """The job with some options more."""
     return msgspec.structs.replace(job, options=msgspec.structs.replace(job.options, **options))
-
-
-def _with_deadline(job: NewJob) -> NewJob:
-    """The job as it is enqueued now."""
-    if job.path not in DEADLINES_S:
-        return job
-    options = msgspec.structs.replace(job.options, deadline=later(DEADLINES_S[job.path]))
-    return msgspec.structs.replace(job, options=options)
-
-
-def later(seconds: float) -> datetime:
-    """A moment by the server's clock as it was before anybody set it."""
-    return EPOCH + timedelta(seconds=trio.current_time() + seconds)

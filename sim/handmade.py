@@ -23,7 +23,6 @@ from sim.database.rows import (
     WaitingRow,
     WorkerRow,
 )
-from sim.database.server import EPOCH
 from sim.happenings import (
     BodyEnded,
     BodyStarted,
@@ -106,16 +105,18 @@ class Handmade:
 
     # ---- what goes right -------------------------------------------------------------------------
 
-    def begin(self, worker: UUID = A) -> None:
-        """A process starts and registers."""
+    def begin(self, worker: UUID = A, **ranks: int) -> None:
+        """A process starts and registers, for the tag "t" unless ranks of others are given."""
+        ranks = ranks or {"t": 0}
         row = WorkerRow(
-            id=worker, name="made", host="up", pid=1, mode="agent-batch", tags=("t",),
-            lease_s=self.plan.sizes.lease_s, started_at=self.clock, last_heartbeat=self.clock,
+            id=worker, name="made", host="up", pid=1, mode="agent-batch", tags=tuple(ranks),
+            ranks=tuple(ranks.values()), lease_s=self.plan.sizes.lease_s,
+            started_at=self.clock, last_heartbeat=self.clock,
         )  # fmt: skip
         self.say(worker, WorkerBorn())
         self.commit(worker, (None, row))
         self.workers[worker] = row
-        self.say(worker, WorkerStarted(worker=worker, mode="agent-batch", tags=("t",)))
+        self.say(worker, WorkerStarted(worker=worker, mode="agent-batch", tags=list(ranks)))
 
     def enqueue(self, *numbers: int, **columns: object) -> None:
         """Jobs are made ready; `columns` are those of both rows that differ."""
@@ -335,7 +336,7 @@ class Handmade:
     @property
     def clock(self) -> datetime:
         """The server's clock."""
-        return EPOCH + timedelta(seconds=self.now_s)
+        return self.plan.begins + timedelta(seconds=self.now_s)
 
     def findings(self, *oracles: type[Oracle]) -> Sequence[Finding]:
         """What the oracles find in this trace."""

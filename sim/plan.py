@@ -10,6 +10,7 @@ file, and a run follows from plan and seed alone.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from random import Random
 from typing import Final
 
@@ -17,10 +18,13 @@ import msgspec
 
 from sim.calls import CALLS
 from sim.database.faults import Kind
+from sim.database.server import EPOCH
 from sim.policies import DRAWN, POLICIES
 from sim.streams import Streams
+from sim.ticking import Ticking, draw_begins, draw_meddling, draw_schedules
 from trioworker.errors import UsageError
 from trioworker.model.batching import BatchPolicy, Fallback, Mode
+from trioworker.model.tags import Tags
 
 KILL: Final = "worker killed"
 PAUSE: Final = "worker paused"
@@ -39,8 +43,11 @@ HANDS_OVER: Final = "hand over"
 CACHED: Final = "cached"
 """Its jobs take each other's results, if they are equal and not older than `CACHE_TTL_S`."""
 CACHE_TTL_S: Final = 2.0
+CLIMB: Final = "climb"
+"""Its jobs tell how far they have come."""
 BODIES: Final = (
-    "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "talk", "huge", "poison",
+    "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "talk", CLIMB,
+    "huge", "poison",
     "poison number", "cancel itself", HANDS_OVER, "hand over, refused",
     CACHED, "noop", "identity", "deadly", "again", *DRAWN,
 )  # fmt: skip
@@ -50,6 +57,8 @@ STORIES: Final = (LONG, *CALLS, *POLICIES)
 """Bodies that no seed draws."""
 LONG_DRAIN_S: Final = 400.0
 """Who waits in a line of slow jobs takes his time, and so does who restarts now and then."""
+MEDDLED_S: Final = 10.0
+"""How long after the faults people still meddle with schedules."""
 RARE: Final = {"deadly": 0.05, "again": 0.1}
 """Bodies of which one in a run is plenty: a worker that is always dying does nothing else, and one
 that restarts is several jobs, with ten seconds between them."""
@@ -104,14 +113,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds those of an exchange delay it, by name. `bodies` are the sorts of jobs, with weights;
     `jobs` names the bodies of all jobs one by one instead, "slow" at the very start or "slow@0.2"
     so many seconds later; they are alike in all else, and one statement enqueues those of a moment.
-    `children` is the chance of a job to be the child of one before it, `told` that somebody is told
-    how it ends; all of `jobs` are when it is not 0.
+    So many `cancels` of jobs come when all are enqueued, and so many `cancels_running` of such as
+    run just then, while there are faults. `children` is the chance of a job to be the child of one
+    before it, `told` that somebody is told how it ends; all of `jobs` are when it is not 0.
     `chaos_s` is how long faults may happen; after that everything must end within `drain_s`.
     `one_stays_dead` leaves the first worker dead for good once it is killed. `limits` are the slots
     of concurrency keys, which some of the drawn jobs have, and all jobs of `jobs` in turn;
-    `window_s` is the window of all of them. So many `schedules` tick every second, until some time
-    after the chaos; `ticking` is the body of their jobs. `keys` are how long unique keys are held,
-    or "debounce", which some of the drawn jobs have, and all jobs of `jobs` in turn.
+    `window_s` is the window of all of them. The `schedules` tick until some time after the chaos;
+    `meddling` is what people do to them, as "pause 0@2.5" for the first one, two and a half seconds
+    after the beginning, and a change makes one like the next. The server's clock `begins` at a
+    moment of the plan. `keys` are how long unique keys are held,
+    or "debounce", which some of the drawn jobs have, and all jobs of `jobs` in turn. `ranks` are
+    those of the tags, in turn; of each next worker they begin one later.
     """
 
     seed: int
@@ -127,14 +140,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     chaos_s: float = 8.0
     drain_s: float = 120.0
     cancels: int = 0
+    cancels_running: int = 0
     children: float = 0.0
     one_stays_dead: bool = False
     limits: Sequence[int] = ()
     window_s: float | None = None
     told: float = 0.0
-    schedules: int = 0
-    ticking: str = "ok"
+    schedules: Sequence[Ticking] = ()
+    meddling: Sequence[str] = ()
+    begins: datetime = EPOCH
     keys: Sequence[str] = ()
+    ranks: Sequence[int] = ()
 
 
 def when_and_what(job: str) -> tuple[float, str]:
@@ -147,6 +163,13 @@ def when_and_what(job: str) -> tuple[float, str]:
     if body not in (*BODIES, *STORIES) or not at_s >= 0:
         raise UsageError(f"'{job}' is no job; write it as 'slow' or 'slow@0.2'")
     return at_s, body
+
+
+def tags_of(plan: Plan, slot: int) -> Tags:
+    """Which tags the worker in a slot serves, and how it ranks them."""
+    turn, numbers = plan.ranks or (0,), range(plan.sizes.tags)
+    names = tuple(f"tag-{number}" for number in numbers)
+    return Tags(names, tuple(turn[(number + slot) % len(turn)] for number in numbers))
 
 
 def draw_plan(seed: int) -> Plan:
@@ -165,11 +188,18 @@ def draw_plan(seed: int) -> Plan:
         limits=rng.choice(((), (), (1,), (2,), (1, 3))),
         window_s=rng.choice((None, None, 0.3, 1.0)),
         told=rng.choice((0.0, 0.0, 0.5)),
-        schedules=rng.choice((0, 0, 0, 1, 3)),
+        schedules=draw_schedules(rng),
+        begins=draw_begins(rng),
+        cancels_running=rng.choice((0, 0, 3, 10)),
         keys=rng.choice(((), (), ("unfinished", "queued"), ("unfinished", "period", "debounce"))),
+        ranks=rng.choice(((), (0, 5), (3, 0, -2))),
     )
     takes_its_time = plan.limits or "again" in plan.bodies
-    return msgspec.structs.replace(plan, drain_s=LONG_DRAIN_S) if takes_its_time else plan
+    return msgspec.structs.replace(
+        plan,
+        drain_s=LONG_DRAIN_S if takes_its_time else plan.drain_s,
+        meddling=draw_meddling(rng, len(plan.schedules), plan.chaos_s + MEDDLED_S),
+    )
 
 
 def _sizes(rng: Random) -> Sizes:

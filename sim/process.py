@@ -25,6 +25,7 @@ from trioworker.cli.exits import ExitStatus
 from trioworker.errors import StoreError
 from trioworker.events import Emit, Event, WorkerStarted
 from trioworker.model.batching import sizes_for
+from trioworker.model.tags import Tags
 from trioworker.store.postgres.database import Database
 from trioworker.store.postgres.store import PostgresStore
 from trioworker.worker.config import Ports, WorkerConfig
@@ -59,7 +60,7 @@ class WorkerProcess:
         slot: int,
         *,
         sizes: Sizes,
-        tags: tuple[str, ...],
+        tags: Tags,
         open_database: OpenDatabase,
         new_id: Callable[[], UUID],
         rng: Random,
@@ -200,7 +201,7 @@ def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _config(name: str, slot: int, sizes: Sizes, tags: tuple[str, ...]) -> WorkerConfig:
+def _config(name: str, slot: int, sizes: Sizes, tags: Tags) -> WorkerConfig:
     return WorkerConfig(
         name=name,
         host="simulated",

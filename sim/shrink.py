@@ -119,8 +119,14 @@ def _without_bodies(plan: Plan) -> Iterator[Step]:
     for name in plan.bodies if len(plan.bodies) > 1 else ():
         fewer = {other: weight for other, weight in plan.bodies.items() if other != name}
         yield Step(f"no jobs that are '{name}'", msgspec.structs.replace(plan, bodies=fewer))
-    if plan.cancels:
-        yield Step("no cancellations", msgspec.structs.replace(plan, cancels=0))
+    if plan.cancels or plan.cancels_running:
+        fewer_cancels = msgspec.structs.replace(plan, cancels=0, cancels_running=0)
+        yield Step("no cancellations", fewer_cancels)
+    if plan.schedules:
+        yield Step("no schedules", msgspec.structs.replace(plan, schedules=(), meddling=()))
+    for deed in plan.meddling:
+        fewer_deeds = [other for other in plan.meddling if other != deed]
+        yield Step(f"without '{deed}'", msgspec.structs.replace(plan, meddling=fewer_deeds))
 
 
 def _fewer_jobs(plan: Plan) -> Iterator[Step]:

@@ -10,6 +10,7 @@ from sim.counters import STATES, count
 from sim.counting.retries import OUT_OF_TIME
 from sim.database.rows import LogRow
 from sim.handmade import CLIENT, A, B, Handmade, job
+from sim.handmade_progress import progress
 from sim.happenings import (
     CancelAsked,
     ClockJumped,
@@ -186,6 +187,17 @@ def flushed(made: Handmade) -> None:
     made.commit(A, (grown, None))
 
 
+def told(made: Handmade) -> None:
+    """What a job tells is stored while it runs; its next attempt ends before that comes to pass."""
+    made.begin()
+    made.enqueue(1)
+    made.pull(1)
+    first = progress(made, 0.5)
+    made.commit(A, (None, first))
+    last = progress(made, 1.0, attempt=2)
+    made.commit(A, *made.leave(1), (None, made.completed(1)), (first, last))
+
+
 STORIES: Final[list[tuple[Story, tuple[str, ...]]]] = [
     (poison_in_the_middle, ("a poison in the middle of a per-job fallback",)),
     (found_stored, ("an ambiguous commit found stored",)),
@@ -217,6 +229,14 @@ STORIES: Final[list[tuple[Story, tuple[str, ...]]]] = [
             "a flush that failed",
             "a piece of log that was stored again and had grown",
             "a run whose first piece drops those of an earlier run",
+        ),
+    ),
+    (
+        told,
+        (
+            "progress stored while its job runs",
+            "progress stored with the outcome",
+            "progress of an attempt in the place of an earlier one's",
         ),
     ),
     (cancelled_while_it_waits, ("a job cancelled while it waits in a worker",)),

@@ -11,6 +11,7 @@ from sim.plan import Scripted
 from sim.real.limits import LEFT_OUT, NOT_FOR_REAL, why_not
 from sim.run import run
 from sim.scenario import FOLDER, Scenario, all_scenarios, load, save, shortcomings
+from sim.ticking import Ticking
 from tests.docs.pages import ROOT, page
 from trioworker.errors import UsageError
 
@@ -88,6 +89,16 @@ def test_a_job_that_is_none_is_refused_in_one_line(job: str) -> None:
     """A plan names its jobs by their bodies and by when they come."""
     plan = msgspec.structs.replace(SCENARIOS["poison"].plan, jobs=[job])
     with pytest.raises(UsageError, match="is no job; write it as"):
+        run(plan)
+
+
+@pytest.mark.parametrize("deed", ["mend 0@1", "pause", "pause 0", "pause 0@-1", "pause -1@1"])
+def test_a_deed_that_is_none_is_refused_in_one_line(deed: str) -> None:
+    """A plan says what is done to which of its schedules, and when."""
+    plan = msgspec.structs.replace(
+        SCENARIOS["poison"].plan, schedules=[Ticking()], meddling=[deed], chaos_s=1.0
+    )
+    with pytest.raises(UsageError, match="is done to no schedule; write it as"):
         run(plan)
 
 

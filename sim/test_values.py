@@ -18,6 +18,7 @@ from sim.database.rows import (
     ConcurrencyRow,
     JobRow,
     LabelRow,
+    ProgressRow,
     ReadyRow,
     ResultRow,
     Row,
@@ -186,8 +187,8 @@ COMPLETED: Final = CompletedRow(
     started_at=None, completed_at=EPOCH, duration_ms=None,
 )  # fmt: skip
 WORKER: Final = WorkerRow(
-    id=WORKERS[0], name="", host="", pid=1, mode="", tags=(), lease_s=1.0, started_at=EPOCH,
-    last_heartbeat=EPOCH,
+    id=WORKERS[0], name="", host="", pid=1, mode="", tags=(), ranks=(), lease_s=1.0,
+    started_at=EPOCH, last_heartbeat=EPOCH,
 )  # fmt: skip
 TOKEN: Final = TokenRow(
     id=TOKENS[0], worker_group="g", tags=("red",), created_at=EPOCH, created_by="somebody"
@@ -202,6 +203,7 @@ SPENT: Final = SpentRow(key="k", free_at=EPOCH, slots=1)
 KEY: Final = UniqueKeyRow(sort="unique", key="k", look_at=EPOCH)
 
 LABEL: Final = LabelRow(id=JOB.id, label="a")
+PROGRESS: Final = ProgressRow(id=JOB.id, attempt=1, fraction=0.5, note="", told_at=EPOCH)
 VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "job_kind_check": ("job", JOB, {"kind": "poem"}),
     "job_path_check": ("job", JOB, {"path": "é" * 501}),
@@ -218,6 +220,8 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "job_completed_status_check": ("job_completed", COMPLETED, {"status": "splendid"}),
     "waiting_turn_check": ("waiting", WAITING, {"key": "k"}),
     "job_label_label_check": ("job_label", LABEL, {"label": ""}),
+    "job_progress_fraction_check": ("job_progress", PROGRESS, {"fraction": 1.001}),
+    "job_progress_note_check": ("job_progress", PROGRESS, {"note": "é" * 251}),
     "concurrency_key_check": ("concurrency", CONCURRENCY, {"key": ""}),
     "concurrency_slots_check": ("concurrency", CONCURRENCY, {"slots": 0}),
     "result_cache_key_check": ("result_cache", RESULT, {"key": ""}),
@@ -233,6 +237,7 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "agent_token_worker_group_check": ("agent_token", TOKEN, {"worker_group": ""}),
     "agent_token_tags_check": ("agent_token", TOKEN, {"tags": ()}),
     "worker_lease_s_check": ("worker", WORKER, {"lease_s": 0.0}),
+    "worker_check": ("worker", WORKER, {"ranks": (1,)}),
 }
 BOUNDS: Final[list[tuple[str, Row, str, int]]] = [
     ("job", JOB, "priority", 2**15),

@@ -32,7 +32,8 @@ from sim.happenings import (
     ServerDown,
     ServerUp,
 )
-from sim.plan import CLOCK, CRASH, KILL, OUTAGE, PAUSE, RESTART, STANDBY, STOP, Plan
+from sim.onlooker import Onlooker
+from sim.plan import CLOCK, CRASH, KILL, OUTAGE, PAUSE, RESTART, STANDBY, STOP, Plan, tags_of
 from sim.process import WorkerProcess
 from sim.streams import Streams
 from sim.trace import Trace
@@ -44,8 +45,6 @@ from trioworker.store.postgres.store import WORKER_LANES
 from trioworker.worker.channel import Signal
 
 CLOSE_S: Final = 60.0
-EPOCH_MS: Final = 1_767_225_600_000
-"""2026-01-01 in milliseconds: where simulated ids begin."""
 
 
 class World:
@@ -58,10 +57,12 @@ class World:
         self.chaos = Chaos(
             plan, streams, lambda fault: self.happened("chaos", FaultFired(fault=fault))
         )
-        self.server = SimServer(streams.stream("server"))
+        self.server = SimServer(streams.stream("server"), plan.begins)
         self.server.watchers.append(self)
         self.executions: Counter[UUID] = Counter()
         self.workers: list[WorkerProcess] = []
+        self._onlooker = Onlooker()
+        trace.listeners.append(self._onlooker.see)
         self._clients_database: SimDatabase
         self._completed: dict[UUID, None] = {}
         self._completion = Signal()
@@ -118,16 +119,16 @@ class World:
 
     def _populate(self, wire: Wire) -> Clients:
         sizes = self.plan.sizes
-        tags = tuple(f"tag-{number}" for number in range(sizes.tags))
+        begins_ms = int(self.plan.begins.timestamp()) * 1000
         new_id = IdMaker(
-            now_ms=lambda: EPOCH_MS + int(trio.current_time() * 1000),
+            now_ms=lambda: begins_ms + int(trio.current_time() * 1000),
             random_bits=lambda: self._streams.stream("ids").getrandbits(64),
         )
         for slot in range(sizes.workers):
             worker = WorkerProcess(
                 slot,
                 sizes=sizes,
-                tags=tags,
+                tags=tags_of(self.plan, slot),
                 open_database=partial(self._open_database, wire),
                 new_id=new_id,
                 rng=self._streams.stream(f"worker-{slot}"),
@@ -140,9 +141,10 @@ class World:
         return Clients(
             self.plan,
             self._clients_database,
-            tags=tags,
+            tags=tags_of(self.plan, 0).names,
             new_id=new_id,
             rng=self._streams.stream("clients"),
+            onlooker=self._onlooker,
             happened=self.happened,
         )
 

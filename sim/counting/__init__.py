@@ -12,12 +12,14 @@ from sim.counting.hands import InHand
 from sim.counting.leases import Leases, Pulls
 from sim.counting.limits import Limits
 from sim.counting.part import Part
+from sim.counting.ranks import Ranks
+from sim.counting.restarts import Restarts
 from sim.counting.retries import Retries
 from sim.counting.running import Running
 from sim.counting.schedules import Schedules
 from sim.counting.unique import Keys
 
 PARTS: Final[tuple[type[Part], ...]] = (
-    Leases, Pulls, Commits, Ends, Limits, InHand, Keys, Retries, Running, Schedules,
-    HandingOver,
+    Leases, Pulls, Commits, Ends, Limits, InHand, Keys, Ranks, Restarts, Retries, Running,
+    Schedules, HandingOver,
 )  # fmt: skip

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Final
 from uuid import UUID
 
 from sim.counting.part import Part
-from sim.database.rows import CompletedRow
+from sim.database.rows import CancelRow, CompletedRow
 from sim.happenings import (
     Committed,
     Happening,
@@ -27,6 +28,9 @@ from trioworker.events import (
     WorkerStopping,
 )
 
+AT_ONCE_S: Final = 0.1
+"""A hint and the heartbeat that it wakes take no longer; another heartbeat comes later."""
+
 
 class Ends(Part):
     """How workers and single jobs end before their time."""
@@ -45,11 +49,14 @@ class Ends(Part):
         "a job cancelled in ready",
         "a job cancelled while it waits in a worker",
         "a job cancelled while it runs",
+        "a running job that a hint cancels at once",
+        "a running job that a later heartbeat cancels",
         "a cancelled job stored as canceled by its worker",
     )
 
     def __init__(self, facts: Facts, seen: Counter[str]) -> None:
         super().__init__(facts, seen)
+        self._asked_s: dict[UUID, float] = {}
         self._begun: set[tuple[UUID, UUID]] = set()
         self._over: Counter[UUID] = Counter()
         self._stopping: set[UUID] = set()
@@ -95,6 +102,8 @@ class Ends(Part):
                 self._seen["a commit of a paused worker that takes effect"] += 1
         for change in event.changes:
             row = change.new
+            if isinstance(row, CancelRow):
+                self._asked_s[row.id] = self._facts.now_s
             if isinstance(row, CompletedRow) and row.status == "canceled":
                 by_worker = "a cancelled job stored as canceled by its worker"
                 by = "a job cancelled in ready" if row.worker is None else by_worker
@@ -131,3 +140,8 @@ class Ends(Part):
     def _cancelled(self, _happening: Happening, event: CancelReceived) -> None:
         runs = (event.worker, event.job) in self._begun
         self._seen[f"a job cancelled while it {'runs' if runs else 'waits in a worker'}"] += 1
+        asked_s = self._asked_s.get(event.job)
+        if runs and asked_s is not None:
+            at_once = self._facts.now_s - asked_s <= AT_ONCE_S
+            how = "a hint cancels at once" if at_once else "a later heartbeat cancels"
+            self._seen[f"a running job that {how}"] += 1

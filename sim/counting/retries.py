@@ -59,7 +59,7 @@ class Retries(Part):
     def _another(self, row: AttemptRow) -> None:
         if row.started_at is None:
             self._seen["an attempt lost with its worker, on record"] += 1
-        elif options_of(self._facts, row.id).retry is not None:
+        elif options_of(self._facts, row.id).policy(None) is not None:
             self._seen["a failed attempt that its policy follows with another"] += 1
             if json.loads(row.error)["name"] == "Timeout":
                 self._seen["an attempt that ran into its timeout, followed by another"] += 1

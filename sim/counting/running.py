@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sim.counting.part import Part
-from sim.database.rows import LogRow
+from sim.database.rows import LogRow, ProgressRow
 from sim.happenings import Committed, Happening
 from sim.oracles.base import Handler
 from trioworker.events import Event, FlushFailed, StatementRun
@@ -17,6 +17,9 @@ class Running(Part):
         "a flush that failed",
         "a piece of log that was stored again and had grown",
         "a run whose first piece drops those of an earlier run",
+        "progress stored while its job runs",
+        "progress stored with the outcome",
+        "progress of an attempt in the place of an earlier one's",
     )
 
     def handlers(self) -> Mapping[type[Event], Handler]:
@@ -31,8 +34,14 @@ class Running(Part):
         self._seen["a flush that failed"] += 1
 
     def _committed(self, _happening: Happening, event: Committed) -> None:
+        ending = {leaving.job for leaving in self._facts.outcomes}
         for change in event.changes:
             match change.old, change.new:
+                case before, ProgressRow() as row:
+                    how = "with the outcome" if row.id in ending else "while its job runs"
+                    self._seen[f"progress stored {how}"] += 1
+                    if isinstance(before, ProgressRow) and before.attempt < row.attempt:
+                        self._seen["progress of an attempt in the place of an earlier one's"] += 1
                 case LogRow(text=before), LogRow(text=after) if before != after:
                     if after.startswith(before):
                         self._seen["a piece of log that was stored again and had grown"] += 1

@@ -17,12 +17,14 @@ _ENQUEUE: Final = (
     "uuid[] text[] text[] text[] text[] smallint[] timestamp with time zone[] text[] boolean[]"
     " text[] uuid[]"
 )
+_STORE_RUNNING: Final = "uuid uuid[] uuid[] integer[] integer[] text[] double precision[] text[]"
 _STORE_SCHEDULES: Final = (
     "text[] text[] boolean[] timestamp with time zone[] uuid[] timestamp with time zone[]"
     " timestamp with time zone[] integer[] text[]"
 )
 _PULL: Final = (
     "uuid uuid bigint text[] text[] smallint[] timestamp with time zone[] uuid[] smallint"
+    " smallint[]"
 )
 _TAKE_KEYS: Final = (
     "text[] text[] uuid[] text[] timestamp with time zone[] timestamp with time zone[]"
@@ -46,16 +48,16 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "due_keys": "bigint",
     "due_limits": "bigint",
     "dead_letters": _DEAD_LETTERS,
-    "delete_expired": "bigint",
-    "delete_old": "bigint double precision",
+    "delete_jobs": "uuid[]",
     "delete_schedules": "text[]",
     "due_schedules": "bigint",
     "ended_jobs": "uuid[]",
     "enqueue": _ENQUEUE,
+    "expired_jobs": "bigint",
     "family": "uuid[] bigint",
     "find_stored": "uuid uuid[] integer[]",
     "follow_logs": "uuid integer integer",
-    "forget_keys": "text[] text[] double precision",
+    "forget_keys": "text[] text[] boolean[] double precision",
     "forget_results": "bigint",
     "forget_workers": "bigint double precision",
     "heartbeat": "uuid bigint bigint integer",
@@ -80,13 +82,15 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "next_look": "",
     "notify_done": "uuid[]",
     "notify_ready": "text[]",
+    "old_jobs": "bigint double precision",
     "ping": "",
+    "place_in_line": "uuid",
     "plan_looks": "text[]",
     "promote": "text[]",
     "pull": _PULL,
     "reap": "bigint smallint",
     "record_migration": "integer text",
-    "register_worker": "uuid text text integer text text[] real uuid",
+    "register_worker": "uuid text text integer text text[] smallint[] real uuid",
     "release_slots": "uuid[] boolean[]",
     "replace_jobs": "uuid[] uuid[]",
     "request_cancel": "uuid[] text",
@@ -100,7 +104,8 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "store_labels": "uuid[] text[]",
     "store_logs": "uuid[] integer[] integer[] text[]",
     "store_results": "text[] uuid[] text[] double precision[]",
-    "store_running": "uuid uuid[] uuid[] integer[] integer[] text[]",
+    "store_progress": "uuid[] integer[] double precision[] text[]",
+    "store_running": _STORE_RUNNING,
     "store_schedules": _STORE_SCHEDULES,
     "sweep_cancels": "",
     "take_keys": _TAKE_KEYS,

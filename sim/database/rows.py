@@ -108,6 +108,16 @@ class LabelRow(Row, frozen=True, kw_only=True):
     label: str
 
 
+class ProgressRow(Row, frozen=True, kw_only=True):
+    """How far a job has come, as one of its attempts has told last."""
+
+    id: UUID
+    attempt: int
+    fraction: float
+    note: str
+    told_at: datetime
+
+
 class ExpiryRow(Row, frozen=True, kw_only=True):
     """When an ended job is deleted."""
 
@@ -179,6 +189,7 @@ class WorkerRow(Row, frozen=True, kw_only=True):
     jobs_done: int = 0
     jobs_failed: int = 0
     jobs_running: int = 0
+    ranks: tuple[int, ...]
     token: UUID | None = None
 
 

@@ -52,9 +52,9 @@ class Watcher(Protocol):
 
 
 class SimServer:
-    """One PostgreSQL. `rng` decides what PostgreSQL leaves open."""
+    """One PostgreSQL, whose clock `begins` somewhere; `rng` decides what PostgreSQL leaves open."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, begins: datetime = EPOCH) -> None:
         self.tables = Tables()
         self.user_table = UserTable()
         self.health = Health.UP
@@ -62,6 +62,7 @@ class SimServer:
         self.sessions: dict[Session, None] = {}
         self._models = all_models()
         self.rng = rng
+        self._begins = begins
         self._skew_s = 0.0
         self._numbers = 0
         self._order = 0
@@ -75,7 +76,7 @@ class SimServer:
 
     def clock(self) -> datetime:
         """`clock_timestamp()`."""
-        return EPOCH + timedelta(seconds=trio.current_time() + self._skew_s)
+        return self._begins + timedelta(seconds=trio.current_time() + self._skew_s)
 
     def jump(self, seconds: float) -> None:
         """The server's clock is set, forward or back."""

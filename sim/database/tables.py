@@ -18,6 +18,7 @@ from sim.database.rows import (
     LabelRow,
     LogRow,
     MigrationRow,
+    ProgressRow,
     ReadyRow,
     ResultRow,
     Row,
@@ -35,6 +36,7 @@ PATH_BYTES_MAX: Final = 1_000
 TAG_BYTES_MAX: Final = 120
 GROUP_BYTES_MAX: Final = 120
 LABEL_BYTES_MAX: Final = 200
+NOTE_BYTES_MAX: Final = 500
 PRIORITY_MAX: Final = 1_000
 RESULT_KEY_BYTES_MAX: Final = 200
 SLOTS_MAX: Final = 2**31 - 1
@@ -66,6 +68,9 @@ class Tables:
         )
         self.job_label: Table[LabelRow] = Table(
             "job_label", lambda row: (row.id, row.label), _check_label
+        )
+        self.job_progress: Table[ProgressRow] = Table(
+            "job_progress", lambda row: row.id, _check_progress
         )
         self.expiry: Table[ExpiryRow] = Table("expiry", lambda row: row.id, _anything)
         self.concurrency: Table[ConcurrencyRow] = Table(
@@ -161,6 +166,12 @@ def _check_label(row: LabelRow) -> None:
     values.check(1 <= len(row.label.encode()) <= LABEL_BYTES_MAX, "job_label_label_check")
 
 
+def _check_progress(row: ProgressRow) -> None:
+    values.integer(row.attempt)
+    values.check(0 <= row.fraction <= 1, "job_progress_fraction_check")
+    values.check(len(row.note.encode()) <= NOTE_BYTES_MAX, "job_progress_note_check")
+
+
 def _check_concurrency(row: ConcurrencyRow) -> None:
     values.check(1 <= len(row.key.encode()) <= PATH_BYTES_MAX, "concurrency_key_check")
     values.check(row.slots >= 1, "concurrency_slots_check")
@@ -186,6 +197,7 @@ def _check_result(row: ResultRow) -> None:
 def _check_worker(row: WorkerRow) -> None:
     values.integer(row.pid)
     values.check(row.lease_s > 0, "worker_lease_s_check")
+    values.check(len(row.ranks) == len(row.tags), "worker_check")
 
 
 def _check_token(row: TokenRow) -> None:

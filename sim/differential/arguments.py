@@ -13,7 +13,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from sim.database.rows import ClaimRow
-from sim.differential.arguments_of_endings import LABELS, endings
+from sim.differential.arguments_of_endings import FRACTIONS, LABELS, NOTES, endings
 from sim.differential.arguments_of_keys import keys
 from sim.differential.arguments_of_limits import LIMITED, limits
 from sim.differential.arguments_of_results import results
@@ -39,6 +39,7 @@ _jobs: Final = st.sampled_from(JOBS)
 _workers: Final = st.sampled_from(WORKERS)
 _some_jobs: Final = st.lists(_jobs, min_size=1, max_size=3)
 _distinct_jobs: Final = st.lists(_jobs, min_size=1, max_size=3, unique=True)
+_ranks: Final = st.sampled_from((0, 5, 0, -5))
 _some_tags: Final = st.sampled_from(([TAGS[0]], list(TAGS), [TAGS[1]]))
 _limits: Final = st.sampled_from((10, 1, 2))
 _reasons: Final = st.sampled_from(("enough", "enough", "enough", "en\x00ough"))
@@ -105,7 +106,8 @@ def pull(draw: st.DrawFn) -> Arguments:
     if draw(_once_in(3)):
         floors = draw(_floors())
     worker = draw(st.sampled_from((*WORKERS[:2] * 3, *WORKERS)))
-    return (claim, worker, size, tags, *floors, draw(st.sampled_from((3, 1, 3))))
+    ranks = [draw(_ranks) for _ in tags]
+    return (claim, worker, size, tags, *floors, draw(st.sampled_from((3, 1, 3))), ranks)
 
 
 @st.composite
@@ -227,8 +229,9 @@ def _failed_attempts(draw: st.DrawFn) -> Columns:
 def _running(draw: st.DrawFn, claims: Sequence[ClaimRow]) -> Arguments:
     """What is said of jobs of a claim of the scene, most of them its worker's; or of others."""
     worker, named, jobs = draw(_held(claims) if claims and not draw(_once_in(4)) else _made_up())
-    texts = st.sampled_from(("live", "live", "other", "nul \x00"))
-    pieces = [(*job, draw(st.sampled_from((0, 0, 1))), draw(texts)) for job in dict(jobs).items()]
+    texts = st.sampled_from(("live", "live", "other", "", "nul \x00"))
+    chunks, told = st.sampled_from((0, 0, 1)), st.just((None, None)) | st.tuples(FRACTIONS, NOTES)
+    pieces = [(*job, draw(chunks), draw(texts), *draw(told)) for job in dict(jobs).items()]
     return (worker, named, *(list(column) for column in zip(*pieces, strict=True)))
 
 
@@ -251,6 +254,7 @@ _registration: Final[Drawn] = st.tuples(
     st.sampled_from((7, 7, 2**31)),
     st.just("worker"),
     _some_tags,
+    st.sampled_from(([0], [0, 7], [-7])),
     st.sampled_from((1e6, 0.000001, 1e6, 0.0)),
     whose,
 )

@@ -1,5 +1,6 @@
 """Arguments for the queries about ended jobs; the rule of `arguments.py` holds here, too."""
 
+from math import nan
 from typing import Any, Final, TypeAlias
 
 from hypothesis import strategies as st
@@ -9,6 +10,8 @@ from sim.differential.history import BASE, HOUR, HOUR_S, JOBS, TAGS
 Drawn: TypeAlias = st.SearchStrategy[tuple[Any, ...]]
 
 LABELS: Final = ("a", "b")
+NOTES: Final = st.sampled_from(("", "half", "half", "x" * 501, "nul \x00"))
+FRACTIONS: Final = st.sampled_from((0.5, 0.5, 0.25, 1.0, 0.0, 1.5, nan))
 
 _some_jobs: Final = st.lists(st.sampled_from(JOBS), min_size=1, max_size=3)
 _counts: Final = st.sampled_from((10, 1, 2))
@@ -37,14 +40,23 @@ def _expiring(draw: st.DrawFn) -> tuple[Any, ...]:
     return ids, [draw(_delays) for _ in ids]
 
 
+@st.composite
+def _told(draw: st.DrawFn) -> tuple[Any, ...]:
+    ids = draw(_some_jobs)
+    drawn = [(draw(st.sampled_from((1, 2))), draw(FRACTIONS), draw(NOTES)) for _ in ids]
+    return (ids, *(list(column) for column in zip(*drawn, strict=True)))
+
+
 def endings() -> dict[str, Drawn]:
     """How to draw the arguments of each of these queries, by its name."""
     return {
         "dead_letters": _dead_letters,
-        "delete_expired": st.tuples(_counts),
-        "delete_old": st.tuples(_counts, st.sampled_from((0.5 * HOUR_S, 9.0 * HOUR_S))),
+        "delete_jobs": st.tuples(_some_jobs),
+        "expired_jobs": st.tuples(_counts),
+        "old_jobs": st.tuples(_counts, st.sampled_from((0.5 * HOUR_S, 9.0 * HOUR_S))),
         "job_origins": st.tuples(_some_jobs),
         "requeue_jobs": st.tuples(_some_jobs),
         "store_expiries": _expiring(),
         "store_labels": _labelled(),
+        "store_progress": _told(),
     }

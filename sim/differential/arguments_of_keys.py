@@ -52,6 +52,12 @@ def _replace(draw: st.DrawFn) -> tuple[Any, ...]:
     return ids, [draw(_job) for _ in ids]
 
 
+@st.composite
+def _forgotten(draw: st.DrawFn) -> tuple[Any, ...]:
+    places = draw(_places)
+    return (*_columns(places), [draw(st.booleans()) for _ in places], 2.0 * HOUR_S)
+
+
 def _columns(places: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
     return [sort for sort, _ in places], [key for _, key in places]
 
@@ -60,7 +66,7 @@ def keys() -> dict[str, Drawn]:
     """How to draw the arguments of each of these queries, by its name."""
     return {
         "due_keys": st.tuples(st.sampled_from((10, 1))),
-        "forget_keys": _places.map(lambda places: (*_columns(places), 2.0 * HOUR_S)),
+        "forget_keys": _forgotten(),
         "key_holders": _holders(),
         "lock_keys": st.lists(st.sampled_from([("unique", k) for k in KEYS]), max_size=3).map(
             _columns

@@ -44,6 +44,7 @@ def limits() -> dict[str, Drawn]:
     return {
         "due_limits": st.tuples(_counts),
         "limit_drift": st.tuples(_counts),
+        "place_in_line": st.tuples(st.sampled_from(JOBS)),
         "lock_limits": _lock(),
         "mend_looks": st.tuples(_counts),
         "next_look": st.just(()),

@@ -20,6 +20,7 @@ from sim.database.rows import (
     JobRow,
     LabelRow,
     LogRow,
+    ProgressRow,
     ReadyRow,
     Row,
     ScheduleRow,
@@ -188,6 +189,11 @@ def _rows(index: int, place: Place) -> Iterator[tuple[str, Row]]:
         yield "job_log", LogRow(id=id_, attempt=1, chunk=0, text="some")
     if place.fresh:
         yield "job_label", LabelRow(label="a", id=id_)
+        told_at = BASE - HOUR
+        yield (
+            "job_progress",
+            ProgressRow(id=id_, attempt=1, fraction=0.75, note="before", told_at=told_at),
+        )
     if place.cancel or ("completed" in place.tables and place.fresh):
         yield "expiry", ExpiryRow(id=id_, at=BASE + place.hours * HOUR)
     if place.cancel:
@@ -296,6 +302,7 @@ def _worker(index: int, life: str, token: UUID | None) -> WorkerRow:
         pid=index,
         mode="worker",
         tags=TAGS,
+        ranks=(0,) * len(TAGS),
         lease_s=LONG_LEASE_S,
         started_at=BASE - 300 * HOUR,
         last_heartbeat=BASE - HOUR,

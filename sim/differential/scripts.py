@@ -48,6 +48,7 @@ W1, W2, *_ = WORKERS
 T1, T2, *_ = TOKENS
 NIGHTLY, HOURLY = SCHEDULES[:2]
 RED: Final = TAGS[0]
+BLUE: Final = TAGS[1]
 DONE: Final = '"done"'
 
 
@@ -78,7 +79,7 @@ def _waiting(number: int) -> WaitingRow:
 
 def _worker(number: int, **fields: object) -> WorkerRow:
     row = WorkerRow(
-        id=WORKERS[number - 1], name="w", host="h", pid=1, mode="worker", tags=(RED,),
+        id=WORKERS[number - 1], name="w", host="h", pid=1, mode="worker", tags=(RED,), ranks=(0,),
         lease_s=LONG_LEASE_S, started_at=BASE - HOUR, last_heartbeat=BASE - HOUR,
     )  # fmt: skip
     return msgspec.structs.replace(row, **fields)
@@ -130,6 +131,16 @@ def _commit(number: int, *jobs: int, result: str = DONE, **columns: object) -> S
     return ("commit", WORKERS[number - 1], [CLAIMS[number - 1]], named, [1] * many, *given.values())
 
 
+def _flush(
+    jobs: Sequence[UUID], chunks: Sequence[int], texts: Sequence[str],
+    fractions: Sequence[float | None], worker: UUID = W1,
+) -> Sequence[Any]:  # fmt: skip
+    """The statement that stores what running jobs of the first claim wrote and told."""
+    notes = [None if fraction is None else f"at {fraction}" for fraction in fractions]
+    named = list(jobs)
+    return ("store_running", worker, [C1], named, [1] * len(named), chunks, texts, fractions, notes)
+
+
 def _returns(number: int, job: int, **columns: object) -> Sequence[Any]:
     """The statement that gives one job back at once."""
     back: dict[str, object] = {
@@ -162,7 +173,7 @@ LOCK: Final[Sequence[object]] = ("lock_limits", [], ["k"], [1], [7_200.0], [None
 PROMOTE: Final[Sequence[object]] = ("promote", ["k"])
 HEARTBEAT: Final = ("heartbeat", W1, 1, 1, 1)
 RETIRE: Final = ("retire_worker", W1)
-PULL: Final[Sequence[object]] = ("pull", C1, W1, 10, [RED], [], [], [], [], 3)
+PULL: Final[Sequence[object]] = ("pull", C1, W1, 10, [RED], [], [], [], [], 3, [0])
 CANCEL: Final = ("cancel_unstarted", [J1, J2], "enough")
 _ALIVE: Final = _scene(_worker(1), _worker(2))
 _HELD: Final = _scene(_job(1), _job(2), _claim(1, 1), _claim(2, 2), _worker(1), _worker(2))
@@ -214,7 +225,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
         ),
         (0, BEGIN), (0, "due_keys", 9), (1, "due_keys", 9),
         (1, "lock_keys", ["unique"], ["l"]),
-        (0, "forget_keys", ["unique"] * 2, ["k", "l"], 7_200.0), (0, COMMIT),
+        (0, "forget_keys", ["unique"] * 2, ["k", "l"], [True, False], 7_200.0), (0, COMMIT),
         (1, "forget_workers", 9, 0.0),
     ),
     "advisory locks are handed on in order": _play(
@@ -267,7 +278,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
         _HELD, (0, *_commit(1, 1, statuses=["splendid"], errors=[None], delays=[None],
                             charged=[False])),
         (0, *_enqueue(3, priorities=[1_001])), (0, *_enqueue(3, kinds=["poem"])),
-        (0, "register_worker", W1, "w", "h", 1, "worker", [RED], 0.0, None),
+        (0, "register_worker", W1, "w", "h", 1, "worker", [RED], [0], 0.0, None),
     ),
     "a job is given back although it is ready": _play(
         _scene(_job(1), _ready(1), _claim(1, 1)), (0, *_returns(1, 1))
@@ -302,10 +313,16 @@ SCRIPTS: Final[Mapping[str, History]] = {
     "a cancellation waits for a pull, in vain": _play(
         _READY, (0, BEGIN), (0, *PULL), (1, *CANCEL), (0, COMMIT),
         (1, "request_cancel", [J1, J2], "enough"), (1, "request_cancel", [J1, J2], "enough"),
+        (0, "sweep_cancels"),
     ),
     "a last chance comes alone": _play(
         _scene(_job(1), _job(2), _job(3), _ready(1), _ready(2, reaped=3), _ready(3), _worker(1)),
         (0, *PULL), (0, "pull", C2, *PULL[2:]), (0, "pull", CLAIMS[2], *PULL[2:]),
+    ),
+    "a higher rank goes before a higher priority": _play(
+        _scene(_job(1), _job(2), _ready(1), _ready(2, tag=BLUE, priority=-5), _worker(1)),
+        (0, "pull", C1, W1, 1, [RED, BLUE], [], [], [], [], 3, [0, 5]),
+        (0, "pull", C2, W1, 9, [BLUE, RED], [], [], [], [], 3, [-5, 0]),
     ),
     "a lost attempt is remembered, but is no outcome": _play(
         _scene(_job(1), _job(2), _claim(1, 1, 2)),
@@ -319,7 +336,8 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (2, BEGIN), (2, *LOCK), (1, "release_slots", [J1], [True]), (1, *PROMOTE),
         (1, "plan_looks", ["k"]), (0, "limit_drift", 9), (1, COMMIT), (2, *PROMOTE),
         (2, "plan_looks", ["k"]), (2, COMMIT), (0, "next_look"), (0, "due_limits", 9),
-        (0, "take_slots", [J1, J2], ["k", "k"]), (0, "limit_drift", 9),
+        (0, "take_slots", [J1, J2], ["k", "k"]), (0, "limit_drift", 9), (0, "mend_looks", 9),
+        (0, "place_in_line", J1), (0, "place_in_line", J2),
     ),
     "a schedule from its beginning to its end": _play(
         _scene(_job(1), _job(2), _ready(1)), (0, "add_schedules", [NIGHTLY], ["{}"]),
@@ -347,9 +365,10 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (0, "store_expiries", [J1, J2], [0.0, -3600.0]), (0, "job_states", [J1, J2]),
         (0, "list_jobs", None, None, None, 9, None, "a"), (0, "job_origins", [J1, J3]),
         (0, "dead_letters", "failure", None, RED, None, BASE + HOUR, J1, 9), (0, BEGIN),
-        (0, "requeue_jobs", [J2, J1]), (1, "delete_expired", 9), (2, "requeue_jobs", [J3, J2]),
-        (0, COMMIT), (0, BEGIN), (0, "delete_old", 9, 60.0), (1, "requeue_jobs", [J3]),
-        (2, "delete_old", 9, 60.0), (0, COMMIT), (0, "job_attempts", J1), (0, *PULL),
+        (0, "requeue_jobs", [J2, J1]), (1, "expired_jobs", 9), (2, "requeue_jobs", [J3, J2]),
+        (0, COMMIT), (0, BEGIN), (0, "old_jobs", 9, 60.0), (1, "requeue_jobs", [J3]),
+        (2, "old_jobs", 9, 60.0), (0, "delete_jobs", [J3, J1]), (0, COMMIT),
+        (0, "job_attempts", J1), (0, *PULL),
     ),
     "a success is not run once more": _play(
         _scene(_job(1), _job(2), _failed(1), msgspec.structs.replace(_failed(2), status="success")),
@@ -357,14 +376,14 @@ SCRIPTS: Final[Mapping[str, History]] = {
     ),
     "an expiry for nothing": _play(
         _scene(_job(1), _ready(1)), (0, "store_expiries", [J1, J2], [0.0, 0.0]),
-        (0, "delete_expired", 9), (0, *PULL),
+        (0, "expired_jobs", 9), (0, "delete_jobs", [J1, J2]), (0, *PULL),
     ),
     "a token is made, used and revoked": _play(
         {}, (0, "add_token", T1, "gpu", [RED], BASE + HOUR, "me"),
         (0, "add_token", T2, "gpu", [RED], BASE - HOUR, "me"),
         (0, "add_token", T1, "cpu", [], None, "me"), (0, "token_standing", T1),
-        (0, "register_worker", W1, "w", "h", 1, "agent", [RED], 60.0, T1),
-        (0, "register_worker", W1, "w", "h", 1, "agent", [RED], 60.0, T2),
+        (0, "register_worker", W1, "w", "h", 1, "agent", [RED], [0], 60.0, T1),
+        (0, "register_worker", W1, "w", "h", 1, "agent", [RED], [0], 60.0, T2),
         (0, "token_of_worker", W1), (0, "token_of_worker", W2), (0, "list_tokens", 9), (0, BEGIN),
         (0, "revoke_tokens", [T1]), (1, "token_standing", T1), (2, "revoke_tokens", [T2, T1]),
         (0, COMMIT), (0, "token_standing", T1), (0, *RETIRE), (0, "list_tokens", 9),
@@ -379,17 +398,16 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (0, COMMIT), (0, "store_logs", [J1], [1], [0], ["d"]),
     ),
     "a flush and a commit of the same job": _play(
-        _HELD, (0, "store_running", W1, [C1], [J1, J2], [1, 1], [0, 0], ["a", "b"]),
-        (0, "store_running", W2, [C1], [J1], [1], [0], ["not mine"]), (0, BEGIN),
-        (0, *_commit(1, 1)), (1, "store_running", W1, [C1], [J1], [1], [1], ["late"]),
+        _HELD, (0, *_flush([J1, J2], [0, 0], ["a", "b"], [None, 0.5])),
+        (0, *_flush([J1], [0], ["not mine"], [0.9], worker=W2)), (0, BEGIN), (0, *_commit(1, 1)),
+        (1, *_flush([J1], [1], ["late"], [0.9])), (0, "store_progress", [J1], [1], [0.75], ["x"]),
         (0, "store_logs", [J1], [1], [1], ["end"]), (0, COMMIT), (0, "follow_logs", J1, 1, 1),
-        (0, "follow_logs", J2, 1, 0), (0, "follow_logs", J3, 1, 0),
+        (0, "follow_logs", J2, 1, 0), (0, "follow_logs", J3, 1, 0), (0, "job_states", [J1, J2]),
     ),
     "a run that begins anew drops what the one before it wrote": _play(
-        _HELD, (0, "store_running", W1, [C1], [J1], [1], [0], ["a"]),
-        (0, "store_running", W1, [C1], [J1], [1], [1], ["b"]),
-        (0, "store_running", W1, [C1], [J1], [1], [2], ["c"]), (0, BEGIN),
-        (0, "store_running", W1, [C1], [J1], [1], [0], ["x"]), (1, "job_logs", J1),
+        _HELD, (0, *_flush([J1], [0], ["a"], [0.5])), (0, *_flush([J1], [1], ["b"], [None])),
+        (0, *_flush([J1], [2], ["c"], [0.75])), (0, BEGIN), (0, *_flush([J1], [0], [""], [0.5])),
+        (0, *_flush([J1], [0], ["x"], [0.25])), (1, "job_states", [J1, J2]), (1, "job_logs", J1),
         (1, "store_logs", [J1], [1], [1], ["y"]), (0, COMMIT), (0, "job_logs", J1),
     ),
     "the same news twice is told once": _play(

@@ -3,13 +3,20 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from sim.plan import EXCHANGE_FAULTS, Plan, Sizes
+from sim.plan import EXCHANGE_FAULTS, Plan, Sizes, tags_of
+from sim.ticking import Ticking
 from trioworker.cli.output import counted
 
 
 def planned(plan: Plan) -> list[str]:
     """Who works, on what, in which bounds, against which faults: a line each."""
-    return [_workers(plan.sizes), _jobs(plan), _times_of(plan.sizes), _against(plan)]
+    return [
+        _workers(plan.sizes),
+        _jobs(plan),
+        *_schedules(plan),
+        _times_of(plan.sizes),
+        _against(plan),
+    ]
 
 
 def _workers(sizes: Sizes) -> str:
@@ -34,13 +41,36 @@ def _against(plan: Plan) -> str:
 
 
 def _jobs(plan: Plan) -> str:
-    tags = counted(plan.sizes.tags, "tag")
+    tags = _tags(plan)
     if plan.jobs:
         return f"{counted(len(plan.jobs), 'job')} on {tags} at once: {_times(plan.jobs)}"
-    cancels = f", {counted(plan.cancels, 'cancellation')}" if plan.cancels else ""
+    cancelled = plan.cancels + plan.cancels_running
+    cancels = f", {counted(cancelled, 'cancellation')}" if cancelled else ""
     bodies = ", ".join(_weighted(plan.bodies))
     jobs = counted(plan.sizes.jobs, "job")
     return f"{jobs} on {tags} over about {plan.enqueue_s:g} s{cancels}: {bodies}"
+
+
+def _tags(plan: Plan) -> str:
+    tags = counted(plan.sizes.tags, "tag")
+    if not plan.ranks or plan.sizes.tags == 1:
+        return tags
+    workers = (", ".join(tags_of(plan, slot).shown()) for slot in range(plan.sizes.workers))
+    return f"{tags} ({'; '.join(dict.fromkeys(workers))})"
+
+
+def _schedules(plan: Plan) -> Iterator[str]:
+    if plan.schedules:
+        each = "; ".join(map(_ticking, plan.schedules))
+        done = f"; {', '.join(plan.meddling)}" if plan.meddling else ""
+        yield f"{counted(len(plan.schedules), 'schedule')} from {plan.begins}: {each}{done}"
+
+
+def _ticking(one: Ticking) -> str:
+    once = f"at {one.at_s:g} s" if one.at_s is not None else f"every {one.every_s:g} s"
+    times = f"'{one.cron}' in {one.timezone}" if one.cron is not None else once
+    deadline = f", deadline {one.deadline_s:g} s" if one.deadline_s is not None else ""
+    return f"{one.body} {times}, overlap {one.overlap}, catch up {one.catch_up}{deadline}"
 
 
 def _times(names: Sequence[str]) -> str:

@@ -8,15 +8,17 @@ from sim.oracles.calm import NoDeadlock, NoStorm, Quiet
 from sim.oracles.cancels import CancelHeard
 from sim.oracles.fallback import Fallback, RefusedAlone
 from sim.oracles.fence import Fenced, Leases, OneAtATime, SelfFence
-from sim.oracles.follow_ups import Followed
+from sim.oracles.follow_ups import Followed, RestFirst
 from sim.oracles.handed_over import HandedOver
 from sim.oracles.limits import NextInLine, SlotFilled, SlotsHeld, WithinLimit
 from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
 from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced, ToldRight
 from sim.oracles.places import Durable, NotEarly, NothingLost, Settled, Transitions
+from sim.oracles.progress import ToldByItsOwn
 from sim.oracles.retries import InTime, OnRecord, TriedAgain
 from sim.oracles.reuse import Reused
-from sim.oracles.schedules import ScheduleGoesOn, TickOnce, TickWithItsEnd
+from sim.oracles.schedules import InTurn, ScheduleGoesOn, TickOnce, TickWithItsEnd
+from sim.oracles.slots import NoSlotIdles
 from sim.oracles.stopping import (
     ExitsAsPromised,
     GivesBackAtOnce,
@@ -35,14 +37,14 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     BatchesGated, LastChance, InOrder, Bounded, Modest,
     NothingHeld, StopsInTime, StartsNothingMore, GivesBackAtOnce,
     ExitsAsPromised, NothingUnexpected,
-    Live, NobodyIdles, ReapedInTime, GoesOn,
+    Live, NobodyIdles, NoSlotIdles, ReapedInTime, GoesOn,
     Quiet, NoDeadlock, NoStorm, CancelHeard,
-    Followed,
+    Followed, RestFirst,
     TriedAgain, OnRecord, InTime, Reused,
     SlotsHeld, WithinLimit, NextInLine, SlotFilled,
     OneHolder, FreeKeys,
-    TickOnce, TickWithItsEnd, ScheduleGoesOn,
-    HandedOver,
+    TickOnce, TickWithItsEnd, InTurn, ScheduleGoesOn,
+    HandedOver, ToldByItsOwn,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

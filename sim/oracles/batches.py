@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from sim.database.rows import ClaimRow, CompletedRow, LogRow, ReadyRow
+from sim.database.rows import ClaimRow, CompletedRow, LogRow, ProgressRow, ReadyRow
 from sim.happenings import CancelAsked, Committed, Happening
 from sim.oracles.base import Handler, Oracle
-from sim.oracles.facts import Facts, Leaving, may_be_replaced
+from sim.oracles.facts import Facts, Leaving, may_be_replaced, ranks_of
 from sim.plan import Plan
 from trioworker.events import (
     BatchAdopted,
@@ -71,7 +71,8 @@ class BatchesGated(Oracle):
         if len(stored) > (sizes.commit if sizes.mode.batches else 1):
             self.find(f"{happening.actor} stored {len(stored)} jobs at once")
         if len(stored) > 1 and sizes.policy is BatchPolicy.SIMPLE:
-            logged = {row.id for change in event.changes if isinstance(row := change.new, LogRow)}
+            said = (LogRow, ProgressRow)
+            logged = {row.id for change in event.changes if isinstance(row := change.new, said)}
             for leaving in stored:
                 if leaving.job in logged or not self._is_simple(leaving):
                     self.find(f"job {leaving.job} is not simple and was stored with others")
@@ -83,7 +84,7 @@ class BatchesGated(Oracle):
 
 
 class _Passed(NamedTuple):
-    """A job that a pull passed over although its claim has a worse one of the same tag."""
+    """A job that a pull passed over although its claim has a worse one."""
 
     job: UUID
     free_since_s: float
@@ -144,12 +145,13 @@ class LastChance(Oracle):
 
 
 class InOrder(Oracle):
-    """Invariant 9: of the due jobs of a tag, none is claimed before a better one.
+    """Invariant 9: of the due jobs of a worker's tags, none is claimed before a better one.
 
-    Better is: a higher priority, then due earlier, then the smaller id. Allowed: a floor hides a
-    job that came (or came back) within `FLOOR_AGE_MAX_S` before the pull was sent, or since; a
-    client that cancels a job, or stores another one with its key, may have its row locked; a pull
-    whose reply was lost tells nobody when it was sent, and is not judged.
+    Better is: a tag that this worker ranks higher, then a higher priority, then due earlier, then
+    the smaller id. Allowed: a floor hides a job that came (or came back) within `FLOOR_AGE_MAX_S`
+    before the pull was sent, or since; a client that cancels a job, or stores another one with its
+    key, may have its row locked; a pull whose reply was lost tells nobody when it was sent, and is
+    not judged.
     """
 
     name = "in order"
@@ -177,17 +179,17 @@ class InOrder(Oracle):
                 self._passed[change.new.id] = self._passed_over(change.new)
 
     def _passed_over(self, claim: ClaimRow) -> Sequence[_Passed]:
-        worst: dict[str, tuple[int, datetime, UUID]] = {}
-        for _job, old, _new in self.facts.moves:
-            if old is not None and isinstance(old.row, ReadyRow):
-                tag = old.row.tag
-                worst[tag] = max(worst.get(tag, _place(old.row)), _place(old.row))
+        ranks = ranks_of(self.facts.workers[claim.worker])
+        claimed = [
+            old.row for _, old, _ in self.facts.moves if old and isinstance(old.row, ReadyRow)
+        ]
+        worst = max(_place(row, ranks) for row in claimed)
         return [
             _Passed(row.id, self.facts.ready_since_s[row.id])
             for row in self.facts.ready.values()
-            if row.tag in worst
+            if row.tag in ranks
             and row.scheduled_for <= claim.claimed_at
-            and _place(row) < worst[row.tag]
+            and _place(row, ranks) < worst
             and not self._may_be_locked(row.id)
         ]
 
@@ -284,6 +286,6 @@ class Modest(Oracle):
             self.find(f"worker {event.worker} asked for {event.asked} jobs, over {most:g}")
 
 
-def _place(row: ReadyRow) -> tuple[int, datetime, UUID]:
-    """The order within a tag: the smaller the better."""
-    return -row.priority, row.scheduled_for, row.id
+def _place(row: ReadyRow, ranks: Mapping[str, int]) -> tuple[int, int, datetime, UUID]:
+    """The order in which a worker with these ranks claims: the smaller the better."""
+    return -ranks[row.tag], -row.priority, row.scheduled_for, row.id

@@ -112,9 +112,14 @@ def replaced_by(row: CompletedRow) -> UUID | None:
 
 
 def may_be_replaced(row: JobRow) -> bool:
-    """Whether another job may take this one's place before it begins."""
+    """Whether it may give way before it begins: to another one, or to a change of its schedule."""
     options = json.loads(row.options) if row.options else {}
-    return bool(options.get("unique") or options.get("debounce"))
+    return bool(options.get("unique") or options.get("debounce") or options.get("tick"))
+
+
+def ranks_of(worker: WorkerRow) -> Mapping[str, int]:
+    """How a worker ranks each of its tags."""
+    return dict(zip(worker.tags, worker.ranks, strict=True))
 
 
 class Facts:

@@ -7,13 +7,20 @@ from uuid import UUID
 
 import msgspec
 
-from sim.database.rows import CompletedRow, JobRow
-from sim.happenings import Committed, Happening
+from sim.database.rows import CompletedRow, JobRow, ReadyRow, WaitingRow
+from sim.happenings import BodyStarted, Committed, Happening
 from sim.oracles.base import Handler, Oracle
+from sim.oracles.facts import LONG_AGO_S, Facts
+from sim.oracles.liveness import SETTLING_S
 from sim.oracles.retries import options_of
+from sim.plan import Plan
 from trioworker.events import Event
 from trioworker.model.options import JobOptions
 
+RESTART_AFTER_S: Final = 10.0
+"""As the page of restarts promises it."""
+ROUNDING_S: Final = 0.001
+UNDER_WAY_S: Final = 0.5
 CLIENT: Final = "client"
 """Who enqueues jobs that are nobody's successors, and may end others to make room for them."""
 
@@ -78,6 +85,64 @@ class Followed(Oracle):
         came = Counter(row.path for row in new if _restarts(options_of(self.facts, row.id)))
         if over != came:
             self.find(f"{over.total()} jobs that restart have ended, and {came.total()} came again")
+
+
+class RestFirst(Oracle):
+    """A job that restarts is due ten seconds after its last run began, and at once if that is over.
+
+    So it begins no more often than that, for nothing begins before it is due. Which of several that
+    end together is which is not known here: the one that began first is the one that is due first.
+    Allowed: ten seconds from now for one that was given up, whose beginning nobody knows; and what
+    a transaction took that came into trouble.
+    """
+
+    name = "rest first"
+    invariant = 9
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._began_s: dict[UUID, float] = {}
+
+    def handlers(self) -> Mapping[type[Event], Handler]:
+        """See `Oracle.handlers`."""
+        return {BodyStarted: self._begins, Committed: self._committed}
+
+    def _begins(self, _happening: Happening, event: BodyStarted) -> None:
+        self._began_s[event.job] = self.facts.now_s
+
+    def _committed(self, happening: Happening, event: Committed) -> None:
+        if happening.actor == CLIENT:
+            return
+        came_s = sorted(rests_s(self.facts, event))
+        began_s = sorted(self._began_s.get(job, LONG_AGO_S) for job in restarted(self.facts))
+        for rest_s, before_s in zip(came_s, began_s, strict=False):
+            since_s = self.facts.now_s - before_s
+            if rest_s + since_s < RESTART_AFTER_S - ROUNDING_S:
+                self.find(f"a job restarts {rest_s + since_s:.2f} s after its last run began")
+            calm = self.facts.now_s >= self.facts.troubled_s + SETTLING_S
+            if calm and rest_s > RESTART_AFTER_S + UNDER_WAY_S:
+                self.find(f"a job restarts in {rest_s:.2f} s")
+
+
+def restarted(facts: Facts) -> Iterator[UUID]:
+    """The jobs that restart and have ended by the commit at hand."""
+    for move in facts.moves:
+        if move.new is None or not isinstance(row := move.new.row, CompletedRow):
+            continue
+        if row.status != "canceled" and options_of(facts, row.id).restart:
+            yield row.id
+
+
+def rests_s(facts: Facts, event: Committed) -> Iterator[float]:
+    """After how many seconds each job that has come again by this commit is due."""
+    for change in event.changes:
+        row = change.new
+        if not isinstance(row, JobRow) or change.old is not None:
+            continue
+        place = facts.stands[row.id].row
+        if options_of(facts, row.id).restart and isinstance(place, ReadyRow | WaitingRow):
+            assert place.scheduled_for is not None
+            yield (place.scheduled_for - row.created_at).total_seconds()
 
 
 def _restarts(options: JobOptions) -> bool:

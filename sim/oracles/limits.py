@@ -8,7 +8,6 @@ from uuid import UUID
 
 from sim.database.models.limits import limit_of
 from sim.database.rows import Row, SlotRow, SpentRow, WaitingRow
-from sim.database.server import EPOCH
 from sim.happenings import (
     BodyEnded,
     BodyStarted,
@@ -239,11 +238,16 @@ class SlotFilled(Oracle):
         if not got_in or not calm or facts.jumps or self.plan.window_s is not None:
             return
         assert row.key is not None
-        since_s = max(_second(row.scheduled_for), self._changed_s.get(row.key, LONG_AGO_S))
+        due_s = self._second(row.scheduled_for)
+        since_s = max(due_s, self._changed_s.get(row.key, LONG_AGO_S))
         since_s = max(since_s, facts.troubled_s, self._came_s[row.id])
         if facts.now_s - since_s > patience_s:
             waited_s = facts.now_s - since_s
             self.find(f"job {row.id} waited for {waited_s:.2f} s for a free slot of {row.key}")
+
+    def _second(self, moment: datetime | None) -> float:
+        assert moment is not None
+        return (moment - self.plan.begins) / timedelta(seconds=1)
 
 
 def _slots_of(plan: Plan, key: str) -> int:
@@ -254,8 +258,3 @@ def _turn(row: WaitingRow) -> tuple[int, datetime, UUID]:
     assert row.priority is not None
     assert row.scheduled_for is not None
     return -row.priority, row.scheduled_for, row.id
-
-
-def _second(moment: datetime | None) -> float:
-    assert moment is not None
-    return (moment - EPOCH) / timedelta(seconds=1)

@@ -156,7 +156,7 @@ class Produced(Oracle):
     def _goes_back(self, key: Attempt, *, charged: bool) -> bool:
         outcomes = self._outcomes.get(key, ())
         if charged:
-            has_policy = options_of(self.facts, key[1]).retry is not None
+            has_policy = options_of(self.facts, key[1]).policy(None) is not None
             return any(
                 isinstance(each, Retried)
                 or (has_policy and (each is None or isinstance(each, Failed)))

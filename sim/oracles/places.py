@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 from uuid import UUID
 
-from sim.database.rows import ClaimRow, CompletedRow, ReadyRow, Row, WaitingRow
+from sim.database.rows import ClaimRow, CompletedRow, JobRow, ReadyRow, Row, WaitingRow
 from sim.happenings import CommitLost, Committed, Enqueued, Happening, RowChange
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts, Leaving, Move, Stand, replaced_by
+from sim.oracles.schedules import tick_of
 from sim.plan import Plan
 from trioworker.events import Event
 from trioworker.model.transitions import TRANSITIONS, Place
@@ -76,7 +78,8 @@ class Transitions(Oracle):
 
     An enqueue begins at attempt 1. A pull and a completion keep both counters. A way back to ready
     keeps the attempt (snoozed, interrupted) or adds one (retried). A reaping adds one to each, is
-    done to the claims of the dead alone, and gives up exactly at the limit.
+    done to the claims of the dead alone, and gives up exactly at the limit. Allowed: who changes a
+    schedule takes back the jobs of its ticks that have not begun.
     """
 
     name = "transitions"
@@ -86,10 +89,12 @@ class Transitions(Oracle):
         """See `Oracle.handlers`."""
         return {Committed: self._committed}
 
-    def _committed(self, *_: object) -> None:
-        wrong = {move.job: self._wrong(move) for move in self.facts.moves}
+    def _committed(self, _happening: Happening, event: Committed) -> None:
+        undone = {id_ for change in event.changes for id_ in _taken_back(change)}
+        moves = [move for move in self.facts.moves if not _is_undone(move, undone)]
+        wrong = {move.job: self._wrong(move) for move in moves}
         wrong.update((leaving.job, self._wrong_reaping(leaving)) for leaving in self.facts.reapings)
-        for job, old, new in self.facts.moves:
+        for job, old, new in moves:
             if wrong[job] is not None:
                 self.find(f"job {job} went from {_named(old)} to {_named(new)}: {wrong[job]}")
 
@@ -121,6 +126,19 @@ class Transitions(Oracle):
         if new.place is Place.READY and new.attempt != old.attempt + 1:
             return "a reaped job begins another attempt"
         return None
+
+
+def _taken_back(change: RowChange) -> Iterator[UUID]:
+    """The job of a tick that is as if it had never been."""
+    if isinstance(change.old, JobRow) and change.new is None and tick_of(change.old) is not None:
+        yield change.old.id
+
+
+def _is_undone(move: Move, undone: AbstractSet[UUID]) -> bool:
+    """Whether a job of these is gone that nobody had begun, or is another of the same tick."""
+    stands = [stand for stand in (move.old, move.new) if stand is not None]
+    fresh = all(s.place in _FIRST and (s.attempt, s.reaped) == (1, 0) for s in stands)
+    return move.job in undone and fresh
 
 
 class Settled(Oracle):

@@ -62,7 +62,7 @@ class TriedAgain(Oracle):
                 continue
             outcome = self._outcomes[leaving.attempt]
             tries = leaving.old.attempt - leaving.old.reaped
-            policy = _policy(options_of(self.facts, leaving.job).retry, outcome)
+            policy = _policy(options_of(self.facts, leaving.job).policy(None), outcome)
             if policy is not None and policy.attempts is not None and tries >= policy.attempts:
                 self.find(f"job {leaving.job} is tried again after {tries} attempts")
             least_s = _least_pause_s(policy, outcome, tries)

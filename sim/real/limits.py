@@ -12,6 +12,7 @@ from sim.oracles.calm import Quiet
 from sim.oracles.cancels import CancelHeard
 from sim.oracles.fence import OneAtATime, SelfFence
 from sim.oracles.liveness import GoesOn, NobodyIdles, ReapedInTime
+from sim.oracles.slots import NoSlotIdles
 from sim.oracles.stopping import GivesBackAtOnce, StopsInTime
 from sim.plan import CLOCK, PAUSE, Plan
 
@@ -32,6 +33,7 @@ LEFT_OUT: Final[Mapping[type[Oracle], str]] = {
     GivesBackAtOnce: STALLS,
     CancelHeard: STALLS,
     NobodyIdles: STALLS,
+    NoSlotIdles: STALLS,
     ReapedInTime: STALLS,
     GoesOn: STALLS,
     Quiet: "a machine that stalls is a fault which no plan names",
@@ -44,6 +46,8 @@ def why_not(plan: Plan) -> str | None:
     """The reason why `plan` is not run on a real server, None when it is."""
     if plan.chaos_s > PHASE_S_MAX:
         return f"it takes {plan.chaos_s:g} s of real time"
+    if plan.schedules:
+        return "its schedules tick in virtual time"
     named = [*plan.faults, *plan.exactly, *(scripted.fault for scripted in plan.script)]
     for what, reason in NOT_FOR_REAL.items():
         if any(_is_about(fault, what) for fault in named):

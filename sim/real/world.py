@@ -28,7 +28,8 @@ from sim.happenings import (
     ServerDown,
     ServerUp,
 )
-from sim.plan import CRASH, KILL, OUTAGE, RESTART, STANDBY, STOP, Plan
+from sim.onlooker import Onlooker
+from sim.plan import CRASH, KILL, OUTAGE, RESTART, STANDBY, STOP, Plan, tags_of
 from sim.process import WorkerProcess
 from sim.real import audit
 from sim.real.database import FaultyDatabase, open_faulty
@@ -64,7 +65,7 @@ class RealWorld:
         self._undone: list[audit.Audited] = []
         self._executions: Counter[UUID] = Counter()
         self._workers: list[WorkerProcess] = []
-        self._tags = tuple(f"tag-{number}" for number in range(plan.sizes.tags))
+        self._onlooker = Onlooker()
         self._clock: audit.Clock
 
     async def run(self) -> None:
@@ -139,7 +140,9 @@ class RealWorld:
             self._all_named.set()
 
     def _happened(self, actor: str, event: Event) -> None:
-        self._said.append(Happening(trio.current_time() - self._chaos.began_s, actor, event))
+        happening = Happening(trio.current_time() - self._chaos.began_s, actor, event)
+        self._said.append(happening)
+        self._onlooker.see(happening)
 
     # ---- people ---------------------------------------------------------------------------------
 
@@ -147,7 +150,7 @@ class RealWorld:
         return WorkerProcess(
             slot,
             sizes=self._plan.sizes,
-            tags=self._tags,
+            tags=tags_of(self._plan, slot),
             open_database=partial(self._open, WORKER_LANES),
             new_id=new_id,
             rng=self._streams.stream(f"worker-{slot}"),
@@ -159,9 +162,10 @@ class RealWorld:
         return Clients(
             self._plan,
             database,
-            tags=self._tags,
+            tags=tags_of(self._plan, 0).names,
             new_id=new_id,
             rng=self._streams.stream("clients"),
+            onlooker=self._onlooker,
             happened=self._happened,
         )
 

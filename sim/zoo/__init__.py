@@ -8,6 +8,7 @@ from sim.zoo import (
     handing_over,
     leases,
     limits,
+    progress,
     pulls,
     retries,
     reuse,
@@ -32,6 +33,7 @@ THEMES = (
     unique,
     handing_over,
     reuse,
+    progress,
 )
 """Imported for the mutants that they name."""
 

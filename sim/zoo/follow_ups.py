@@ -7,12 +7,13 @@ from uuid import UUID
 
 import msgspec
 
-from sim.oracles.follow_ups import Followed
+from sim.oracles.follow_ups import Followed, RestFirst
 from sim.plan import Plan, Sizes
 from sim.replace import replaced
 from sim.zoo.mutant import mutant
 from trioworker.ids import derived_id
 from trioworker.model import effects as model
+from trioworker.model import follow_ups as rules
 from trioworker.model.effects import Effects
 from trioworker.model.follow_ups import Ended, ended, follow_ups
 from trioworker.model.job import NewJob
@@ -106,4 +107,11 @@ def restarted_after_a_cancel() -> Iterator[None]:
         return [*right(batch, now_s=now_s), *cancelled]
 
     with replaced(model, "ended", all_of_them):
+        yield
+
+
+@mutant("restarted without a rest", caught_by=RestFirst, plan=AGAIN)
+def restarted_without_a_rest() -> Iterator[None]:
+    """A job that restarts is due again at once, however soon its last run is over."""
+    with replaced(rules, "RESTART_AFTER_S", 0.0):
         yield

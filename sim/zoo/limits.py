@@ -1,15 +1,18 @@
 """Mutants of concurrency limits: slots that are lost, counted wrongly, or given out of turn."""
 
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import Any, Final
 from uuid import UUID
 
 from sim.database.models import MODELS, Rows, Statement, limits
 from sim.database.transaction import Transaction
+from sim.oracles.calm import NoStorm
 from sim.oracles.limits import NextInLine, SlotFilled, SlotsHeld, WithinLimit
 from sim.plan import Plan, Sizes
 from sim.replace import replaced
-from sim.zoo.mutant import mutant, statement
+from sim.zoo.mutant import OURS, mutant, of_scenario, statement
+from trioworker.store.protocol import Promoted
 from trioworker.worker.maintenance import Maintenance
 
 _LIMITED: Final = Plan(
@@ -141,4 +144,20 @@ def limits_looked_at_seldom() -> Iterator[None]:
             await look(self)
 
     with replaced(Maintenance, "_promote_all", seldom):
+        yield
+
+
+@mutant(
+    "looks without a rest",
+    caught_by=NoStorm,
+    seen_in=OURS,
+    plan=of_scenario("line-in-other-hands"),
+)
+def looks_without_a_rest() -> Iterator[None]:
+    """Who looks at a line whose first job a client has in its hands looks again at once."""
+
+    def at_once(_self: Maintenance, found: Promoted) -> float:
+        return inf if found.look_s is None else found.look_s
+
+    with replaced(Maintenance, "_pause_s", at_once):
         yield

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import trio
@@ -15,6 +15,8 @@ from sim.oracles.batches import BatchesGated, Bounded, InOrder, LastChance, Mode
 from sim.oracles.liveness import GoesOn, Live, NobodyIdles
 from sim.oracles.outcomes import OncePerClaim
 from sim.oracles.places import NotEarly
+from sim.oracles.slots import NoSlotIdles
+from sim.plan import LONG, Plan, Sizes
 from sim.replace import replaced
 from sim.zoo.mutant import OURS, mutant, of_scenario, statement
 from trioworker.model import planner
@@ -25,6 +27,14 @@ from trioworker.worker import pull as stage
 from trioworker.worker.channel import BatchChannel
 from trioworker.worker.execute import Execute
 from trioworker.worker.pull import Pull
+
+_BY_TWOS: Final = Plan(
+    seed=0,
+    sizes=Sizes(workers=1, pull=2, concurrency=5, poll_s=0.2),
+    jobs=(LONG,) * 5,
+    chaos_s=1.0,
+)
+"""Five slots, as many long jobs, and two of them in a pull."""
 
 
 @mutant(
@@ -40,6 +50,30 @@ def planner_that_hoards() -> Iterator[None]:
         return pull_size - load.buffered if load.buffered * 2 <= pull_size else 0
 
     with replaced(stage, "claim_size", all_of_them):
+        yield
+
+
+@mutant("last one taken in silence", caught_by=NoSlotIdles, seen_in=OURS, plan=_BY_TWOS)
+def last_one_taken_in_silence() -> Iterator[None]:
+    """A slot that takes the last job of a batch tells nobody: until one ends nothing is pulled."""
+
+    def nothing(_self: Execute) -> None:
+        return
+
+    with replaced(Execute, "_tell_if_none_waits", nothing):
+        yield
+
+
+@mutant("one slot for all", caught_by=NoSlotIdles)
+def one_slot_for_all() -> Iterator[None]:
+    """A slot that takes a job starts no other slot for the next: they run one after the other."""
+    start = Execute._start_slot
+
+    def alone(self: Execute, nursery: trio.Nursery) -> None:
+        if not self._slots:
+            start(self, nursery)
+
+    with replaced(Execute, "_start_slot", alone):
         yield
 
 
@@ -81,6 +115,17 @@ def priority_ignored() -> Iterator[None]:
         return found
 
     with replaced(model, "_place", by_time), replaced(model, "_best_of_tag", first_come):
+        yield
+
+
+@mutant("tag ranks ignored", caught_by=InOrder)
+def tag_ranks_ignored() -> Iterator[None]:
+    """A worker that ranks its tags claims as if it did not: only the jobs' own order counts."""
+
+    def by_place(rows: Sequence[ReadyRow], _ranked: object) -> Sequence[ReadyRow]:
+        return sorted(rows, key=model._place)
+
+    with replaced(model, "_in_turn", by_place):
         yield
 
 

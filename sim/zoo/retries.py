@@ -102,7 +102,7 @@ def child_not_cancelled() -> Iterator[None]:
 
     async def alone(s: Statement, ids: Sequence[UUID], limit: int) -> Rows:
         unfinished = [i for i in dict.fromkeys(ids) if not s.find(s.tables.job_completed, i)]
-        return [(id_,) for id_ in unfinished[:limit]]
+        return [(id_, None) for id_ in unfinished[:limit]]
 
     with statement("family", alone):
         yield

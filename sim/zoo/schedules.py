@@ -6,14 +6,24 @@ from typing import Any, Final
 from uuid import UUID
 
 import trio
+from msgspec.structs import replace
 
 from sim.database.models import Rows, Statement
-from sim.oracles.schedules import ScheduleGoesOn, TickOnce, TickWithItsEnd
-from sim.plan import Plan, Sizes
+from sim.oracles.schedules import InTurn, ScheduleGoesOn, TickOnce, TickWithItsEnd
+from sim.plan import LONG, Plan, Sizes
 from sim.replace import replaced
+from sim.ticking import Ticking
 from sim.zoo.mutant import mutant, statement
 from trioworker.ids import derived_id
-from trioworker.model.schedule import End, when_due
+from trioworker.model.schedule import (
+    End,
+    Move,
+    Progress,
+    Schedule,
+    after_end,
+    begin,
+    when_due,
+)
 from trioworker.store.postgres import effects, schedules
 from trioworker.store.postgres.database import Transaction
 from trioworker.store.postgres.schedules import Advanced
@@ -21,18 +31,25 @@ from trioworker.store.postgres.schedules import Advanced
 _TICKING: Final = Plan(
     seed=0,
     sizes=Sizes(workers=3, jobs=3, pull=5, commit=5, concurrency=5, sweep_s=0.5),
-    schedules=3,
+    schedules=(Ticking(), Ticking(overlap="queue_one", catch_up="last"), Ticking(catch_up="all")),
     chaos_s=4.0,
 )
 """Three workers and three schedules."""
 _DEADLY: Final = Plan(
     seed=0,
     sizes=Sizes(workers=2, jobs=2, lease_s=1.5, heartbeat_s=0.5, reaped_max=1, sweep_s=0.5),
-    schedules=1,
-    ticking="deadly",
+    schedules=(Ticking(body="deadly"),),
     chaos_s=12.0,
 )
 """Ticks that kill their workers until they are given up."""
+_SLOW: Final = Plan(
+    seed=0,
+    sizes=Sizes(workers=1, jobs=1),
+    schedules=(Ticking(body=LONG, catch_up="all"),),
+    meddling=("pause 0@10.5", "resume 0@15.0"),
+    chaos_s=4.0,
+)
+"""A schedule whose jobs take longer than from tick to tick, and which is paused for a while."""
 
 
 @mutant(
@@ -100,6 +117,40 @@ def tick_lost_at_a_crash() -> Iterator[None]:
         replaced(effects, "advance_schedules", unless_given_up),
         statement("due_schedules", nothing),
     ):
+        yield
+
+
+@mutant("ticks in a pause", caught_by=InTurn, plan=_SLOW)
+def ticks_in_a_pause() -> Iterator[None]:
+    """A schedule that is paused while its job runs goes on with the end of that job."""
+
+    def deaf(schedule: Schedule, progress: Progress, end: End, moment: datetime) -> Move:
+        move = after_end(schedule, replace(progress, paused=False), end, moment)
+        return Move(replace(move.progress, paused=progress.paused), move.ticks)
+
+    with replaced(schedules, "after_end", deaf):
+        yield
+
+
+@mutant("missed ticks forgotten", caught_by=InTurn, plan=_SLOW)
+def missed_ticks_forgotten() -> Iterator[None]:
+    """Ticks that passed while the job of the one before ran are dropped, whatever was said."""
+
+    def forget(schedule: Schedule, progress: Progress, end: End, moment: datetime) -> Move:
+        return after_end(replace(schedule, catch_up="none"), progress, end, moment)
+
+    with replaced(schedules, "after_end", forget):
+        yield
+
+
+@mutant("one beside the other", caught_by=InTurn, plan=_SLOW)
+def one_beside_the_other() -> Iterator[None]:
+    """The ticks of the next minute become jobs at once, also where one is to wait for another."""
+
+    def ahead(schedule: Schedule, progress: Progress, moment: datetime) -> Move:
+        return begin(replace(schedule, overlap="allow"), progress, moment)
+
+    with replaced(schedules, "begin", ahead):
         yield
 
 

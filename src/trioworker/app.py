@@ -20,8 +20,13 @@ from trioworker.errors import InvalidArguments, UsageError
 from trioworker.model.arguments import Signature
 from trioworker.model.chunk_arguments import LINGER_S, Chunking, ChunkSignature
 from trioworker.model.follow_ups import A_CALL_OF_A_HANDLER
-from trioworker.model.job import DEFAULT_TAG
-from trioworker.model.job_settings import JobSettings, check_settings, retry_policy
+from trioworker.model.job_settings import (
+    JobSettings,
+    check_settings,
+    priority_of,
+    retry_policy,
+    tag_of,
+)
 from trioworker.model.options import Handler, RetryPolicy
 from trioworker.scheduling import Scheduling
 
@@ -88,12 +93,12 @@ class JobFunction(Generic[P, R]):
     @property
     def tag(self) -> str:
         """Which workers may take the job, unless it says otherwise."""
-        return self.settings.get("tag", DEFAULT_TAG)
+        return tag_of(self.settings)
 
     @property
     def priority(self) -> int:
         """How urgent the job is, unless it says otherwise."""
-        return self.settings.get("priority", 0)
+        return priority_of(self.settings)
 
     @property
     def timeout_s(self) -> float | None:

@@ -36,6 +36,7 @@ from trioworker.model.state import (
     JobLogText,
     JobState,
     NewIds,
+    PlaceInLine,
     Requeued,
     State,
     TagCounts,
@@ -56,6 +57,7 @@ __all__ = [
     "JobAttempt",
     "JobLogText",
     "JobState",
+    "PlaceInLine",
     "Requeued",
     "TagCounts",
     "WorkerState",
@@ -112,7 +114,7 @@ class Client(Looking):
         The job is due at once, at `scheduled_for` (with a time zone), or `delay_s` seconds from
         now by the database's clock. `awaited` makes waiting for it quick. A job whose `id` exists
         already is left as it is, so this may be repeated. It is cancelled with its `parent`.
-        `settings` are those of `JobSettings`; what they leave open is as the app says.
+        `settings` are those of `JobSettings`; what they leave out is as the app says, None is none.
         Of a `unique` job that is kept out it is the first one's. Raises `InvalidArguments`.
         """
         job = await self.make(

@@ -9,9 +9,14 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 from trioworker.model.options import check_label
+from trioworker.model.progress import Progress, progress_of
 from trioworker.model.user_statement import UserStatement, hand_over
 
 A = TypeVar("A")
+
+
+def _nobody(_progress: Progress) -> None:
+    """Hears nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,7 @@ class JobContext:
 
     `log` appends one line to the job's log. `label` gives the job a label, which is stored when
     this attempt ends it; it raises `UsageError` for one that will not do. `statements` are what was
-    handed to `commit_with` so far.
+    handed to `commit_with` so far, and `tell` is where `progress` goes.
     """
 
     id: UUID
@@ -31,6 +36,15 @@ class JobContext:
     statements: list[UserStatement] = field(
         default_factory=list[UserStatement], repr=False, compare=False
     )
+    tell: Callable[[Progress], None] = field(default=_nobody, repr=False, compare=False)
+
+    def progress(self, fraction: float, note: str = "") -> None:
+        """Tell how far this attempt has come, from 0 to 1, and in words what is being done.
+
+        The last one counts. It waits for nothing and is stored about once a second, so that a loop
+        may tell every step. Raises `UsageError` when it will not do.
+        """
+        self.tell(progress_of(fraction, note))
 
     def commit_with(self, sql: str, *values: object) -> None:
         """Run `sql` in the very transaction that stores the success of this attempt.

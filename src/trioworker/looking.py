@@ -15,6 +15,7 @@ from trioworker.model.state import (
     JobAttempt,
     JobLogText,
     JobState,
+    PlaceInLine,
     State,
     TagCounts,
     WorkerState,
@@ -92,6 +93,10 @@ class Looking:
         if attempts is None:
             raise UnknownJob(f"there is no job {id}")
         return attempts
+
+    async def place_in_line(self, id: UUID) -> PlaceInLine | None:  # noqa: A002 - as above
+        """Where a job waits for a slot of its concurrency limit; None when it does not."""
+        return await self._jobs.place_in_line(id)
 
     async def workers(self, limit: int = 50) -> Sequence[WorkerState]:
         """Up to `limit` workers: those that live, then those that ended last."""

@@ -11,11 +11,12 @@ from typer.testing import CliRunner, Result
 
 from tests.database_fixtures import PostgresServer
 from trioworker.bench.command import bench_app
+from trioworker.bench.hooks import HOOKS, NONE
 from trioworker.bench.rig import open_server
 
 HOOK_FIGURES: Final = {
     f"{hook}_{figure}"
-    for hook in ("retry", "limit", "unique", "handler", "log", "commit_with")
+    for hook in HOOKS.keys() - {NONE}
     for figure in ("over_none", "over_per_job", "jobs_per_s", "per_job_jobs_per_s")
 }
 TINY: Final = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import trio
 
-from trioworker import App
+from trioworker import App, JobContext
 
 app = App()
 
@@ -29,6 +29,16 @@ async def until_there(file: str) -> str:
     while not Path(file).exists():  # noqa: ASYNC110, ASYNC240 - another process makes it
         await trio.sleep(0.01)
     return "there"
+
+
+@app.job
+async def climb(context: JobContext, file: str) -> str:
+    """Tells how far it is, and runs until somebody makes `file`."""
+    print("looking out")  # noqa: T201 - it becomes the job's log
+    context.progress(0.4, "[bold]four of ten")
+    there = await until_there(file)
+    context.progress(0.9, "down again")
+    return there
 
 
 @app.job

@@ -81,6 +81,8 @@ SETTINGS = (
     bad("run --lease-s 5 --heartbeat-s 5", "a lease of 5 s is too short", "more than twice"),
     bad("run --poll-s soon", "--poll-s=soon", "a number of seconds"),
     bad(f"run --tags {TAG}", "a tag of 121 bytes is too long", "at most 120"),
+    bad("run --tags urgent=high", "the rank of the tag 'urgent' is 'high'", "from -32768 to 32767"),
+    bad("run", "_TAGS=a=1,a=2: the tag 'a' has two ranks", "drop one", TRIOWORKER_TAGS="a=1,a=2"),
     bad("run --schema 'my schema'", "--schema=my schema", "lower-case letters"),
     bad("run --log-level loud", "--log-level=loud", "one of debug, info, warning, error"),
     bad("run", "_STATEMENTS=maybe", "1 or 0", TRIOWORKER_LOG_STATEMENTS="maybe"),

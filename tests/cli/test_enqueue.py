@@ -160,6 +160,34 @@ def test_an_app_checks_names_and_arguments_and_fills_in(here: Run) -> None:
     assert len(stored(here)) == 1
 
 
+def test_what_the_app_says_is_switched_off_by_name(database_url: str) -> None:
+    """--without, and null in a line, are what None is in Python."""
+    here = partial(run_here, url=database_url)
+    plain = ("enqueue", "divide", "[6, 3]", "--app", APP)
+    here(*plain, "--without", "priority", "--without", "retry").well()
+    here("enqueue", "-", "--app", APP, stdin=lines({"path": "divide", "args": [6, 3], "tag": None}))
+    labelled = {"path": "divide", "args": [6, 3], "labels": ["x"], "limit": 2, "muted": True}
+    here("enqueue", "-", "--without", "timeout_s", stdin=lines(labelled)).well()
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "select tag, priority, options from trioworker.job order by id"
+        ).fetchall()
+    assert rows == [
+        ("sums", 0, {"retry": None}),
+        ("default", 7, None),
+        (
+            "default",
+            0,
+            {"timeout_s": None, "limit": {"slots": 2, "key": "divide"}}
+            | {"labels": ["x"], "muted": True},
+        ),
+    ]
+    for flags in (["--without", "colour"], ["--without", "tag", "--tag", "fast"]):
+        ended = here(*plain, *flags)
+        assert ended.status == 2
+        assert ended.complaints.startswith(f"trioworker: --without={flags[1]} ")
+
+
 def test_later_is_by_the_clock_of_the_database(here: Run) -> None:
     """--at and --in keep a job back until then."""
     here("enqueue", "greet", "--at", "2999-01-31T08:00+01:00").well()

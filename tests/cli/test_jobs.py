@@ -144,6 +144,33 @@ def test_workers_show_what_they_did(shelf: Run) -> None:
     assert (worker["jobs_done"], worker["jobs_failed"], worker["claimed"]) == (2, 1, 0)
 
 
+def test_workers_show_how_they_rank_their_tags(here: Run) -> None:
+    """As it was said at their start; JSON has the tags and their ranks apart."""
+    here("run", APP, "--drain", "--tags", "sums=10, default,a=b=0").well()
+    (row,) = rows(here("workers"))
+    assert row[4] == "sums=10,default,a=b=0"
+    (worker,) = here("workers", "--json").well().document
+    assert (worker["tags"], worker["ranks"]) == (["sums", "default", "a=b"], [10, 0, 0])
+
+
+def test_show_tells_where_a_job_stands_in_line(here: Run) -> None:
+    """For a slot of which key it waits, who is before it, and when it is due."""
+    ids = [str(new_id()) for _ in range(3)]
+    job = {"path": "greet", "limit": {"slots": 1, "key": "the door"}, "args": {"name": "you"}}
+    lines_ = [json.dumps({"id": id_, **job}) for id_ in ids]
+    here("enqueue", "-", stdin="\n".join(lines_)).well()
+    shown = [
+        line.split(maxsplit=1) for line in here("jobs", "show", ids[2]).well().output.splitlines()
+    ]
+    assert ["key", "the door"] in shown
+    assert [
+        fact for fact in shown if fact[0] in {"place", "slots", "taken", "spent", "opens_at"}
+    ] == [["place", "2"], ["slots", "1"], ["taken", "1"], ["spent", "0"]]
+    document = here("jobs", "show", ids[2], "--json").well().document
+    assert (document["in_line"]["key"], document["in_line"]["place"]) == ("the door", 2)
+    assert here("jobs", "show", ids[0], "--json").well().document["in_line"] is None
+
+
 def test_show_has_the_attempts_that_came_before(here: Run) -> None:
     """A line for each, before the error that was the last; as JSON a list."""
     job = str(new_id())

@@ -36,6 +36,7 @@ from trioworker.events import Event, WorkerStarted, discard
 from trioworker.ids import new_id
 from trioworker.model.batching import Mode, sizes_for
 from trioworker.model.job import NewJob
+from trioworker.model.tags import unranked
 from trioworker.runners.registry import build_runners, open_runners
 from trioworker.store.postgres.database import Lane, open_database
 from trioworker.store.postgres.migrate import ADMIN, migrate
@@ -222,7 +223,8 @@ async def _worker(url: str, app: App, settings: dict[str, object]) -> AsyncItera
             started.set()
 
     defaults: dict[str, object] = {
-        "name": "test", "host": "here", "pid": 1, "mode": Mode.AGENT_BATCH, "tags": ["default"],
+        "name": "test", "host": "here", "pid": 1, "mode": Mode.AGENT_BATCH,
+        "tags": unranked("default"),
         "sizes": sizes_for(Mode.AGENT_BATCH, pull=100, commit=100), "concurrency": 100,
         "grace_s": 0.0,
     }  # fmt: skip

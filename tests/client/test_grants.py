@@ -80,3 +80,22 @@ def test_none_of_them_can_be_spared(owner: psycopg.Connection[Any], missing: str
     """Without any one of them the server refuses, and says which table or schema it is about."""
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for"):
         enqueue_as_app(owner, [f"{grant} to app" for grant in GRANTS if grant != missing])
+
+
+def test_the_documented_grants_suffice_to_replace(owner: psycopg.Connection[Any]) -> None:
+    """A role that enqueues with keys needs some more."""
+    for grant in (
+        *GRANTS,
+        "grant select, insert, update on trioworker.unique_key",
+        "grant select on trioworker.ready, trioworker.waiting, trioworker.job",
+        "grant select on trioworker.job_completed",
+        "grant select, delete on trioworker.ready, trioworker.waiting, trioworker.slot",
+        "grant update on trioworker.waiting",
+        "grant insert on trioworker.job_completed, trioworker.job_label, trioworker.expiry",
+    ):
+        owner.execute(sql.SQL(cast("Any", f"{grant} to app")))
+    owner.execute("set local role app")
+    unique = '{"unique": {"key": "k", "on_conflict": "replace"}, "labels": ["x"]}'
+    for _ in range(2):
+        owner.execute("select trioworker.enqueue('greet', options => %s)", [unique])
+    assert owner.execute("select count(*) from trioworker.job_completed").fetchone() == (1,)

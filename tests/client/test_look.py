@@ -9,6 +9,7 @@ from tests.client.harness import Held, do, happens, new_job, on_both, working
 from trioworker import Client, RetryPolicy, TagCounts, UnknownJob, UsageError, new_id, open_client
 from trioworker.events import Event, StatementRun
 from trioworker.model.state import STATES, State
+from trioworker.model.tags import Tags
 from trioworker.store.postgres.database import Lane, open_database
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 
@@ -208,7 +209,7 @@ async def test_workers_are_shown_as_they_introduced_themselves(database_url: str
     async with open_client(database_url) as client:
         assert await client.workers() == []
         await client.enqueue("hold")
-        with working(database_url, held.app, name="eager", tags=["default", "mail"]):
+        with working(database_url, held.app, name="eager", tags=Tags(("default", "mail"), (0, 5))):
             await happens(held.begun)
             (alive,) = await client.workers()
             held.go.set()
@@ -217,7 +218,8 @@ async def test_workers_are_shown_as_they_introduced_themselves(database_url: str
             assert len(await client.workers(1)) == 1
         gone = await client.workers()
     assert (alive.name, alive.host, alive.pid, alive.mode) == ("eager", "here", 1, "agent-batch")
-    assert (alive.tags, alive.state, alive.claimed) == (["default", "mail"], "alive", 1)
+    assert (alive.tags, alive.ranks) == (["default", "mail"], [0, 5])
+    assert (alive.state, alive.claimed) == ("alive", 1)
     assert alive.started_at <= alive.last_heartbeat
     assert [(worker.name, worker.state) for worker in both] == [
         ("idle", "alive"),

@@ -117,6 +117,17 @@ async def test_everything_about_a_job_can_be_said(caller: Caller, database_url: 
     ]
 
 
+async def test_a_child_is_cancelled_with_its_parent(database_url: str) -> None:
+    """Whoever enqueues it says whose it is, and a job that ran alone says nothing."""
+    parent, child = new_id(), new_id()
+    do(database_url, "select trioworker.enqueue('greet', id => %s)", parent)
+    do(database_url, "select trioworker.enqueue('greet', parent => %s, id => %s)", parent, child)
+    do(database_url, "select trioworker.enqueue('greet')")
+    async with open_client(database_url) as client:
+        assert sorted((await client.cancel([parent])).ended) == [parent, child]
+    assert ask(database_url, "select count(*) from trioworker.ready") == [(1,)]
+
+
 @with_every_driver
 async def test_what_is_left_open_is_as_the_client_has_it(caller: Caller, database_url: str) -> None:
     """Both ways to enqueue leave the same job behind."""

@@ -262,6 +262,37 @@ async def test_a_replaced_job_leaves_its_slot_in_sql_too(caller: Caller, databas
     assert ask(database_url, "select id from trioworker.slot") == []
 
 
+@with_both_drivers
+async def test_a_replaced_job_ends_as_a_cancelled_one(caller: Caller, database_url: str) -> None:
+    """With its labels, and deleted in its time, whoever replaces it; what is no label is none."""
+    enqueue = "select trioworker.enqueue('f', options => $1)"
+    async with open_client(database_url) as client:
+        labels = ["night", "night", "mail"]
+        replace = '{"unique": {"key": "%s", "on_conflict": "replace"}}'
+        cancelled, by_client, by_sql = [
+            await client.enqueue("f", unique=Unique(key), labels=labels, delete_after_s=1_000)
+            for key in "abc"
+        ]
+        await client.cancel([cancelled])
+        await client.enqueue("f", unique=Unique("b", on_conflict="replace"))
+        await caller.ask(enqueue, replace % "c")
+    by_hand = '{"unique": {"key": "d"}, "labels": ["", null, 7, {}], "delete_after_s": "soon"}'
+    ((odd,),) = await caller.ask(enqueue, by_hand)
+    await caller.ask(enqueue, '{"unique": {"key": "e"}, "labels": "x", "delete_after_s": 1e99}')
+    await caller.ask(enqueue, replace % "d")
+    await caller.ask(enqueue, replace % "e")
+    assert len(reasons(database_url)) == 5
+    kept = ask(database_url, "select id, label from trioworker.job_label order by 1, 2")
+    assert [row for row in kept if row[0] != odd] == [
+        (job, label) for job in (cancelled, by_client, by_sql) for label in ("mail", "night")
+    ]
+    assert ask(
+        database_url,
+        "select id, at - completed_at = interval '1000 s' from trioworker.expiry"
+        " join trioworker.job_completed using (id) order by 1",
+    ) == [(cancelled, True), (by_client, True), (by_sql, True)]
+
+
 async def somebody_is_blocked(url: str, count: int = 1) -> None:
     """Return when so many connections wait for a lock."""
 

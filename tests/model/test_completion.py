@@ -1,6 +1,7 @@
 """From outcomes to columns: pure, so every case can be tried."""
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,5 +93,13 @@ def test_the_preview_of_a_refused_result_is_cut() -> None:
     big = Succeeded(b'"' + b"x" * 5000 + b'"')
     replaced = refused(executed(big), "too big", bare=False).outcome
     assert isinstance(replaced, Failed)
-    assert "the first 1000 of 5,002 bytes" in replaced.error.message
+    assert "; the result was (the first 1000 of 5,002 bytes): " in replaced.error.message
     assert len(replaced.error.message) < 1200
+
+
+@pytest.mark.parametrize(("result", "size"), [(b"1", "1 byte"), (b"true", "4 bytes")])
+def test_a_refused_result_that_is_short_is_told_in_full(result: bytes, size: str) -> None:
+    """How large it was, and what it was."""
+    replaced = refused(executed(Succeeded(result)), "no", bare=False).outcome
+    assert isinstance(replaced, Failed)
+    assert replaced.error.message.endswith(f"; the result was ({size}): {result.decode()}")

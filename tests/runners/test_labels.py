@@ -87,10 +87,3 @@ def test_there_are_not_too_many() -> None:
     with pytest.raises(UsageError, match="more labels than 50: 'more' is one too many"):
         labels.add("more")
     assert len(list(labels)) == LABELS_MAX
-
-
-def test_what_another_process_says_harms_nobody() -> None:
-    """Labels that will not do are left out."""
-    labels = Labels()
-    labels.add_known(["a", "", "nul \x00", "\ud800", "b"])
-    assert list(labels) == ["a", "b"]

@@ -22,6 +22,7 @@ from trioworker.errors import ConnectionLost
 from trioworker.events import AccessRefused, Event
 from trioworker.ids import new_id
 from trioworker.model.agent_token import TOKEN_CHARS_MAX, AgentToken, encode_token
+from trioworker.model.tags import unranked
 from trioworker.server.auth import FRESH_S, OWNED_S, UNKNOWN_AGENT, AgentAuth
 from trioworker.server.errors import Forbidden, Unauthorised
 from trioworker.store.postgres.store import CONTROL
@@ -109,8 +110,8 @@ class Gate:
     async def register(self, token: AgentToken | None) -> UUID:
         """A worker that came with the token."""
         info = WorkerInfo(
-            id=new_id(), name="w", host="h", pid=1, mode="agent", tags=["red"], lease_s=60.0,
-            token=None if token is None else token.id,
+            id=new_id(), name="w", host="h", pid=1, mode="agent", tags=unranked("red"),
+            lease_s=60.0, token=None if token is None else token.id,
         )  # fmt: skip
         await self.scene.store.register(info)
         return info.id
@@ -359,7 +360,7 @@ async def test_a_worker_that_is_registered_again_stays_whose_it_was(gate: Gate) 
     mine, others = await gate.make(), await gate.make()
     agent = await gate.register(mine)
     info = WorkerInfo(
-        id=agent, name="w", host="h", pid=1, mode="agent", tags=["red"], lease_s=60.0,
+        id=agent, name="w", host="h", pid=1, mode="agent", tags=unranked("red"), lease_s=60.0,
         token=others.id,
     )  # fmt: skip
     await gate.scene.store.register(info)

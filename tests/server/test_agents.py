@@ -18,6 +18,7 @@ from trioworker.model.outcome import (
     Outcome,
     Succeeded,
 )
+from trioworker.model.tags import unranked
 from trioworker.model.user_statement import user_statement
 from trioworker.runners.joblog import JobLog
 from trioworker.worker.supervisor import Stop
@@ -53,7 +54,7 @@ async def test_a_worker_is_known_by_its_token(server: Server, rig: Rig) -> None:
     await rig.enqueue(2, tag="mine")
     await rig.enqueue(3, tag="others")
     async with server.store(await server.token("mine")) as store:
-        await rig.work(store=store, tags=["others", "mine"])
+        await rig.work(store=store, tags=unranked("others", "mine"))
     assert rig.counts()["ready"] == 3
     assert rig.query("select tags from trioworker.worker") == [(["mine"],)]
 

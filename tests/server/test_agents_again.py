@@ -12,6 +12,7 @@ from trioworker.events import JobStarted
 from trioworker.ids import new_id
 from trioworker.model.job import Job
 from trioworker.model.outcome import Outcome, Succeeded
+from trioworker.model.tags import unranked
 from trioworker.settings import Address
 from trioworker.store import wire
 from trioworker.store.agent import open_agent_store
@@ -198,7 +199,9 @@ async def test_hints_are_for_the_tags_of_the_token(server: Server) -> None:
     heard: list[Hint] = []
     async with server.store(await server.token("mine")) as store, trio.open_nursery() as nursery:
         await store.register(
-            WorkerInfo(id=new_id(), name="a", host="h", pid=1, mode="agent", tags=(), lease_s=60.0)
+            WorkerInfo(
+                id=new_id(), name="a", host="h", pid=1, mode="agent", tags=unranked(), lease_s=60.0
+            )
         )
         nursery.start_soon(store.listen, heard.append)
         await until(lambda: heard.count(Hint()) == 2)

@@ -11,6 +11,7 @@ import pytest
 
 from trioworker.cli.work import worker_config
 from trioworker.model.batching import BatchPolicy, Fallback, Mode
+from trioworker.model.tags import Tags
 from trioworker.settings import LogLevel, Settings
 from trioworker.worker.config import WorkerConfig
 
@@ -20,7 +21,7 @@ OTHER: Final = Settings(
     batch_commit_size=8,
     batch_policy=BatchPolicy.SIMPLE,
     commit_fallback=Fallback.BISECT,
-    tags=("mail", "bulk"),
+    tags=Tags(("mail", "bulk"), (5, 0)),
     concurrency=9,
     start_within_s=0.2,
     poll_s=0.3,

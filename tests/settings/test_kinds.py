@@ -12,6 +12,7 @@ from tests.settings.reading import read, refusal, told
 from trioworker.errors import SettingsError
 from trioworker.model.batching import BatchPolicy, Fallback, Mode
 from trioworker.model.bounds import TAG_BYTES_MAX
+from trioworker.model.tags import Tags, unranked
 from trioworker.settings import TABLE, Address, LogFormat, LogLevel, Setting
 from trioworker.settings.kinds import SECONDS_MIN, TEXT_BYTES_MAX
 from trioworker.worker.pull import IDLE_FIRST_S
@@ -46,14 +47,18 @@ awkward: Final = st.one_of(
         ("batch_commit_size", "10000", 10_000),
         ("batch_policy", "simple", BatchPolicy.SIMPLE),
         ("commit_fallback", "bisect", Fallback.BISECT),
-        ("tags", "mail", ("mail",)),
-        ("tags", " mail, ,bulk ,mail,", ("mail", "bulk")),
-        ("tags", "é" * 60, ("é" * 60,)),
         ("listen", "0.0.0.0:8600", Address("0.0.0.0", 8600)),  # noqa: S104 - read, not listened at
         ("listen", "[::1]:0", Address("::1", 0)),
         ("listen", " off ", Address("", 0)),
         ("api_key", "0123456789-._~+=", "0123456789-._~+="),
         ("agent_secret", "s" * 200, "s" * 200),
+        ("tags", "mail", unranked("mail")),
+        ("tags", " mail, ,bulk ,mail,", unranked("mail", "bulk")),
+        ("tags", "é" * 60, unranked("é" * 60)),
+        ("tags", "urgent=10,default", Tags(("urgent", "default"), (10, 0))),
+        ("tags", " a = -32768 , b=+32767,a=-32768", Tags(("a", "b"), (-32_768, 32_767))),
+        ("tags", "dedicated:etl/load.py=5", Tags(("dedicated:etl/load.py",), (5,))),
+        ("tags", "a=b=0,=1=2", Tags(("a=b", "=1"), (0, 2))),
         ("concurrency", "10000", 10_000),
         ("poll_s", "0.01", 0.01),
         ("poll_s", " 1e1 ", 10.0),
@@ -93,6 +98,15 @@ def test_what_fits_is_read(name: str, text: str, value: object) -> None:
         ("commit_fallback", "halves", "will not do; give one of per-job, bisect"),
         ("tags", " , ", "--tags= ,  will not do; give one or more tags in UTF-8, separated by"),
         ("tags", "\udcff", r"--tags=\udcff will not do; give one or more tags in UTF-8"),
+        ("tags", "urgent=", "the rank of the tag 'urgent' is ''; give a whole number from -32768"),
+        ("tags", "urgent=high", "is 'high'; give a whole number from -32768 to 32767, or write"),
+        ("tags", "a=b", "or write a=b=0 if that is a tag"),
+        ("tags", "urgent=32768", "the rank of the tag 'urgent' is '32768'; give a whole number"),
+        ("tags", "urgent=-32769", "the rank of the tag 'urgent' is '-32769'; give a whole number"),
+        ("tags", "urgent=1.5", "the rank of the tag 'urgent' is '1.5'; give a whole number"),
+        ("tags", "a=1,b,a=2", "the tag 'a' has two ranks, 1 and 2; drop one"),
+        ("tags", "a,a=2", "the tag 'a' has two ranks, 0 and 2; drop one"),
+        ("tags", "=10", "'=10' ranks no tag; write TAG=10"),
         ("tags", "é" * 61, "a tag of 122 bytes is too long; at most 120"),
         ("listen", "8600", "will not do; give an address such as 127.0.0.1:8600, or off"),
         ("listen", "here:65536", "will not do; give an address such as 127.0.0.1:8600, or off"),
@@ -235,8 +249,8 @@ def test_tags_that_are_read_can_be_stored(found: list[str]) -> None:
         tags = read({"tags": ",".join(found)}).tags
     except SettingsError:
         return
-    assert list(tags) == list(dict.fromkeys(tags))
-    for tag in tags:
+    assert list(tags.names) == list(dict.fromkeys(tags.names))
+    for tag in tags.names:
         assert tag == tag.strip()
         assert 1 <= len(tag.encode()) <= TAG_BYTES_MAX
         assert "\0" not in tag

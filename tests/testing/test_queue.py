@@ -12,6 +12,7 @@ from trioworker import (
     App,
     InvalidArguments,
     JobFailed,
+    JobProgress,
     NewJob,
     UnknownJob,
     UsageError,
@@ -320,3 +321,13 @@ async def test_a_frozen_clock_moves_when_it_is_told_to() -> None:
         clock.advance(-1)
     with pytest.raises(UsageError, match="has no time zone"):
         clock.move_to(datetime(2027, 1, 1))  # noqa: DTZ001 - the point
+
+
+async def test_what_a_job_tells_of_its_progress_is_told(queue: MemoryQueue) -> None:
+    """The last of it; a later attempt begins anew."""
+    job = await queue.enqueue("climbs", [[0.2, 0.4, 0.3]])
+    await queue.run_attempt(job)
+    assert (await queue.job(job)).progress is None
+    await queue.run_attempt(job)
+    told = (await queue.job(job)).progress
+    assert told == JobProgress(0.3, "attempt 2", queue.clock.now)

@@ -38,6 +38,7 @@ from trioworker import (
     Kind,
     NewIds,
     NewJob,
+    PlaceInLine,
     Requeued,
     Retry,
     RetryPolicy,
@@ -235,9 +236,8 @@ async def everything_is_asked(client: Client) -> None:
         assert_type(log, JobLogText)
     (attempt,) = await client.attempts(job)
     assert_type(attempt, JobAttempt)
-    assert_type(attempt.error, JobError)
-    assert_type(attempt.started_at, datetime | None)
-    assert_type(await client.workers(), Sequence[WorkerState])
+    assert_type((attempt.error, attempt.started_at), tuple[JobError, datetime | None])
+    assert_type(await client.place_in_line(job), PlaceInLine | None)
     assert_type(await client.workers(limit=10), Sequence[WorkerState])
     assert_type(await client.counts(), Sequence[TagCounts])
     assert_type(await client.flaws(mend=True), Sequence[Flaw])
@@ -308,7 +308,7 @@ def a_job_is_looked_at(job: JobState, log: JobLogText, counts: TagCounts) -> Non
 def a_worker_is_looked_at(worker: WorkerState) -> None:
     """Who it is and what it does."""
     assert_type((worker.name, worker.host, worker.pid), tuple[str, str, int])
-    assert_type(worker.tags, Sequence[str])
+    assert_type((worker.tags, worker.ranks), tuple[Sequence[str], Sequence[int]])
     assert_type(worker.state, Literal["alive", "silent", "lost", "stopped"])
     assert_type(worker.claimed + worker.jobs_done + worker.jobs_failed + worker.jobs_running, int)
 

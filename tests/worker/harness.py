@@ -19,6 +19,7 @@ from trioworker.model.batching import Mode, sizes_for
 from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Outcome, Succeeded
+from trioworker.model.tags import unranked
 from trioworker.runners.immediate import noop_runner
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.protocol import Runner
@@ -105,7 +106,7 @@ class Rig:
     ) -> Report:
         """Run one worker until it is drained or stopped."""
         defaults: dict[str, object] = {
-            "name": "test", "host": "here", "pid": 1, "tags": ["default"],
+            "name": "test", "host": "here", "pid": 1, "tags": unranked("default"),
             "concurrency": 100, "drain": stop is None, "report_jobs": True,
         }  # fmt: skip
         config = WorkerConfig(

@@ -25,6 +25,7 @@ from trioworker.model.batching import Mode, sizes_for
 from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Outcome, Succeeded
+from trioworker.model.tags import unranked
 from trioworker.runners.joblog import JobLog
 from trioworker.store.postgres.database import open_database
 from trioworker.store.postgres.store import WORKER_LANES, PostgresStore
@@ -104,7 +105,7 @@ async def main(url: str, job_s: float, lease_s: float) -> int:
         host="here",
         pid=os.getpid(),
         mode=Mode.AGENT_BATCH,
-        tags=["default"],
+        tags=unranked("default"),
         sizes=sizes_for(Mode.AGENT_BATCH, pull=100, commit=100),
         concurrency=100,
         heartbeat_s=lease_s / 6,

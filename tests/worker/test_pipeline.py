@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from tests.worker.harness import CountingRunner, Rig, until
-from trioworker.events import BatchPulled, BatchStored, JobEnded, JobStarted
+from trioworker.events import BatchPulled, BatchStored, JobEnded, JobStarted, WorkerStarted
 from trioworker.model.batching import BatchPolicy, Mode
 from trioworker.model.job import Job
 from trioworker.model.outcome import (
@@ -16,6 +16,7 @@ from trioworker.model.outcome import (
     Snoozed,
     Succeeded,
 )
+from trioworker.model.tags import Tags
 from trioworker.worker.supervisor import Stop
 
 
@@ -217,3 +218,16 @@ async def test_cancel_reaches_a_running_job(rig: Rig) -> None:
         await until(lambda: rig.statuses() == {"canceled": 1}, within_s=4)
         stop.ask()
     assert rig.errors()[0]["message"] == "not needed any more"
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_a_worker_starts_what_it_ranks_higher_first(rig: Rig, mode: Mode) -> None:
+    """In batches and one by one; a script's own tag may have a rank like any other."""
+    bulk = await rig.enqueue(2, priority=9)
+    own = await rig.enqueue(2, tag="dedicated:a=b.py")
+    urgent = await rig.enqueue(2, tag="urgent", priority=-9)
+    tags = Tags(("default", "urgent", "dedicated:a=b.py"), (0, 10, 5))
+    await rig.work(mode=mode, tags=tags, concurrency=1)
+    assert [event.job for event in rig.said(JobStarted)] == [*urgent, *own, *bulk]
+    (started,) = rig.said(WorkerStarted)
+    assert started.tags == ["default", "urgent=10", "dedicated:a=b.py=5"]

@@ -94,7 +94,7 @@ async def test_a_retry_that_the_job_asks_for_is_an_attempt(rig: Rig) -> None:
 
 
 async def test_a_function_is_retried_as_it_says_itself(rig: Rig) -> None:
-    """Its job may come from SQL and say nothing; what a job says goes before it."""
+    """Its job may come from SQL and say nothing; what a job says goes before it, none included."""
     app, runs = App(), Counter[str]()
     policy = RetryPolicy(attempts=3, delay_s=0.0, jitter=0.0)
 
@@ -108,8 +108,27 @@ async def test_a_function_is_retried_as_it_says_itself(rig: Rig) -> None:
     functions = FunctionRunner(app, Random(1))
     for what in ("busy", "gone", "ask"):
         await rig.enqueue(1, path="raises", args=f'{{"what": "{what}"}}')
+    once = '{"retry": null}'
+    await rig.enqueue(1, path="raises", args='{"what": "busy once"}', options=once)
     said = f'{{"retry": {{"attempts": 2, {AT_ONCE}}}}}'
     await rig.enqueue(1, path="raises", args='{"what": "busy too"}', options=said)
     async with functions.open():
         await rig.work(runner=functions)
-    assert runs == {"busy": 3, "gone": 1, "ask": 3, "busy too": 2}
+    assert runs == {"busy": 3, "gone": 1, "ask": 3, "busy once": 1, "busy too": 2}
+
+
+async def test_a_job_may_have_no_timeout_whatever_its_function_says(rig: Rig) -> None:
+    """One that says nothing has the function's."""
+    app = App()
+
+    @app.job(timeout_s=0.01)
+    async def waits() -> None:
+        await trio.sleep(0.1)
+
+    functions = FunctionRunner(app, Random(1))
+    await rig.enqueue(1, path="waits")
+    await rig.enqueue(1, path="waits", options='{"timeout_s": null}')
+    async with functions.open():
+        await rig.work(runner=functions)
+    assert rig.statuses() == {"failure": 1, "success": 1}
+    assert [error["name"] for error in rig.errors()] == ["Timeout"]

@@ -86,8 +86,18 @@ async def family(s: Statement, ids: Sequence[UUID], limit: int) -> Rows:
             row.id for row in s.rows(s.tables.job) if row.parent in parents and row.id not in found
         ]
         found.update(dict.fromkeys(generation))
-    unfinished = [(id_,) for id_ in found if s.find(s.tables.job_completed, id_) is None]
+    unfinished = [
+        (id_, _schedule_of(s, id_)) for id_ in found if s.find(s.tables.job_completed, id_) is None
+    ]
     return s.shuffled(unfinished[:limit])
+
+
+def _schedule_of(s: Statement, id_: UUID) -> str | None:
+    job = s.find(s.tables.job, id_)
+    if job is None or job.options is None:
+        return None
+    schedule: str | None = msgspec.json.decode(job.options).get("schedule")
+    return schedule
 
 
 @models("cancel_unstarted")

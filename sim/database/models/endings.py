@@ -51,9 +51,9 @@ def _instead(row: ExpiryRow, _before: ExpiryRow) -> ExpiryRow:
     return row
 
 
-@models("delete_expired")
-async def delete_expired(s: Statement, limit: int) -> Rows:
-    """Deletes ended jobs whose time has come."""
+@models("expired_jobs")
+async def expired_jobs(s: Statement, limit: int) -> Rows:
+    """Locks ended jobs whose time has come."""
     expiries = [(row.at, row.id) for row in s.rows(s.tables.expiry) if row.at <= s.now]
     due = [id_ for _, id_ in sorted(expiries)[:limit]]
     stray = [id_ for id_ in due if s.find(s.tables.job_completed, id_) is None]
@@ -62,23 +62,21 @@ async def delete_expired(s: Statement, limit: int) -> Rows:
         for id_ in sorted(due)
         if await s.lock(s.tables.job_completed, id_, skip_locked=True) is not None
     ]
-    await _delete(s, taken)
     for id_ in s.shuffled(stray):
         await s.delete(s.tables.expiry, id_)
-    return s.shuffled([(id_,) for id_ in taken])
+    return [(id_,) for id_ in taken]
 
 
-@models("delete_old")
-async def delete_old(s: Statement, limit: int, older_s: float) -> Rows:
-    """Deletes the jobs that ended first."""
+@models("old_jobs")
+async def old_jobs(s: Statement, limit: int, older_s: float) -> Rows:
+    """Locks the jobs that ended first."""
     before = later(s.now, -older_s)
     old = [row for row in s.rows(s.tables.job_completed) if row.completed_at < before]
     made = sorted(row.id for row in old if row.id.version == V7 and _made_at(row.id) < before)
     others = sorted((row.completed_at, row.id) for row in old if row.id.version != V7)
     taken = await _first_free(s, made, before, limit)
     taken += await _first_free(s, [id_ for _, id_ in others], before, limit)
-    await _delete(s, taken)
-    return s.shuffled([(id_,) for id_ in taken])
+    return [(id_,) for id_ in taken]
 
 
 def _made_at(id_: UUID) -> datetime:
@@ -102,8 +100,9 @@ async def _first_free(
     return taken
 
 
-async def _delete(s: Statement, ids: Sequence[UUID]) -> None:
-    """All about jobs; what nothing reads is carried out from the last to the first."""
+@models("delete_jobs")
+async def delete_jobs(s: Statement, ids: Sequence[UUID]) -> Rows:
+    """Deletes all about jobs; what nothing reads is carried out from the last to the first."""
     chosen = set(ids)
     for id_ in s.shuffled(list(ids)):
         await s.delete(s.tables.job, id_)
@@ -111,11 +110,14 @@ async def _delete(s: Statement, ids: Sequence[UUID]) -> None:
         await s.delete(s.tables.job_attempt, (attempt.id, attempt.attempt))
     for log in s.shuffled([r for r in s.rows(s.tables.job_log) if r.id in chosen]):
         await s.delete(s.tables.job_log, (log.id, log.attempt, log.chunk))
+    for id_ in s.shuffled(list(ids)):
+        await s.delete(s.tables.job_progress, id_)
     await _unlabel(s, ids)
     for id_ in s.shuffled(list(ids)):
         await s.delete(s.tables.expiry, id_)
     for id_ in s.shuffled(list(ids)):
         await s.delete(s.tables.job_completed, id_)
+    return []
 
 
 async def _unlabel(s: Statement, ids: Sequence[UUID]) -> None:
@@ -199,7 +201,7 @@ def _ready(done: CompletedRow, job: JobRow, now: datetime) -> ReadyRow:
         priority=job.priority,
         scheduled_for=now,
         attempt=done.attempt + 1,
-        reaped=done.reaped,
+        reaped=_reaped(done),
     )
 
 
@@ -209,12 +211,18 @@ def _waiting(done: CompletedRow, job: JobRow, now: datetime, key: str) -> Waitin
         reason="limit",
         until=None,
         attempt=done.attempt + 1,
-        reaped=done.reaped,
+        reaped=_reaped(done),
         since=now,
         key=key,
         priority=job.priority,
         scheduled_for=now,
     )
+
+
+def _reaped(done: CompletedRow) -> int:
+    """What was given up has failed with its last worker; one that it has lost is kept."""
+    given_up = done.status == "failure" and done.started_at is None
+    return done.reaped - 1 if given_up and done.reaped > 1 else done.reaped
 
 
 def _attempt(done: CompletedRow) -> AttemptRow:

@@ -19,6 +19,7 @@ async def register_worker(
     pid: int,
     mode: str,
     tags: Sequence[str],
+    ranks: Sequence[int],
     lease_s: float,
     token: UUID | None,
 ) -> Rows:
@@ -30,6 +31,7 @@ async def register_worker(
         pid=pid,
         mode=mode,
         tags=tuple(tags),
+        ranks=tuple(ranks),
         lease_s=lease_s,
         started_at=s.now,
         last_heartbeat=s.now,

@@ -120,6 +120,28 @@ async def promote(s: Statement, keys: Sequence[str]) -> Rows:
     return s.shuffled(promoted)
 
 
+@models("place_in_line")
+async def place_in_line(s: Statement, job: UUID) -> Rows:
+    """For which slot a job waits, and who is before it."""
+    mine = s.find(s.tables.waiting, job)
+    if mine is None or mine.key is None or mine.scheduled_for is None:
+        return []
+    by = max(mine.scheduled_for, s.now)
+    before = [
+        row
+        for row in s.rows(s.tables.waiting)
+        if row.key == mine.key
+        and row.scheduled_for is not None
+        and row.scheduled_for <= by
+        and _place(row) < _place(mine)
+    ]
+    known, spent = s.find(s.tables.concurrency, mine.key), _spent(s, mine.key)
+    opens_at = min((row.free_at for row in spent), default=None)
+    slots = None if known is None else known.slots
+    counts = taken(s, mine.key), spent_slots(s, mine.key)
+    return [(mine.key, mine.scheduled_for, len(before) + 1, slots, *counts, opens_at)]
+
+
 def taken(s: Statement, key: str) -> int:
     """How many jobs hold a slot of the key."""
     return sum(slot.key == key for slot in s.rows(s.tables.slot))

@@ -1,4 +1,4 @@
-"""What jobs write: store_running while they run, store_logs with their outcomes, follow_logs."""
+"""What jobs write and tell: store_running while they run, the others with their outcomes."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -9,7 +9,7 @@ import msgspec
 
 from sim.database.models import Rows, Statement, models
 from sim.database.models.commit import held_claims
-from sim.database.rows import LogRow
+from sim.database.rows import LogRow, ProgressRow
 
 
 class Piece(NamedTuple):
@@ -19,6 +19,15 @@ class Piece(NamedTuple):
     attempt: int
     chunk: int
     text: str
+
+
+class Told(NamedTuple):
+    """The same of progress, with nulls for none."""
+
+    id: UUID
+    attempt: int
+    fraction: float | None
+    note: str | None
 
 
 @models("store_logs")
@@ -43,17 +52,52 @@ async def store_running(
     attempts: Sequence[int],
     chunks: Sequence[int],
     texts: Sequence[str],
+    fractions: Sequence[float | None],
+    notes: Sequence[str | None],
 ) -> Rows:
-    """Stores what running jobs wrote, as far as they stand in a claim of this worker."""
+    """Stores what running jobs wrote and told, as far as they stand in a claim of this worker."""
     held = await held_claims(s, worker, claims)
     members = [pair for claim in held for pair in zip(claim.ids, claim.attempts, strict=True)]
     pieces = list(map(Piece, ids, attempts, chunks, texts))
-    said = [piece for pair in members for piece in pieces if piece[:2] == pair]
-    await _store(s, s.shuffled(said))
+    said = [piece for pair in members for piece in pieces if piece[:2] == pair and piece.text]
+    told = list(map(Told, ids, attempts, fractions, notes))
+    heard = [one for pair in members for one in told if one[:2] == pair]
+    await _store(s, s.shuffled(said), s.shuffled(heard))
     return []
 
 
-async def _store(s: Statement, pieces: Iterable[Piece]) -> None:
+@models("store_progress")
+async def store_progress(
+    s: Statement,
+    ids: Sequence[UUID],
+    attempts: Sequence[int],
+    fractions: Sequence[float],
+    notes: Sequence[str],
+) -> Rows:
+    """Stores what attempts have told last of their progress."""
+    await _tell(s, map(Told, ids, attempts, fractions, notes))
+    return []
+
+
+async def _tell(s: Statement, told: Iterable[Told]) -> None:
+    for one in told:
+        if one.fraction is not None:
+            row = ProgressRow(
+                id=one.id,
+                attempt=one.attempt,
+                fraction=one.fraction,
+                note=one.note,  # type: ignore[arg-type]  # null where it may not be is refused
+                told_at=s.now,
+            )
+            await s.insert(s.tables.job_progress, row, on_conflict=partial(_instead, row))
+
+
+def _instead(row: ProgressRow, _before: ProgressRow) -> ProgressRow:
+    return row
+
+
+async def _store(s: Statement, pieces: Iterable[Piece], told: Sequence[Told] = ()) -> None:
+    """What nothing reads is carried out from the last to the first."""
     said = list(pieces)
     old = [
         (row.id, row.attempt, row.chunk)
@@ -67,6 +111,7 @@ async def _store(s: Statement, pieces: Iterable[Piece]) -> None:
             LogRow(id=piece.id, attempt=piece.attempt, chunk=piece.chunk, text=piece.text),
             on_conflict=partial(msgspec.structs.replace, text=piece.text),
         )
+    await _tell(s, told)
     # Found by their place: what somebody has changed meanwhile stands in another one.
     for key in s.shuffled(sorted(set(old))):
         await s.delete(s.tables.job_log, key, still=lambda _newer: False)

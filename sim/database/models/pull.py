@@ -1,6 +1,6 @@
 """pull, adopt, next_due: how jobs come to a worker."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -27,8 +27,9 @@ async def pull(
     floor_times: Sequence[datetime],
     floor_ids: Sequence[UUID],
     alone_from: int,
+    ranks: Sequence[int],
 ) -> Rows:
-    """Claims up to `size` due jobs, best first within each tag; one on its last chance alone."""
+    """Claims up to `size` due jobs, best first; one on its last chance alone."""
     me = s.find(s.tables.worker, worker)
     if me is None or me.lost_at is not None:
         return []
@@ -38,12 +39,13 @@ async def pull(
             floor_tags, floor_priorities, floor_times, floor_ids, strict=True
         )
     }
+    ranked = dict(zip(tags, ranks, strict=True))
     peek: list[ReadyRow] = []
     for tag in tags:
         peek += await _best_of_tag(s, tag, size, floors)
     taken = [
         row
-        for best in _batch(sorted(peek, key=_place)[:size], alone_from)
+        for best in _batch(_in_turn(peek, ranked)[:size], alone_from)
         if (row := await s.delete(s.tables.ready, best.id)) is not None
     ]
     if taken:
@@ -61,7 +63,7 @@ async def pull(
         )
     return [
         (*_claimed(row), *_definition(s, job))
-        for row in sorted(taken, key=_place)
+        for row in _in_turn(taken, ranked)
         if (job := s.find(s.tables.job, row.id)) is not None
     ]
 
@@ -86,6 +88,11 @@ async def _best_of_tag(
             if locked is not None:
                 found.append(locked)
     return found
+
+
+def _in_turn(rows: Sequence[ReadyRow], ranked: Mapping[str, int]) -> Sequence[ReadyRow]:
+    """Those of the tag with the highest rank first; of one rank, each in its own place."""
+    return sorted(rows, key=lambda row: (-ranked[row.tag], _place(row)))
 
 
 def _batch(best: Sequence[ReadyRow], alone_from: int) -> Sequence[ReadyRow]:

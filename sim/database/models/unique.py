@@ -62,7 +62,7 @@ async def replace_jobs(s: Statement, ids: Sequence[UUID], by: Sequence[UUID]) ->
     for row in following:
         await s.update(s.tables.waiting, row.id, _as_fresh)
     jobs = [s.find(s.tables.job, id_) for id_ in sorted(ended)]
-    return [(job.id, job.awaited) for job in jobs if job is not None]
+    return [(job.id, job.awaited, job.options) for job in jobs if job is not None]
 
 
 async def _end_unstarted(s: Statement, table: Table[Any], news: dict[UUID, UUID]) -> list[UUID]:
@@ -159,14 +159,14 @@ def _look_order(row: UniqueKeyRow) -> tuple[datetime, str, str]:
 
 @models("forget_keys")
 async def forget_keys(
-    s: Statement, sorts: Sequence[str], keys: Sequence[str], look_s: float
+    s: Statement, sorts: Sequence[str], keys: Sequence[str], held: Sequence[bool], look_s: float
 ) -> Rows:
     """Deletes keys that nothing holds, and notes when to look at others again."""
-    judged: dict[Key, bool] = {}
-    for key in zip(sorts, keys, strict=True):
-        row = await s.lock(s.tables.unique_key, key)
-        if row is not None:
-            judged[key] = _holds(s, row)
+    judged = {
+        key: holds
+        for key, holds in zip(zip(sorts, keys, strict=True), held, strict=True)
+        if await s.lock(s.tables.unique_key, key) is not None
+    }
     gone = [key for key, holds in judged.items() if not holds]
     for key in s.shuffled(gone):
         await s.delete(s.tables.unique_key, key)
@@ -178,12 +178,3 @@ async def forget_keys(
 def _looked_at(look_at: datetime, row: UniqueKeyRow) -> UniqueKeyRow:
     look_at = look_at if row.until is None else max(row.until, look_at)
     return msgspec.structs.replace(row, look_at=look_at)
-
-
-def _holds(s: Statement, row: UniqueKeyRow) -> bool:
-    if row.job is None:
-        return False
-    if row.until is not None:
-        return row.until > s.now
-    standing = _standing(s, row.job)
-    return standing == "queued" or (row.during == "unfinished" and standing == "begun")

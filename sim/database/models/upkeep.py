@@ -124,6 +124,9 @@ def _state(s: Statement, job: JobRow) -> tuple[Any, ...]:
     for row in (waiting, ready, done):
         if row is not None:
             attempt, reaped = row.attempt, row.reaped
+    told = s.find(s.tables.job_progress, job.id)
+    if told is not None and told.attempt != attempt:
+        told = None
     return (
         job.id, job.kind, job.path, job.args, job.tag, job.priority, _place(s, job.id, claim),
         attempt, reaped, worker if done is None or done.worker is None else done.worker,
@@ -131,6 +134,7 @@ def _state(s: Statement, job: JobRow) -> tuple[Any, ...]:
         done and done.started_at, done and done.completed_at, done and done.duration_ms,
         done and done.result, done and done.error,
         sorted(row.label for row in s.rows(s.tables.job_label) if row.id == job.id),
+        told and told.fraction, told and told.note, told and told.told_at,
     )  # fmt: skip
 
 
@@ -244,6 +248,7 @@ def _worker(s: Statement, row: WorkerRow) -> tuple[Any, ...]:
         state = "silent" if row.last_heartbeat < s.now - lease else "alive"
     claimed = sum(len(c.ids) for c in s.rows(s.tables.claim) if c.worker == row.id)
     return (
-        row.id, row.name, row.host, row.pid, row.mode, list(row.tags), state, row.started_at,
-        row.last_heartbeat, claimed, row.jobs_done, row.jobs_failed, row.jobs_running,
+        row.id, row.name, row.host, row.pid, row.mode, list(row.tags), list(row.ranks), state,
+        row.started_at, row.last_heartbeat, claimed, row.jobs_done, row.jobs_failed,
+        row.jobs_running,
     )  # fmt: skip

@@ -11,26 +11,33 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
+from uuid import UUID
 
 from trioworker.app import App, JobContext
 from trioworker.bench.figures import Figure, Measured, Samples, ratio, shown
 from trioworker.bench.rig import Rig, Server, script, sql
 from trioworker.bench.tally import SEED, TAG, worker_config
 from trioworker.bench.turns import in_turns
+from trioworker.errors import Snooze
 from trioworker.ids import new_id
 from trioworker.model.batching import Mode
 from trioworker.model.follow_ups import EndedJob
 from trioworker.model.job import NewJob
 from trioworker.model.options import (
     NO_OPTIONS,
+    Debounce,
     Handler,
     JobOptions,
     Limit,
     RetryPolicy,
     Unique,
 )
+from trioworker.model.schedule import Schedule
+from trioworker.model.ticks import Timing
 from trioworker.runners.protocol import Runner
 from trioworker.runners.registry import build_runners, open_runners
+from trioworker.store.postgres.jobs import CLIENT
+from trioworker.store.postgres.schedule_admin import PostgresSchedules
 
 JOBS: Final = 5_000
 PER_JOB_SHARE: Final = 20
@@ -40,9 +47,13 @@ ROUNDS: Final = 3
 KEYS: Final = 100
 SLOTS: Final = 10
 """Of each key of the limit: two batches run at a time, and the others wait for them."""
+LONG_S: Final = 3600.0
+SELDOM_S: Final = 100_000_000.0
+"""Between two ticks: no round sees the second one."""
 NONE: Final = "none"
 
 app = App()
+_snoozed: set[UUID] = set()
 
 
 @app.job
@@ -58,9 +69,29 @@ async def fail_once(context: JobContext) -> None:
 
 
 @app.job
+async def snooze_once(context: JobContext) -> None:
+    """Ask for another time, once."""
+    if context.id not in _snoozed:
+        _snoozed.add(context.id)
+        raise Snooze(0.0)
+
+
+@app.job
+async def square(number: int) -> int:
+    """What is worth being kept, by its argument."""
+    return number * number
+
+
+@app.job
 async def write(context: JobContext) -> None:
     """Write one line."""
     context.log("something was done")
+
+
+@app.job
+async def tell(context: JobContext) -> None:
+    """Tell one progress."""
+    context.progress(0.5, "half of it")
 
 
 @app.job
@@ -82,12 +113,17 @@ HANDED_OVER: Final = sql("hand_over")
 class Hook:
     """A hook: the function whose jobs have it, what each of them says, by its number.
 
-    `outcomes` is how many are stored until one of them and all that follows from it is over.
+    `outcomes` is how many are stored until one of them and all that follows from it is over. Each
+    job is one of a schedule of its own if they are `scheduled`; what comes `again`, ten seconds
+    later, a slow round may see.
     """
 
     path: str = "nothing"
     options: Callable[[int], JobOptions] = lambda _: NO_OPTIONS
+    args: Callable[[int], bytes] = lambda _: b"{}"
     outcomes: int = 1
+    scheduled: bool = False
+    again: bool = False
 
     def job(self, number: int) -> NewJob:
         """One job that has it."""
@@ -95,9 +131,15 @@ class Hook:
             id=new_id(),
             kind="function",
             path=self.path,
-            args=b"{}",
+            args=self.args(number),
             tag=TAG,
             options=self.options(number),
+        )
+
+    def schedule(self, number: int) -> Schedule:
+        """The schedule of one job."""
+        return Schedule(
+            name=f"schedule {number}", path=self.path, tag=TAG, timing=Timing(every_s=SELDOM_S)
         )
 
 
@@ -109,12 +151,18 @@ def _always(**options: object) -> Callable[[int], JobOptions]:
 HOOKS: Final[Mapping[str, Hook]] = {
     NONE: Hook(),
     "retry": Hook("fail_once", _always(retry=RetryPolicy(attempts=2, delay_s=0.0)), outcomes=2),
+    "snooze": Hook("snooze_once", outcomes=2),
+    "schedule": Hook(scheduled=True),
     "limit": Hook(options=lambda n: JobOptions(limit=Limit(SLOTS, f"key {n % KEYS}"))),
     "unique": Hook(options=lambda n: JobOptions(unique=Unique(f"key {n}"))),
+    "debounce": Hook(options=lambda n: JobOptions(debounce=Debounce(0.001, f"key {n}"))),
     "handler": Hook(options=_always(on_success=Handler("hear", TAG)), outcomes=2),
     "labels": Hook(options=_always(labels=("measured", "bench"))),
     "log": Hook("write"),
-    "delete_after": Hook(options=_always(delete_after_s=3600.0)),
+    "progress": Hook("tell"),
+    "delete_after": Hook(options=_always(delete_after_s=LONG_S)),
+    "cache": Hook("square", _always(cache_ttl_s=LONG_S), args=lambda n: b'{"number": %d}' % n),
+    "restart": Hook(options=_always(restart=True), again=True),
     "commit_with": Hook("hand_over"),
 }
 MODES: Final = (Mode.WORKER, Mode.AGENT_BATCH)
@@ -139,10 +187,22 @@ async def _rate(
 ) -> float:
     """Jobs per second in `mode`, with all that follows from them."""
     count = jobs if mode.batches else max(1, jobs // PER_JOB_SHARE)
-    await rig.refill_with([hook.job(number) for number in range(count)])
-    drained = await rig.drain(runners, worker_config(mode, batch=BATCH), count * hook.outcomes)
+    if hook.scheduled:
+        await _refill_with_schedules(rig, [hook.schedule(number) for number in range(count)])
+    else:
+        await rig.refill_with([hook.job(number) for number in range(count)])
+    config = worker_config(mode, batch=BATCH)
+    drained = await rig.drain(runners, config, count * hook.outcomes, or_more=hook.again)
     assert drained.tally.failed == 0
     return drained.jobs_per_s / hook.outcomes
+
+
+async def _refill_with_schedules(rig: Rig, schedules: Iterable[Schedule]) -> None:
+    """The first tick of each is due."""
+    await script(rig.database, "empty")
+    await PostgresSchedules(rig.database, CLIENT).declare({one.name: one for one in schedules})
+    await script(rig.database, "make_due")
+    await rig.settle()
 
 
 def _measured(rates: Mapping[tuple[str, Mode], Samples], jobs: int) -> Measured:

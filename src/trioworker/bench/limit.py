@@ -33,6 +33,7 @@ PULL_PARAMETERS: Final = (
     "'{}'",
     "'{}'",
     str(ALONE_FROM),
+    "'{0}'",
 )
 COMMIT_PARAMETERS: Final = (
     "my_worker",

@@ -11,6 +11,7 @@ import trio
 from trioworker.events import BatchPulled, BatchStored, Event
 from trioworker.ids import new_id
 from trioworker.model.batching import Fallback, Mode, sizes_for
+from trioworker.model.tags import unranked
 from trioworker.worker.channel import Signal
 from trioworker.worker.config import Ports, WorkerConfig
 
@@ -33,7 +34,7 @@ def worker_config(
         host=socket.gethostname(),
         pid=os.getpid(),
         mode=mode,
-        tags=[TAG],
+        tags=unranked(TAG),
         sizes=sizes_for(mode, pull=batch, commit=batch),
         concurrency=concurrency,
         fallback=fallback,

@@ -6,7 +6,7 @@ that will not do leaves no half of a file in the queue.
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, BinaryIO, Final, TypeAlias
+from typing import Annotated, Any, BinaryIO, Final, TypeAlias
 from uuid import UUID
 
 import trio
@@ -26,6 +26,7 @@ from trioworker.cli.wanted import (
     parse_args,
     parse_time,
     parse_unique,
+    switched_off,
 )
 from trioworker.errors import UsageError
 from trioworker.model.bounds import PRIORITY_MAX, PRIORITY_MIN
@@ -94,6 +95,13 @@ OnDuplicate: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="WHAT", help="keep the first (default), replace it, or raise an error."),
 ]
+Without: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SETTING",
+        help="Not as the app says of this: retry, timeout_s, …; may come several times.",
+    ),
+]
 Count: TypeAlias = Annotated[
     int,
     typer.Option(min=1, max=COUNT_MAX, metavar="NUMBER", help="How many jobs like this."),
@@ -121,6 +129,7 @@ def enqueue(
     unique: UniqueKey = None,
     unique_while: UniqueWhile = None,
     on_duplicate: OnDuplicate = None,
+    without: Without = None,
     count: Count = 1,
     app: Annotated[
         str | None,
@@ -132,19 +141,23 @@ def enqueue(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Put jobs in the queue and print their ids."""
+    said: dict[str, Any] = {
+        "kind": kind,
+        "tag": tag,
+        "priority": priority,
+        "scheduled_for": None if at is None else parse_time(at),
+        "delay_s": in_s,
+        "timeout_s": timeout_s,
+        "deadline_s": deadline_s,
+        "retry": retry,
+        "dedicated": dedicated or None,
+        "unique": parse_unique(unique, unique_while, on_duplicate),
+    }
     flags = Wanted(
         path=path,
         args=UNSAID if args is None else parse_args(args),
-        kind=kind,
-        tag=tag,
-        priority=priority,
-        scheduled_for=None if at is None else parse_time(at),
-        delay_s=in_s,
-        timeout_s=timeout_s,
-        deadline_s=deadline_s,
-        retry=retry,
-        dedicated=dedicated or None,
-        unique=parse_unique(unique, unique_while, on_duplicate),
+        **{name: value for name, value in said.items() if value is not None},
+        **switched_off(without, said),
     )
     checker = None if app is None else load_app(app)
     orders = _orders(flags, count, checker, awaited=wait)

@@ -24,10 +24,11 @@ from trioworker.cli.output import (
 )
 from trioworker.cli.place import open_jobs
 from trioworker.cli.retrying import DeadLetters, retried, tell_retried
+from trioworker.cli.told import in_words, showing_progress
 from trioworker.cli.waiting import complain_of, wait_for
 from trioworker.client import Client, JobAttempt, JobState
 from trioworker.errors import UsageError
-from trioworker.model.state import STATES, Cancellation, State
+from trioworker.model.state import STATES, Cancellation, JobProgress, PlaceInLine, State
 from trioworker.settings import Settings
 
 T = TypeVar("T")
@@ -77,11 +78,11 @@ def list_jobs(
 @takes_settings()
 def show(settings: Settings, job: Id, *, as_json: AsJson = False) -> None:
     """All there is to know about one job, its earlier attempts included."""
-    found, attempts = _ask(settings, partial(_story, job=_id(job)))
+    found, attempts, line = _ask(settings, partial(_story, job=_id(job)))
     if as_json:
-        print_json(msgspec.structs.asdict(found) | {"attempts": attempts})
+        print_json(msgspec.structs.asdict(found) | {"in_line": line, "attempts": attempts})
         return
-    for name, value in _facts(found, attempts):
+    for name, value in _facts(found, attempts, line):
         typer.echo(f"{name:<14}{value}".rstrip())
 
 
@@ -198,14 +199,15 @@ def logs(
 
 async def _follow(client: Client, job: UUID, *, as_json: bool) -> ExitStatus:
     attempt = 1
-    async for log in client.follow_logs(job):
-        if as_json:
-            print_json(log)
-        else:
-            if log.attempt != attempt:
-                typer.echo(f"--- attempt {log.attempt}")
-            typer.echo(log.text, nl=False)
-        attempt = log.attempt
+    async with showing_progress(client, job, lines=False):
+        async for log in client.follow_logs(job):
+            if as_json:
+                print_json(log)
+            else:
+                if log.attempt != attempt:
+                    typer.echo(f"--- attempt {log.attempt}")
+                typer.echo(log.text, nl=False)
+            attempt = log.attempt
     state = await client.job(job)
     if state.state == "success":
         return ExitStatus.OK
@@ -245,18 +247,25 @@ def _row(job: JobState) -> tuple[object, ...]:
 
 def _outcome(job: JobState) -> str:
     text = json_text(job.result) if job.state == "success" else ""
+    if job.progress is not None and not job.ended:
+        text = in_words(job.progress)
     if job.error is not None:
         text = " ".join(f"{job.error.name}: {job.error.message}".split())
     return shortened(text, OUTCOME_CELLS_MAX)
 
 
-def _facts(job: JobState, attempts: Sequence[JobAttempt]) -> Iterator[tuple[str, object]]:
+def _facts(
+    job: JobState, attempts: Sequence[JobAttempt], line: PlaceInLine | None
+) -> Iterator[tuple[str, object]]:
     """What is known, by name; a traceback comes last, because it is long."""
-    for name, value in msgspec.structs.asdict(job).items():
+    in_line = {} if line is None else msgspec.structs.asdict(line)
+    for name, value in (msgspec.structs.asdict(job) | in_line).items():
         if isinstance(value, datetime):
             yield name, shown_time(value)
         elif name == "labels":
             yield from (("label", on_one_line(label)) for label in value)
+        elif isinstance(value, JobProgress):
+            yield name, f"{in_words(value)}, {shown_time(value.told_at)}"
         elif name == "args" or (name == "result" and job.state == "success"):
             yield name, json_text(value)
         elif value is not None and name not in {"result", "error"}:
@@ -268,8 +277,12 @@ def _facts(job: JobState, attempts: Sequence[JobAttempt]) -> Iterator[tuple[str,
             yield "traceback", f"\n{job.error.traceback}"
 
 
-async def _story(client: Client, job: UUID) -> tuple[JobState, Sequence[JobAttempt]]:
-    return await client.job(job), await client.attempts(job)
+async def _story(
+    client: Client, job: UUID
+) -> tuple[JobState, Sequence[JobAttempt], PlaceInLine | None]:
+    found = await client.job(job)
+    line = await client.place_in_line(job) if found.state == "waiting" else None
+    return found, await client.attempts(job), line
 
 
 def _earlier(one: JobAttempt) -> tuple[str, str]:

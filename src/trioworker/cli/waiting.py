@@ -7,6 +7,7 @@ import typer
 
 from trioworker.cli.exits import ExitStatus
 from trioworker.cli.output import complain, json_text, print_json
+from trioworker.cli.told import showing_progress
 from trioworker.client import Client, JobState
 
 
@@ -15,11 +16,13 @@ async def wait_for(
 ) -> ExitStatus:
     """Wait for each job in turn and print its result, or say why it has none.
 
+    What it tells of its progress meanwhile is shown on stderr, as long as that is for people.
     `timeout_s` is for each of them. Raises what `Client.wait` raises.
     """
     states = []
     for id_ in ids:
-        state = await client.wait(id_, timeout_s=timeout_s)
+        async with showing_progress(client, id_, lines=not as_json):
+            state = await client.wait(id_, timeout_s=timeout_s)
         states.append(state)
         if not as_json:
             _print_result(state)

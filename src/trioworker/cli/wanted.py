@@ -1,54 +1,68 @@
 """What somebody wants enqueued: from flags, from a line of JSON, or from both.
 
-Rule of this file: pure. What a line leaves open is as the flags say, what they leave open is as the
-function of the app says, and the rest is default.
+Rule of this file: pure. What a line leaves out is as the flags say, what they leave out is as the
+function of the app says, and the rest is default. null is a say, as None is in Python: none.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Final, cast, get_args
+from typing import Annotated, Any, Final, TypeVar, cast, get_args
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from trioworker.app import App
 from trioworker.errors import UsageError
 from trioworker.ids import new_id
 from trioworker.model.job import Kind, NewJob
 from trioworker.model.job_settings import JobSettings, resolve
-from trioworker.model.options import Debounce, Handler, OnConflict, RetryPolicy, Unique
+from trioworker.model.options import Debounce, Handler, Limit, OnConflict, RetryPolicy, Unique
 
 NO_ARGS: Final = b"{}"
 UNSAID: Final = msgspec.Raw()
 ON_CONFLICTS: Final[tuple[str, ...]] = get_args(OnConflict)
+SETTINGS: Final = tuple(JobSettings.__annotations__)
+
+T = TypeVar("T")
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One job; None means that nobody has said it yet, as `UNSAID` does. Times in seconds.
+    """One job; UNSET means that nobody has said it yet, as `UNSAID` does. Times in seconds.
 
-    `retry` is a policy or just the number of attempts; `deadline_s` counts from the enqueue.
-    `unique` may be just the key.
+    What may be said is what `Client.enqueue` takes; `unique` may be just the key.
     """
 
     path: str
     args: msgspec.Raw = UNSAID  # a Raw in a union with None decodes to None or not at all
-    kind: str | None = None
-    tag: str | None = None
-    priority: int | None = None
-    scheduled_for: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    delay_s: float | None = None
-    timeout_s: float | None = None
-    deadline_s: float | None = None
-    retry: int | RetryPolicy | None = None
-    unique: str | Unique | None = None
-    debounce: Debounce | None = None
-    dedicated: bool | None = None
-    language: str | None = None
-    id: UUID | None = None
+    kind: str | UnsetType | None = UNSET
+    scheduled_for: Annotated[datetime, msgspec.Meta(tz=True)] | UnsetType | None = UNSET
+    delay_s: float | UnsetType | None = UNSET
+    dedicated: bool | UnsetType | None = UNSET
+    language: str | UnsetType | None = UNSET
+    id: UUID | UnsetType | None = UNSET
+    parent: UUID | UnsetType | None = UNSET
+    tag: str | UnsetType | None = UNSET
+    priority: int | UnsetType | None = UNSET
+    timeout_s: float | UnsetType | None = UNSET
+    deadline_s: float | UnsetType | None = UNSET
+    retry: int | RetryPolicy | UnsetType | None = UNSET
+    cache_ttl_s: float | UnsetType | None = UNSET
+    limit: int | Limit | UnsetType | None = UNSET
+    unique: str | Unique | UnsetType | None = UNSET
+    debounce: Debounce | UnsetType | None = UNSET
+    on_error: str | Handler | UnsetType | None = UNSET
+    on_success: str | Handler | UnsetType | None = UNSET
+    on_recovery: str | Handler | UnsetType | None = UNSET
+    muted: bool | UnsetType | None = UNSET
+    labels: Sequence[str] | UnsetType | None = UNSET
+    restart: bool | UnsetType | None = UNSET
+    delete_after_s: float | UnsetType | None = UNSET
 
     def completed_by(self, line: bytes) -> "Wanted":
-        """The job that `line`, a JSON object, describes; what it leaves open is as here.
+        """The job that `line`, a JSON object, describes; what it leaves out is as here.
 
         Raises `UsageError`.
         """
@@ -58,9 +72,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise UsageError(f"this is not a job: {_plain(error)}") from None
         except (msgspec.DecodeError, UnicodeError) as error:
             raise UsageError(f"this is not JSON: {error}") from None
-        fields = msgspec.structs.asdict(said).items()
-        given = {name: v for name, v in fields if v is not None and v != UNSAID}
-        return msgspec.structs.replace(self, **given)
+        return msgspec.structs.replace(self, **said.given())
+
+    def given(self) -> dict[str, Any]:
+        """What somebody has said, by the names of the fields."""
+        fields = msgspec.structs.asdict(self).items()
+        return {name: value for name, value in fields if value is not UNSET and value != UNSAID}
 
 
 _decode: Final = msgspec.json.Decoder(Wanted).decode
@@ -95,7 +112,7 @@ def order(wanted: Wanted, app: App | None, *, awaited: bool) -> Order:
 
     Raises `UsageError` when it could not run as it stands.
     """
-    kind = wanted.kind or "function"
+    kind = _or_none(wanted.kind) or "function"
     args = bytes(wanted.args) or NO_ARGS
     if kind == "function":
         _check_args(app, wanted.path, args)
@@ -109,19 +126,22 @@ def order(wanted: Wanted, app: App | None, *, awaited: bool) -> Order:
         now=None,
     )
     job = NewJob(
-        id=wanted.id or new_id(),
+        id=_or_none(wanted.id) or new_id(),
         kind=cast("Kind", kind),  # NewJob says so if it is none
         path=wanted.path,
         args=args,
         tag=resolved.tag,
         priority=resolved.priority,
-        scheduled_for=wanted.scheduled_for,
+        scheduled_for=_or_none(wanted.scheduled_for),
         options=msgspec.structs.replace(
-            resolved.options, dedicated=bool(wanted.dedicated), language=wanted.language
+            resolved.options,
+            dedicated=_or_none(wanted.dedicated) or False,
+            language=_or_none(wanted.language),
         ),
         awaited=awaited,
+        parent=_or_none(wanted.parent),
     )
-    return Order(job, wanted.delay_s, settings.get("deadline_s"))
+    return Order(job, _or_none(wanted.delay_s), settings.get("deadline_s"))
 
 
 def parse_args(text: str) -> msgspec.Raw:
@@ -173,6 +193,21 @@ def parse_unique(key: str | None, during: str | None, on_conflict: str | None) -
         ) from None
 
 
+def switched_off(names: Sequence[str] | None, said: Mapping[str, object]) -> Mapping[str, None]:
+    """The settings that are to be none, whatever the app says of them.
+
+    Raises `UsageError` when there is no such setting, or something else is `said` of it.
+    """
+    for name in names or ():
+        if name not in SETTINGS:
+            raise UsageError(f"--without={name} will not do; one of {', '.join(SETTINGS)}")
+        if said.get(name) is not None:
+            raise UsageError(
+                f"--without={name} takes back what another flag says; drop one of them"
+            )
+    return dict.fromkeys(names or ())
+
+
 def _check_args(app: App | None, path: str, args: bytes) -> None:
     if app is not None:
         app.validate(path, args)
@@ -183,22 +218,25 @@ def _check_args(app: App | None, path: str, args: bytes) -> None:
 
 
 def _check(wanted: Wanted, kind: str) -> None:
-    if wanted.dedicated and kind != "script":
+    delay_s = _or_none(wanted.delay_s)
+    if _or_none(wanted.dedicated) and kind != "script":
         raise UsageError(f"only a script can be dedicated, not a {kind}; say --kind script")
-    if wanted.timeout_s is not None and not 0 < wanted.timeout_s < math.inf:
-        raise UsageError(f"a timeout of {wanted.timeout_s:g} s will not do; it must be above 0")
-    if wanted.delay_s is not None and not 0 <= wanted.delay_s < math.inf:
-        raise UsageError(f"a delay of {wanted.delay_s:g} s will not do; it must be 0 or more")
-    if wanted.delay_s is not None and wanted.scheduled_for is not None:
+    if delay_s is not None and not 0 <= delay_s < math.inf:
+        raise UsageError(f"a delay of {delay_s:g} s will not do; it must be 0 or more")
+    if delay_s is not None and _or_none(wanted.scheduled_for) is not None:
         raise UsageError("a job is due at a time or after a delay, not both; drop one")
 
 
 def _said(wanted: Wanted) -> JobSettings:
     """What somebody has said, as settings."""
-    names = ("tag", "priority", "timeout_s", "deadline_s", "retry", "debounce")
-    said = {name: getattr(wanted, name) for name in names}
-    said["unique"] = Unique(wanted.unique) if isinstance(wanted.unique, str) else wanted.unique
-    return cast("JobSettings", {name: value for name, value in said.items() if value is not None})
+    said = {name: value for name, value in wanted.given().items() if name in SETTINGS}
+    if isinstance(wanted.unique, str):
+        said["unique"] = Unique(wanted.unique)
+    return cast("JobSettings", said)
+
+
+def _or_none(said: T | UnsetType | None) -> T | None:
+    return None if said is UNSET else said
 
 
 def _plain(error: Exception) -> str:

@@ -60,7 +60,7 @@ async def work_at(
         await check_schema(database, settings.schema)
         stop = await stack.enter_async_context(stop_on_signals())
         if drain:
-            total = await _count(database, settings.tags)
+            total = await _count(database, settings.tags.names)
             await stack.enter_async_context(showing(tally, log, total=total))
         await stack.enter_async_context(open_runners(runners))
         emit = fan_out(tally, log_sink(log), metrics)

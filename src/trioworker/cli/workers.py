@@ -9,6 +9,7 @@ from trioworker.cli.options import takes_settings
 from trioworker.cli.output import print_json, print_table, shown_time
 from trioworker.cli.place import open_jobs
 from trioworker.model.state import WorkerState
+from trioworker.model.tags import Tags
 from trioworker.settings import Settings
 
 
@@ -39,7 +40,7 @@ def _row(worker: WorkerState) -> tuple[object, ...]:
         worker.name,
         worker.pid,
         worker.mode,
-        ",".join(worker.tags),
+        str(Tags(tuple(worker.tags), tuple(worker.ranks))),
         worker.state,
         shown_time(worker.last_heartbeat),
         worker.claimed,

@@ -28,6 +28,7 @@ from trioworker.client import Client, open_client
 from trioworker.demo.jobs import app
 from trioworker.demo.parts import SCRIPTS_DIR, Part, parts
 from trioworker.model.batching import Mode
+from trioworker.model.tags import unranked
 from trioworker.settings import LogFormat, LogLevel, Settings, read_settings
 from trioworker.store.postgres.embedded import default_data_dir
 
@@ -52,7 +53,7 @@ async def demo() -> ExitStatus:
         for part in parts():
             jobs = await _enqueue(client, part)
             tally = Tally()
-            served = msgspec.structs.replace(settings, tags=(part.tag,))
+            served = msgspec.structs.replace(settings, tags=unranked(part.tag))
             report = await work_at(url, served, app, tally, drain=True)
             done.append(Done(part, jobs, tally))
             if report.unsaved or report.forced:

@@ -89,7 +89,8 @@ def why_not_simple(executed: Executed) -> NotSimple | None:
         return NotSimple.HAS_LOG
     if executed.job.awaited:
         return NotSimple.AWAITED
-    if executed.labels or executed.outcome.statements or executed.job.options.has_effects:
+    gave = executed.labels or executed.progress is not None or executed.outcome.statements
+    if gave or executed.job.options.has_effects:
         return NotSimple.HAS_EFFECTS
     return None
 

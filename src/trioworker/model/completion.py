@@ -140,8 +140,8 @@ def _all_results(batch: Sequence[Executed]) -> Sequence[str | None] | None:
 def refused(executed: Executed, why: str, *, bare: bool) -> Executed:
     """The failure that takes the place of an outcome which the database refused.
 
-    It keeps the log, the labels and the beginning of the result, escaped to plain ASCII; `bare`
-    keeps none of them, for the case that these were what the database would not take.
+    It keeps the log, the labels, the progress and the beginning of the result, escaped to plain
+    ASCII; `bare` keeps none of them, for the case that these were what the database would not take.
     """
     preview = "" if bare else _preview(executed.outcome)
     message = f"the database refused the outcome of this job: {_plain(why)}{preview}"
@@ -150,6 +150,7 @@ def refused(executed: Executed, why: str, *, bare: bool) -> Executed:
         outcome=Failed(JobError("OutcomeRefused", message)),
         log="" if bare else executed.log,
         labels=() if bare else executed.labels,
+        progress=None if bare else executed.progress,
     )
 
 
@@ -160,8 +161,10 @@ def _preview(outcome: Outcome) -> str:
     if not isinstance(outcome, Succeeded):
         return ""
     text = _plain(outcome.result[: PREVIEW_CHARS_MAX * 4].decode("utf-8", "replace"))
-    cut = f" (the first {PREVIEW_CHARS_MAX} of" if len(text) > PREVIEW_CHARS_MAX else " ("
-    return f"; the result was{cut} {len(outcome.result):,} bytes): {text[:PREVIEW_CHARS_MAX]}"
+    size = len(outcome.result)
+    cut = f"the first {PREVIEW_CHARS_MAX} of " if len(text) > PREVIEW_CHARS_MAX else ""
+    how_much = f"{cut}{size:,} byte{'' if size == 1 else 's'}"
+    return f"; the result was ({how_much}): {text[:PREVIEW_CHARS_MAX]}"
 
 
 def _plain(text: str) -> str:

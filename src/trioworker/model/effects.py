@@ -4,7 +4,7 @@ Rule of this file: pure. Each sort of effect is one set of columns for one set-b
 whatever the number of jobs; `store/postgres/effects.py` says in which order they are stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,7 +13,7 @@ import msgspec
 from trioworker.model.cache import Results, results
 from trioworker.model.completion import STATUS_OF, duration_ms, error_json
 from trioworker.model.follow_ups import Ended, ended
-from trioworker.model.options import NO_OPTIONS
+from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.outcome import Executed, Interrupted, Retried, Skipped, Succeeded
 from trioworker.model.schedule import End
 from trioworker.model.user_statement import UserStatement
@@ -36,6 +36,15 @@ class Labels(NamedTuple):
     labels: Sequence[str]
 
 
+class ProgressColumns(NamedTuple):
+    """What attempts have told of their progress, in the order of the statement's parameters."""
+
+    ids: Sequence[UUID]
+    attempts: Sequence[int]
+    fractions: Sequence[float]
+    notes: Sequence[str]
+
+
 class Expiries(NamedTuple):
     """When jobs that have ended are deleted, in the order of the statement's parameters."""
 
@@ -48,6 +57,7 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
 
     attempts: Attempts | None = None
     labels: Labels | None = None
+    progress: ProgressColumns | None = None
     expiries: Expiries | None = None
     results: Results | None = None
     schedules: Mapping[str, Sequence[End]] = {}
@@ -64,6 +74,8 @@ def has_effects(executed: Executed) -> bool:
     """Whether anything may follow from this end of an attempt."""
     if type(executed.outcome) is Retried or executed.labels or executed.job.defect is not None:
         return True
+    if executed.progress is not None:
+        return True
     if type(executed.outcome) is Succeeded and executed.outcome.statements:
         return True
     options = executed.job.options
@@ -78,12 +90,25 @@ def effects_of(batch: Sequence[Executed], *, now_s: float) -> Effects:
     return Effects(
         attempts=_attempts(batch, now_s),
         labels=_labels(batch),
+        progress=_progress(batch),
         expiries=_expiries(batch),
         results=results(batch),
         schedules=schedule_ends(batch, now_s=now_s),
         ended=ended(batch, now_s=now_s),
         left_slots=_left_slots(batch),
         handed_over=_handed_over(batch),
+    )
+
+
+def effects_of_replaced(ended: Mapping[UUID, JobOptions]) -> Effects:
+    """What follows from the ends of jobs in whose places others come, by what they had asked for.
+
+    Theirs is the end of a cancelled job: nobody is told of it. Their schedules go on at the next
+    sweep, for whoever replaces a job holds keys, and waits for no schedule.
+    """
+    return Effects(
+        labels=_label_columns((id_, options.labels) for id_, options in ended.items()),
+        expiries=_expiry_columns((id_, options.delete_after_s) for id_, options in ended.items()),
     )
 
 
@@ -116,22 +141,38 @@ def _attempts(batch: Sequence[Executed], now_s: float) -> Attempts | None:
 
 def _labels(batch: Sequence[Executed]) -> Labels | None:
     """Those that were said of the jobs, and those they were given while they ran."""
-    rows = [
-        (executed.job.id, label)
+    return _label_columns(
+        (executed.job.id, (*executed.job.options.labels, *executed.labels))
         for executed in batch
         if type(executed.outcome) in STATUS_OF
-        for label in dict.fromkeys((*executed.job.options.labels, *executed.labels))
-    ]
+    )
+
+
+def _label_columns(given: Iterable[tuple[UUID, Sequence[str]]]) -> Labels | None:
+    rows = [(id_, label) for id_, labels in given for label in dict.fromkeys(labels)]
     return Labels(*zip(*rows, strict=True)) if rows else None
 
 
-def _expiries(batch: Sequence[Executed]) -> Expiries | None:
+def _progress(batch: Sequence[Executed]) -> ProgressColumns | None:
+    """What is not stored yet. An attempt that another one follows leaves none: that begins anew."""
     rows = [
+        (executed.job.id, executed.job.attempt, told.fraction, told.note)
+        for executed in batch
+        if (told := executed.progress) is not None and type(executed.outcome) is not Retried
+    ]
+    return ProgressColumns(*zip(*rows, strict=True)) if rows else None
+
+
+def _expiries(batch: Sequence[Executed]) -> Expiries | None:
+    return _expiry_columns(
         (executed.job.id, executed.job.options.delete_after_s)
         for executed in batch
         if type(executed.outcome) in STATUS_OF
-        if executed.job.options.delete_after_s is not None
-    ]
+    )
+
+
+def _expiry_columns(given: Iterable[tuple[UUID, float | None]]) -> Expiries | None:
+    rows = [(id_, after_s) for id_, after_s in given if after_s is not None]
     return Expiries(*zip(*rows, strict=True)) if rows else None
 
 

@@ -1,7 +1,8 @@
 """What a user may say about a job, at the function or at the enqueue, and what it comes to.
 
 Rule of this file: pure. What the enqueue says goes before what the function says, and that before
-the defaults. Names of arguments in keys are filled in here, once, when the job is made.
+what the app says: an argument that is None switches off what they say, one that is left out takes
+it over. Names of arguments in keys are filled in here, once, when the job is made.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from hashlib import blake2b
 from typing import Any, TypedDict, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from trioworker.errors import UsageError
 from trioworker.model.job import DEFAULT_TAG
@@ -32,13 +34,14 @@ K = TypeVar("K", Limit, Unique, Debounce)
 class JobSettings(TypedDict, total=False):
     """What may be said about a job; all of it may be left out. See `JobOptions` for the meaning.
 
+    What is left out is as the function says, and what it leaves out as its app; None is none.
     `retry` is a policy, or just the number of attempts. `deadline_s` counts from the enqueue.
     `limit` may be just the number of slots. `on_error`, `on_success` and `on_recovery` name
     functions of the app. A higher `priority` is more urgent.
     """
 
-    tag: str
-    priority: int
+    tag: str | None
+    priority: int | None
     timeout_s: float | None
     deadline_s: float | None
     retry: RetryPolicy | int | None
@@ -49,9 +52,9 @@ class JobSettings(TypedDict, total=False):
     on_error: str | Handler | None
     on_success: str | Handler | None
     on_recovery: str | Handler | None
-    muted: bool
-    labels: Sequence[str]
-    restart: bool
+    muted: bool | None
+    labels: Sequence[str] | None
+    restart: bool | None
     delete_after_s: float | None
 
 
@@ -66,6 +69,17 @@ class Resolved(msgspec.Struct, frozen=True):
 def check_settings(settings: JobSettings, handler: Callable[[str], Handler] = Handler) -> None:
     """Raises `UsageError` for what could never be, whatever the arguments of the job."""
     _options(settings, handler, None)
+
+
+def tag_of(settings: JobSettings) -> str:
+    """Which workers may take the job."""
+    tag = settings.get("tag")
+    return DEFAULT_TAG if tag is None else tag
+
+
+def priority_of(settings: JobSettings) -> int:
+    """How urgent the job is."""
+    return settings.get("priority") or 0
 
 
 def retry_policy(said: RetryPolicy | int | None) -> RetryPolicy | None:
@@ -88,8 +102,8 @@ def resolve(
     """
     options = _options(settings, handler, now)
     return Resolved(
-        settings.get("tag", DEFAULT_TAG),
-        settings.get("priority", 0),
+        tag_of(settings),
+        priority_of(settings),
         NO_OPTIONS if options == NO_OPTIONS else _with_keys(options, path, args),
     )
 
@@ -105,9 +119,9 @@ def _options(
 ) -> JobOptions:
     limit = settings.get("limit")
     return JobOptions(
-        timeout_s=settings.get("timeout_s"),
+        timeout_s=settings.get("timeout_s", UNSET),
         deadline=_deadline(settings.get("deadline_s"), now),
-        retry=retry_policy(settings.get("retry")),
+        retry=retry_policy(settings["retry"]) if "retry" in settings else UNSET,
         cache_ttl_s=settings.get("cache_ttl_s"),
         limit=Limit(limit) if isinstance(limit, int) else limit,
         unique=settings.get("unique"),
@@ -115,9 +129,9 @@ def _options(
         on_error=_handler(settings.get("on_error"), handler),
         on_success=_handler(settings.get("on_success"), handler),
         on_recovery=_handler(settings.get("on_recovery"), handler),
-        muted=settings.get("muted", False),
-        labels=tuple(settings.get("labels", ())),
-        restart=settings.get("restart", False),
+        muted=settings.get("muted") or False,
+        labels=tuple(settings.get("labels") or ()),
+        restart=settings.get("restart") or False,
         delete_after_s=settings.get("delete_after_s"),
     )
 

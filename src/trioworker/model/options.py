@@ -1,7 +1,8 @@
 """What a job may say about the way it is run and about what follows from it.
 
 Rule of this file: data and its bounds, in words a user can act on. Options are stored as JSON
-beside the definition of a job; None, False and empty mean "nothing asked for" and are not stored.
+beside the definition of a job; None, False and empty mean "nothing asked for" and are not stored,
+but for the two that a function may say when its job is run: there None is stored, as a say.
 """
 
 import math
@@ -10,6 +11,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from trioworker.errors import UsageError
 from trioworker.model.bounds import (
@@ -157,7 +159,8 @@ class JobOptions(_Option, frozen=True):
     How it is run: `timeout_s` bounds one attempt in seconds, `deadline` all of them; `dedicated`
     sends a script through the long-lived process of its script, and `language` overrides what the
     script's suffix says; `retry` says what a failure leads to; `cache_ttl_s` takes the result of an
-    equal job that is not older.
+    equal job that is not older. A timeout or policy that is left out is as the job's function says,
+    None is none.
 
     When it may run: `limit`, `unique`, `debounce`.
 
@@ -170,10 +173,10 @@ class JobOptions(_Option, frozen=True):
     it stands for; `handles` makes it a handler, whose own end calls no other.
     """
 
-    timeout_s: float | None = None
+    timeout_s: float | UnsetType | None = UNSET
     dedicated: bool = False
     language: str | None = None
-    retry: RetryPolicy | None = None
+    retry: RetryPolicy | UnsetType | None = UNSET
     deadline: datetime | None = None
     cache_ttl_s: float | None = None
     limit: Limit | None = None
@@ -194,8 +197,8 @@ class JobOptions(_Option, frozen=True):
         """Raises `UsageError` when a bound is broken."""
         if self.deadline is not None and self.deadline.tzinfo is None:
             raise UsageError(f"the deadline {self.deadline} has no time zone; give it one")
-        if self.timeout_s is not None and not 0 < self.timeout_s < math.inf:
-            raise UsageError(f"a timeout of {self.timeout_s:g} s will not do; it must be above 0")
+        if self.timeout_s is not UNSET and self.timeout_s is not None:
+            check_timeout(self.timeout_s)
         if self.unique is not None and self.debounce is not None:
             raise UsageError("a job is unique or debounced, not both; drop one of the two")
         if self.cache_ttl_s is not None:
@@ -218,6 +221,15 @@ class JobOptions(_Option, frozen=True):
             raise UsageError("the job of a schedule does not restart; its next tick comes anyway")
 
     @property
+    def own_timeout_s(self) -> float | None:
+        """The timeout that the job itself says, if it says one."""
+        return None if self.timeout_s is UNSET else self.timeout_s
+
+    def policy(self, of_function: RetryPolicy | None) -> RetryPolicy | None:
+        """What a failure leads to, `of_function` for a job that says nothing of it."""
+        return of_function if self.retry is UNSET else self.retry
+
+    @property
     def has_effects(self) -> bool:
         """Whether the end of the job stores more than the job's own rows."""
         return (
@@ -235,7 +247,7 @@ class JobOptions(_Option, frozen=True):
 
 NO_OPTIONS: Final = JobOptions()
 
-_read: Final = msgspec.json.Decoder(JobOptions).decode
+_decode = msgspec.json.Decoder(JobOptions).decode
 
 
 def options_of(stored: str | bytes | None) -> tuple[JobOptions, str | None]:
@@ -243,7 +255,7 @@ def options_of(stored: str | bytes | None) -> tuple[JobOptions, str | None]:
     if stored is None:
         return NO_OPTIONS, None
     try:
-        return _read(stored), None
+        return _decode(stored), None
     except (msgspec.ValidationError, UsageError) as error:
         return NO_OPTIONS, f"the stored options of this job cannot be used: {error}"
 
@@ -252,6 +264,12 @@ def within(what: str, value: float, least: float, most: float) -> None:
     """Raises `UsageError` unless `value` lies between the bounds, both allowed."""
     if not least <= value <= most:
         raise UsageError(f"{what} of {value:g} will not do; from {least:g} to {most:g}")
+
+
+def check_timeout(timeout_s: float) -> None:
+    """Raises `UsageError` when no attempt could have this timeout."""
+    if not 0 < timeout_s < math.inf:
+        raise UsageError(f"a timeout of {timeout_s:g} s will not do; it must be above 0")
 
 
 def check_label(label: str) -> None:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from trioworker.model.job import Job
+from trioworker.model.progress import Progress
 from trioworker.model.user_statement import UserStatement
 
 ERROR_MESSAGE_CHARS_MAX: Final = 8_000
@@ -98,7 +99,8 @@ class Executed(msgspec.Struct, frozen=True, gc=False):
     `started_s` is a reading of the worker's monotonic clock, `duration_s` the seconds the attempt
     took. `log` is the bounded text the job wrote, empty when it wrote none, without what was stored
     while it ran: it is the piece `log_chunk` of all. `cached` says that it was not
-    run, because an equal one had left its result. `labels` are those it was given while it ran.
+    run, because an equal one had left its result. `labels` are those it was given while it ran, and
+    `progress` is what it told last, unless that was stored before.
     """
 
     job: Job
@@ -109,3 +111,4 @@ class Executed(msgspec.Struct, frozen=True, gc=False):
     log_chunk: int = 0
     labels: tuple[str, ...] = ()
     cached: bool = False
+    progress: Progress | None = None

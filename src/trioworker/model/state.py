@@ -19,6 +19,14 @@ ENDED: Final[frozenset[str]] = frozenset(get_args(Ended))
 STATES: Final[tuple[str, ...]] = get_args(State)
 
 
+class JobProgress(msgspec.Struct, frozen=True):
+    """What a job has told last of its progress: from 0 to 1, in words, and when it was stored."""
+
+    fraction: float
+    note: str
+    told_at: datetime
+
+
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
     """Where a job stands and what became of it.
 
@@ -27,7 +35,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     left as it is. `attempt` is the one that runs, ran last, or comes next; `reaped` counts the
     workers lost with this job in their hands. `worker` holds it, or held it last. `claimed_at`
     is of a running job, `scheduled_for` of a ready or scheduled one; the others of an ended one,
-    the labels among them.
+    the labels among them. `progress` is what the attempt `attempt` has told last, if it told any.
     """
 
     id: UUID
@@ -49,6 +57,7 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     result: Any
     error: JobError | None
     labels: Sequence[str] = ()
+    progress: JobProgress | None = None
 
     @property
     def ended(self) -> bool:
@@ -100,9 +109,27 @@ class Requeued(msgspec.Struct, frozen=True):
     kept_out: Mapping[UUID, UUID]
 
 
+class PlaceInLine(msgspec.Struct, frozen=True):
+    """For a slot of which concurrency key a job waits, and where it stands in the line.
+
+    `place` is 1 for the next one, counted among those that are due by `due_at` or by now. `slots`
+    is how many there are, None while nobody has looked yet. `taken` are those of other jobs; the
+    `spent` ones are left by jobs that have ended, and the first of them is free at `opens_at`.
+    """
+
+    key: str
+    due_at: datetime
+    place: int
+    slots: int | None
+    taken: int
+    spent: int
+    opens_at: datetime | None
+
+
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     """A worker as it introduced itself, and its last heartbeat.
 
+    `ranks` has the rank of each of its `tags`; jobs of the highest are claimed first.
     "silent" is one whose lease is over and not taken away yet. `claimed` is how many jobs its
     claims hold; the other counts are its own, since it started.
     """
@@ -113,6 +140,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     mode: str
     tags: Sequence[str]
+    ranks: Sequence[int]
     state: Literal["alive", "silent", "lost", "stopped"]
     started_at: datetime
     last_heartbeat: datetime

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Final, TextIO
 
+from trioworker.model.progress import Progress
 from trioworker.runners.joblog import JobLog
 
 LOG_FORMAT: Final = "%(levelname)s %(name)s: %(message)s"
@@ -45,6 +46,12 @@ class Capture:
         with _lock:
             if self._log is not None:
                 self._log.labels.add(text)
+
+    def tell(self, progress: Progress) -> None:
+        """The job has come so far; see `Telling`."""
+        with _lock:
+            if self._log is not None:
+                self._log.progress.tell(progress)
 
     def close(self) -> None:
         """The attempt is over: what is written from now on is dropped."""

@@ -16,6 +16,7 @@ from trioworker.runners.host_group import HostGroup, HostLimits
 from trioworker.runners.host_process import CLOSE_GRACE_S, HostCommand
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.raised import NotRunnable
+from trioworker.runners.script_output import ScriptOutput
 from trioworker.runners.scripts import Script, Scripts
 
 SCRIPTS_MAX: Final = 8
@@ -66,7 +67,11 @@ class DedicatedRunner:
             group = self._group(job)
         except NotRunnable as error:
             return Failed(error.error)
-        outcome = await group.call(partial(job_line, args=job.args), log)
+        output = ScriptOutput(log)
+        try:
+            outcome = await group.call(partial(job_line, args=job.args), log, write=output.write)
+        finally:
+            output.close()
         return handing_over(outcome, ())  # whatever it answers: only functions may
 
     def _group(self, job: Job) -> HostGroup:

@@ -13,14 +13,18 @@ functions also answer with a verdict: snooze_s, retry_s (beside the error) or ca
 error may be "kinds", the names of the classes that it is of, too, and "for_good": true when
 another attempt is of no use.
 
-Beside any of these may be "labels", those that the job was given while it ran. Beside a result may
+A function's host may also send any number of {"id": 7, "progress": [fraction, note]} while it runs,
+with the "member" of the chunk, counted from 0, that tells it.
+
+Beside any answer may be "labels", those that the job was given while it ran. Beside a result may
 be "statements", what a function has handed over; scripts hand over nothing.
 
-The result of a chunk is a list of the same replies, one for each of its jobs, without ids.
+The result of a chunk is a list of the same replies, one for each of its jobs, without ids, their
+logs among them. When the call has no result, "members" is what is known of each of its jobs.
 """
 
 import re
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -64,6 +68,9 @@ class Reply(msgspec.Struct):
     retry_s: float | None = None
     cancel: str | None = None
     labels: tuple[str, ...] = ()
+    progress: tuple[float, str] | None = None
+    member: Annotated[int, msgspec.Meta(ge=0)] = 0
+    members: "list[Reply] | None" = None
     statements: msgspec.Raw = _ABSENT
 
 

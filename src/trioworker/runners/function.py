@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, Final, Literal
 
 import trio
+from msgspec import UNSET
 
 from trioworker.app import App, Call, JobContext, JobFunction, RetryIf
 from trioworker.errors import UsageError
@@ -101,7 +102,7 @@ class FunctionRunner:
         if function is None:
             return self._not_mine(job.path)
         # The job's own timeout is the worker's to keep.
-        if function.timeout_s is None or job.options.timeout_s is not None:
+        if function.timeout_s is None or job.options.timeout_s is not UNSET:
             return await self._run(function, job, log)
         with trio.move_on_after(function.timeout_s):
             return await self._run(function, job, log)
@@ -205,7 +206,7 @@ def _cancellation_in(error: BaseException) -> BaseException | None:
 
 
 def _context(job: Job, capture: Capture) -> JobContext:
-    return JobContext(job.id, job.attempt, job.tag, capture.line, capture.label)
+    return JobContext(job.id, job.attempt, job.tag, capture.line, capture.label, tell=capture.tell)
 
 
 def _call(member: Member) -> Call[object]:

@@ -32,12 +32,14 @@ from trioworker.model.outcome import (
     Succeeded,
     handing_over,
 )
+from trioworker.model.progress import Progress
 from trioworker.model.user_statement import written
 from trioworker.runners.capture import LOG_FORMAT
 from trioworker.runners.chunk_call import ChunkCall
 from trioworker.runners.hosts.host import Host, Message
 from trioworker.runners.labels import Labels
 from trioworker.runners.raised import outcome_of, returned
+from trioworker.runners.teller import Teller
 
 BOOT: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[3]);"
@@ -49,19 +51,23 @@ def main() -> None:
     """Serve the file descriptors in `sys.argv[1:3]`."""
     host = Host(int(sys.argv[1]), int(sys.argv[2]))
     del sys.argv[1:]
-    host.serve(run)
+    host.serve(partial(run, Teller(host.send)))
 
 
-def run(message: Message) -> str:
+def run(teller: Teller, message: Message) -> str:
     """Run one job; the body of its reply."""
     if not logging.root.handlers:
         logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stdout)
-    if "contexts" in message:
-        return run_chunk(message)
+    with teller.telling_of(message["id"]):
+        return (run_chunk if "contexts" in message else run_one)(teller, message)
+
+
+def run_one(teller: Teller, message: Message) -> str:
+    """Run a job of its own; the body of its reply."""
     labels = Labels()
     try:
         signature = found(**message["call"])
-        known = context(message["context"], print, labels)
+        known = context(message["context"], print, labels, partial(teller.tell, job=message["id"]))
         call = signature.bind(json.dumps(message["args"]), known)
     except UsageError as error:
         return body(Failed(JobError(type(error).__name__, str(error)), for_good=True))
@@ -69,7 +75,7 @@ def run(message: Message) -> str:
     return body(handing_over(outcome, known.statements), labels)
 
 
-def run_chunk(message: Message) -> str:
+def run_chunk(teller: Teller, message: Message) -> str:
     """Run the jobs of a chunk; the body of the one reply to all."""
     function, signature = found_chunk(**message["call"])
     logs = [io.StringIO() for _ in message["contexts"]]
@@ -77,20 +83,24 @@ def run_chunk(message: Message) -> str:
     calls: list[object] = []
     try:
         jobs = zip(message["args"], message["contexts"], logs, labels, strict=True)
-        for args, fields, log, its_labels in jobs:
+        for member, (args, fields, log, its_labels) in enumerate(jobs):
             record = signature.record(args)
-            known = context(fields, partial(print, file=log), its_labels)
+            tell = partial(teller.tell, job=message["id"], member=member)
+            known = context(fields, partial(print, file=log), its_labels, tell)
             calls.append(Call.of(known, record) if signature.wants_context else record)
     except UsageError as error:
         return body(Failed(JobError(type(error).__name__, str(error)), for_good=True))
     retry_if = message.get("retry_if")
     shared = ChunkCall(function, calls, None if retry_if is None else imported(**retry_if))
     outcome = settled(shared.call, retry_if)
+    said = [
+        f'"labels":{_json(tuple(its))},"log":{_json(log.getvalue())}'
+        for its, log in zip(labels, logs, strict=True)
+    ]
     if not shared.outcomes:
-        return body(outcome)
-    ends = zip(shared.outcomes, labels, logs, strict=True)
-    replies = (f'{{{body(one, its)},"log":{_json(log.getvalue())}}}' for one, its, log in ends)
-    return f'"result":[{",".join(replies)}]'
+        return f'{body(outcome)},"members":{_objects(said)}'
+    ends = zip(shared.outcomes, said, strict=True)
+    return f'"result":{_objects(f"{body(one)},{its}" for one, its in ends)}'
 
 
 def settled(call: Callable[[], object], retry_if: Message | None) -> Outcome:
@@ -127,9 +137,12 @@ def imported(module: str, function: str) -> Any:  # noqa: ANN401 - whatever it i
     return reduce(getattr, function.split("."), importlib.import_module(module))
 
 
-def context(fields: Message, log: Callable[[str], None], labels: Labels) -> JobContext:
+def context(
+    fields: Message, log: Callable[[str], None], labels: Labels, tell: Callable[[Progress], None]
+) -> JobContext:
     """What the function may know about its job."""
-    return JobContext(UUID(fields["id"]), fields["attempt"], fields["tag"], log, labels.add)
+    id_, attempt, tag = UUID(fields["id"]), fields["attempt"], fields["tag"]
+    return JobContext(id_, attempt, tag, log, labels.add, tell=tell)
 
 
 def body(outcome: Outcome, labels: Iterable[str] = ()) -> str:
@@ -155,6 +168,10 @@ def ended(outcome: Outcome) -> str:
             return f'"cancel":{_json(reason)}'
         case _:
             raise AssertionError(f"a function cannot end as {outcome}")
+
+
+def _objects(bodies: Iterable[str]) -> str:
+    return f"[{','.join(f'{{{one}}}' for one in bodies)}]"
 
 
 def _json(value: object) -> str:

@@ -8,7 +8,7 @@ handed out twice only if its first process died before it began.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from random import Random
 from typing import Final
@@ -87,14 +87,22 @@ class HostGroup:
         """Whether its processes have nothing to do."""
         return not self._waiting and all(host.idle for host in self._hosts)
 
-    async def call(self, line: Callable[[int], bytes], log: JobLog) -> Outcome:
+    async def call(
+        self,
+        line: Callable[[int], bytes],
+        log: JobLog,
+        *,
+        write: Callable[[str], None] | None = None,
+        members: Sequence[JobLog] = (),
+    ) -> Outcome:
         """Run one job: `line` makes its line from its number. What it prints goes to `log`.
 
-        When cancelled, a job that has not begun never will, and one that runs is killed.
+        By way of `write`, if given; `members` are the logs of the jobs of a chunk. When cancelled,
+        a job that has not begun never will, and one that runs is killed.
         """
         self.used_s = trio.current_time()
         number = next(self._ids)
-        call = HostCall(number, line(number), log)
+        call = HostCall(number, line(number), log, write=write, members=members)
         self._waiting.append(call)
         if not self._fill_a_host():
             self._start_a_keeper()

@@ -286,7 +286,7 @@ class HostProcess:
 
     def _write_output(self, text: str) -> None:
         head = self._head()
-        (self._output if head is None else head.log).write(text)
+        (self._output if head is None else head).write(text)
 
     def _receive(self, line: bytes) -> None:
         try:
@@ -298,10 +298,11 @@ class HostProcess:
         if call is None:
             self._receive_about_process(reply)
         elif reply.log is not None:
-            call.log.write(reply.log)
-        elif (outcome := outcome_of(reply)) is not None:
-            call.log.labels.add_known(reply.labels)
-            self._end(call, outcome)
+            call.write(reply.log)
+        else:
+            call.learn(reply)
+            if (outcome := outcome_of(reply)) is not None:
+                self._end(call, outcome)
 
     def _receive_about_process(self, reply: Reply) -> None:
         self.refused = self.refused or reply.refused

@@ -12,6 +12,7 @@ from collections import deque
 from typing import Final
 
 from trioworker.runners.labels import Labels
+from trioworker.runners.telling import Telling
 
 LOG_CHARS_MAX: Final = 64 * 1024
 
@@ -21,7 +22,7 @@ class JobLog:
 
     __slots__ = (
         "_accepted", "_dropped", "_head", "_head_room", "_offered", "_tail", "_tail_chars",
-        "_tail_max", "chunk", "labels",
+        "_tail_max", "chunk", "labels", "progress",
     )  # fmt: skip
 
     def __init__(self, chars_max: int = LOG_CHARS_MAX) -> None:
@@ -30,6 +31,7 @@ class JobLog:
         self._accepted = 0
         self.chunk = 0
         self.labels = Labels()
+        self.progress = Telling()
         self._head_room = chars_max // 2
         self._tail: deque[str] = deque()
         self._tail_chars = 0
@@ -68,9 +70,11 @@ class JobLog:
         return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
     def accept(self) -> None:
-        """What was offered last is stored."""
-        self._accepted = self._offered
-        self.chunk += 1
+        """What was offered last is stored, what was told of the progress among it."""
+        self.progress.accept()
+        if self._accepted < self._offered:
+            self._accepted = self._offered
+            self.chunk += 1
 
     def _from(self, start: int) -> str:
         head, tail = "".join(self._head[start:]), "".join(self._tail)

@@ -1,7 +1,6 @@
 """The labels that one attempt gives its job while it runs."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 
 from trioworker.errors import UsageError
 from trioworker.model.options import LABELS_MAX, check_label
@@ -17,12 +16,6 @@ class Labels:
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(self._labels))
-
-    def add_known(self, labels: Iterable[str]) -> None:
-        """Add those of other processes' labels that will do."""
-        for label in labels:
-            with suppress(UsageError):
-                self.add(label)
 
     def add(self, label: str) -> None:
         """Add one. Raises `UsageError` when it will not do, or when there are too many."""

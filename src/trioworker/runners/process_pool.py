@@ -22,6 +22,7 @@ from trioworker.model.outcome import Outcome, Succeeded
 from trioworker.runners.chunks import Member
 from trioworker.runners.framing import ended, job_line, read_replies
 from trioworker.runners.function_host import BOOT
+from trioworker.runners.host_call import learn
 from trioworker.runners.host_group import HostGroup, HostLimits
 from trioworker.runners.host_process import CLOSE_GRACE_S, HostCommand
 from trioworker.runners.joblog import JobLog
@@ -55,17 +56,22 @@ class ProcessPool:
         """Run a chunk function in one of the processes; the outcomes of `members`."""
         contexts = [_context(member.job) for member in members]
         args = msgspec.json.encode([member.job.args for member in members]).decode()
-        outcome = await self._call(function, {"contexts": contexts}, args, log)
+        logs = [member.log for member in members]
+        outcome = await self._call(function, {"contexts": contexts}, args, log, logs)
         if not isinstance(outcome, Succeeded):
             return [outcome] * len(members)
         replies = read_replies(outcome.result)
         for member, reply in zip(members, replies, strict=True):
-            member.capture.write(reply.log or "")
-            member.log.labels.add_known(reply.labels)
+            learn(member.log, reply)
         return [ended(reply) for reply in replies]
 
     async def _call(
-        self, function: JobFunction[..., Any], named: dict[str, object], args: str, log: JobLog
+        self,
+        function: JobFunction[..., Any],
+        named: dict[str, object],
+        args: str,
+        log: JobLog,
+        members: Sequence[JobLog] = (),
     ) -> Outcome:
         target = function.function
         if target.__module__ == "__main__":
@@ -78,7 +84,8 @@ class ProcessPool:
         if function.retry_if is not None:
             named["retry_if"] = _name_of(function.retry_if)
         extra = f"{msgspec.json.encode(named).decode()[1:-1]},"
-        return await self._group.call(partial(job_line, args=args, extra=extra), log)
+        line = partial(job_line, args=args, extra=extra)
+        return await self._group.call(line, log, members=members)
 
 
 def _context(job: Job) -> Mapping[str, object]:

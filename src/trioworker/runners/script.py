@@ -2,7 +2,8 @@
 
 A one-shot script reads its arguments, as JSON, from standard input or from the file that
 TRIOWORKER_ARGS names, and writes its result, as JSON, to the file that TRIOWORKER_RESULT names.
-What it prints is its log. When it ends, or is ended, all that it has started ends with it.
+What it prints is its log, but for lines that tell its progress. When it ends, or is ended, all that
+it has started ends with it.
 """
 
 import codecs
@@ -29,6 +30,7 @@ from trioworker.runners.host_group import HostLimits
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.processes import end_group, told
 from trioworker.runners.raised import NotRunnable, failed, tail
+from trioworker.runners.script_output import ScriptOutput
 from trioworker.runners.scripts import Script, Scripts
 
 DEDICATED_TAG: Final = "dedicated:"
@@ -142,11 +144,13 @@ async def _run_group(folder: Path, script: Script, job: Job, log: JobLog) -> int
 
 async def _listen(output: trio.abc.ReceiveStream, log: JobLog, scope: trio.CancelScope) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    printed = ScriptOutput(log)
     with scope:
         async with output:
             async for chunk in output:
-                log.write(decoder.decode(chunk))
-    log.write(decoder.decode(b"", final=True))
+                printed.write(decoder.decode(chunk))
+    printed.write(decoder.decode(b"", final=True))
+    printed.close()
 
 
 def _environment(folder: Path, job: Job) -> dict[str, str]:

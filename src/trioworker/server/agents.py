@@ -29,6 +29,7 @@ from trioworker.errors import (
 from trioworker.model.agent_token import AgentToken
 from trioworker.model.failures import backoff_s
 from trioworker.model.outcome import Executed, Interrupted
+from trioworker.model.tags import unranked
 from trioworker.server.app import answer, decode, patiently
 from trioworker.server.claims import Claims
 from trioworker.server.errors import BadRequest, Forbidden, TooLarge
@@ -148,7 +149,7 @@ class Agents:
             host=asked.host,
             pid=asked.pid,
             mode=asked.mode,
-            tags=token.tags,
+            tags=unranked(*token.tags),
             lease_s=asked.lease_s,
             token=token.id,
         )
@@ -185,7 +186,7 @@ class Agents:
                 asked.worker,
                 asked.claim,
                 asked.batch_size,
-                caller.token.tags,
+                unranked(*caller.token.tags),
                 asked.floors,
                 alone_from=asked.alone_from,
             )

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from trioworker.errors import UsageError
 from trioworker.model.bounds import TAG_BYTES_MAX
+from trioworker.model.tags import MARK, RANK_MAX, RANK_MIN, Tags
 from trioworker.store.postgres.statements import check_schema_name
 
 SECONDS_MIN: Final = 0.01
@@ -164,18 +165,49 @@ def folder() -> ValueKind:
 
 
 def tag_list() -> ValueKind:
-    """A list of tags, separated by commas; each counts once."""
+    """A list of tags, separated by commas, each with a rank or without; each counts once."""
 
-    def read(value: str) -> tuple[str, ...]:
-        found = tuple(dict.fromkeys(tag.strip() for tag in value.split(",") if tag.strip()))
-        if not found:
+    def read(value: str) -> Tags:
+        ranks: dict[str, int] = {}
+        for one in filter(None, map(str.strip, value.split(","))):
+            tag, rank = _ranked_tag(one)
+            if ranks.setdefault(tag, rank) != rank:
+                raise UsageError(
+                    f"the tag '{tag}' has two ranks, {ranks[tag]} and {rank}; drop one"
+                )
+        if not ranks:
             raise ValueError
-        for tag in found:
-            if (size := _bytes(tag)) > TAG_BYTES_MAX:
-                raise UsageError(f"a tag of {size} bytes is too long; at most {TAG_BYTES_MAX}")
-        return found
+        return Tags(tuple(ranks), tuple(ranks.values()))
 
-    return ValueKind("TAG,…", "one or more tags in UTF-8, separated by commas", read)
+    return ValueKind(
+        "TAG[=RANK],…",
+        "one or more tags in UTF-8, separated by commas, each with a rank if you like: TAG=10",
+        read,
+    )
+
+
+def _ranked_tag(one: str) -> tuple[str, int]:
+    """A tag and its rank. What stands before the last mark is the tag, so any tag can be served."""
+    before, mark, after = one.rpartition(MARK)
+    tag = before.strip() if mark else after
+    if (size := _bytes(tag)) > TAG_BYTES_MAX:
+        raise UsageError(f"a tag of {size} bytes is too long; at most {TAG_BYTES_MAX}")
+    if not tag:
+        raise UsageError(f"{one!r} ranks no tag; write TAG=10")
+    return tag, _rank(tag, after.strip()) if mark else 0
+
+
+def _rank(tag: str, rank: str) -> int:
+    try:
+        number = int(rank)
+    except ValueError:
+        number = RANK_MAX + 1
+    if not RANK_MIN <= number <= RANK_MAX:
+        raise UsageError(
+            f"the rank of the tag '{tag}' is '{rank}'; give a whole number from {RANK_MIN} to"
+            f" {RANK_MAX}, or write {tag}{MARK}{rank}{MARK}0 if that is a tag"
+        )
+    return number
 
 
 def _bytes(value: str) -> int:

@@ -20,6 +20,7 @@ from trioworker.model.batching import (
     Mode,
 )
 from trioworker.model.job import DEFAULT_TAG
+from trioworker.model.tags import Tags, unranked
 from trioworker.settings.kinds import (
     Address,
     LogFormat,
@@ -197,13 +198,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     tags: Annotated[
-        tuple[str, ...],
+        Tags,
         _spec(
             tag_list(),
-            "Which jobs this worker takes; dedicated:PATH for a script of its own.",
+            "Which jobs this worker takes, those of a higher rank first; dedicated:PATH for a"
+            " script of its own.",
             modes=_WORKING_WITH_DATABASE,
         ),
-    ] = (DEFAULT_TAG,)
+    ] = unranked(DEFAULT_TAG)
     concurrency: Annotated[
         int, _spec(whole(1, 10_000), "How many jobs run at once.", modes=_WORKING)
     ] = 100
@@ -359,8 +361,6 @@ def _shortened(raw: str) -> str:
 
 
 def _shown(default: object) -> str:
-    if isinstance(default, tuple):
-        return ",".join(default)
     if isinstance(default, bool):
         return str(int(default))
     return f"{default:g}" if isinstance(default, float) else str(default)

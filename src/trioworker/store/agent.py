@@ -30,6 +30,7 @@ from trioworker.model.job import Job
 from trioworker.model.outcome import Executed, Interrupted
 from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said
+from trioworker.model.tags import Tags
 from trioworker.store import wire
 from trioworker.store.protocol import Counters, Heartbeat, Hint, Promoted, Reaped, WorkerInfo
 
@@ -120,7 +121,7 @@ class AgentStore:
         worker: UUID,
         claim: UUID,
         size: int,
-        tags: Sequence[str],  # noqa: ARG002 - the server goes by those of the token
+        tags: Tags,  # noqa: ARG002 - the server goes by those of the token
         floors: FloorColumns,
         *,
         alone_from: int,

@@ -18,6 +18,7 @@ from trioworker.model.job import Job
 from trioworker.model.outcome import Executed
 from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said
+from trioworker.model.tags import Tags
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +32,7 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     pid: int
     mode: str
-    tags: Sequence[str]
+    tags: Tags
     lease_s: float
     token: UUID | None = None
 
@@ -98,13 +99,14 @@ class Store(Protocol):
         worker: UUID,
         claim: UUID,
         size: int,
-        tags: Sequence[str],
+        tags: Tags,
         floors: FloorColumns,
         *,
         alone_from: int,
     ) -> Sequence[Job]:
-        """Claim up to `size` due jobs as the claim `claim`, best first within each tag.
+        """Claim up to `size` due jobs as the claim `claim`, best first.
 
+        A job is better than those of tags of a lower rank; with the same rank its own order counts.
         A job that has lost `alone_from` workers or more is claimed alone, in its turn.
         Raises an ambiguous error when the claim may have been made: `adopt` then finds it.
         """

@@ -30,6 +30,7 @@ from trioworker.model.outcome import (
     Succeeded,
 )
 from trioworker.model.planner import NO_FLOORS, FloorColumns
+from trioworker.model.progress import Progress
 from trioworker.model.running import Said
 from trioworker.store.protocol import Counters
 
@@ -122,6 +123,7 @@ class Sent(msgspec.Struct, frozen=True, array_like=True):
     log_chunk: int = 0
     labels: tuple[str, ...] = ()
     cached: bool = False
+    progress: Progress | None = None
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -146,6 +148,7 @@ class Written(msgspec.Struct, frozen=True, array_like=True):
     job: Which
     chunk: int
     text: str
+    progress: Progress | None = None
 
 
 class Logs(msgspec.Struct, frozen=True):
@@ -274,6 +277,7 @@ def sent(executed: Executed, *, now_s: float) -> Sent:
         executed.log_chunk,
         executed.labels,
         executed.cached,
+        executed.progress,
     )
 
 
@@ -299,6 +303,7 @@ def executed(one: Sent, job: Job, *, now_s: float) -> Executed:
         one.log_chunk,
         one.labels,
         one.cached,
+        one.progress,
     )
 
 
@@ -340,12 +345,12 @@ def _job(one: Handed, claim: UUID, now_s: float) -> Job:
 
 def written(said: Iterable[Said]) -> list[Written]:
     """What an agent sends of what running jobs have said."""
-    return [Written(Which.of(one.job), one.chunk, one.text) for one in said]
+    return [Written(Which.of(one.job), one.chunk, one.text, one.progress) for one in said]
 
 
 def said(one: Written, job: Job) -> Said:
     """The same as the store takes it; `job` is what the server knows of it."""
-    return Said(job, one.chunk, one.text)
+    return Said(job, one.chunk, one.text, one.progress)
 
 
 def found(results: Mapping[str, CachedResult]) -> Results:

@@ -71,7 +71,7 @@ class Attempt:
         """Run it, within its timeout and until its deadline."""
         if self._left_s <= 0:
             return
-        job, timeout_s = self.job, self.job.options.timeout_s
+        job, timeout_s = self.job, self.job.options.own_timeout_s
         cut = cut_at_deadline()
         if timeout_s is not None and timeout_s < self._left_s:
             cut = timed_out(timeout_s)
@@ -80,7 +80,7 @@ class Attempt:
             self.outcome = await runner.run(job, self.log)
         self.outcome = settled(
             self.outcome,
-            job.options.retry or runner.retry_of(job),
+            job.options.policy(runner.retry_of(job)),
             tries=tries_of(job),
             left_s=None if self._left_s == math.inf else self._left_s,
             rng=rng,

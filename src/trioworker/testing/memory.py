@@ -16,15 +16,18 @@ from trioworker.errors import UsageError
 from trioworker.model.completion import complete
 from trioworker.model.job import Job, NewJob
 from trioworker.model.outcome import Cancelled, JobError, Outcome, Retried
+from trioworker.model.progress import Progress
 from trioworker.model.state import (
     Cancellation,
     JobAttempt,
     JobLogText,
+    JobProgress,
     JobState,
     State,
     TagCounts,
     WorkerState,
 )
+from trioworker.runners.joblog import JobLog
 from trioworker.store.postgres.database import Row, Transaction
 from trioworker.store.postgres.enqueue import Enqueued
 from trioworker.store.postgres.jobs import PostgresJobs
@@ -69,6 +72,7 @@ class Entry:
         self.logs: list[JobLogText] = []
         self.attempts: list[JobAttempt] = []
         self.labels: tuple[str, ...] = ()
+        self.progress: JobProgress | None = None
 
     @property
     def order(self) -> tuple[int, datetime, UUID]:
@@ -88,12 +92,11 @@ class Entry:
             awaited=new.awaited, options=new.options,
         )  # fmt: skip
 
-    def end_attempt(
-        self, outcome: Outcome, log: str, now: datetime, labels: Iterable[str] = ()
-    ) -> None:
+    def end_attempt(self, outcome: Outcome, log: JobLog, now: datetime) -> None:
         """Note what came of an attempt, as a commit would store it."""
-        if log:
-            self.logs.append(JobLogText(self.attempt, log))
+        if text := log.text():
+            self.logs.append(JobLogText(self.attempt, text))
+        self._tell(outcome, log.progress.newest, now)
         if isinstance(outcome, Retried):
             self.attempts.append(JobAttempt(self.attempt, outcome.error, None, now, 0))
         completion = complete(outcome)
@@ -102,7 +105,7 @@ class Entry:
             self.due = now + timedelta(seconds=completion.delay_s)
             self.attempt += completion.charged
             return
-        self.labels = tuple(sorted({*self.new.options.labels, *labels}))
+        self.labels = tuple(sorted({*self.new.options.labels, *log.labels}))
         self.ended_as, self.ended_at = completion.status, now  # type: ignore[assignment]  # one of them
         if completion.result is not None:
             self.result = msgspec.json.decode(completion.result)
@@ -121,8 +124,15 @@ class Entry:
             scheduled_for=None if self.ended_as or self.running else self.due,
             started_at=self.ended_at, completed_at=self.ended_at,
             duration_ms=None if self.ended_at is None else 0,
-            result=self.result, error=self.error, labels=self.labels,
+            result=self.result, error=self.error, labels=self.labels, progress=self.progress,
         )  # fmt: skip
+
+    def _tell(self, outcome: Outcome, told: Progress | None, now: datetime) -> None:
+        """A later attempt begins anew; the same one, put off, goes on from there."""
+        if isinstance(outcome, Retried):
+            self.progress = None
+        elif told is not None:
+            self.progress = JobProgress(told.fraction, told.note, now)
 
 
 class MemoryJobs(PostgresJobs):
@@ -182,7 +192,7 @@ class MemoryJobs(PostgresJobs):
             if entry.running:
                 asked.append(entry.new.id)
             elif entry.ended_as is None:
-                entry.end_attempt(Cancelled(reason), "", self._clock.now)
+                entry.end_attempt(Cancelled(reason), JobLog(), self._clock.now)
                 ended.append(entry.new.id)
         return Cancellation(ended, asked)
 
@@ -193,6 +203,10 @@ class MemoryJobs(PostgresJobs):
     async def attempts(self, job: UUID) -> Sequence[JobAttempt] | None:
         """See `PostgresJobs`."""
         return self.entries[job].attempts if job in self.entries else None
+
+    async def place_in_line(self, job: UUID) -> None:
+        """No job waits for a slot: they run one after the other."""
+        del job
 
     async def workers(self, limit: int) -> Sequence[WorkerState]:
         """There are none."""

@@ -152,8 +152,7 @@ class MemoryQueue(Client):
             for entry in entries:
                 entry.running = False
         for entry, attempt in zip(entries, attempts, strict=True):
-            log = attempt.log
-            entry.end_attempt(attempt.outcome, log.text(), self.clock.now, log.labels)
+            entry.end_attempt(attempt.outcome, attempt.log, self.clock.now)
         return [attempt.outcome for attempt in attempts]
 
     def _left_s(self, entry: Entry) -> float:

@@ -29,9 +29,12 @@ class Cache:
         self._report_end = context.report_end
         self._outcomes = outcomes
 
-    async def look_up(self, jobs: Sequence[Job]) -> Sequence[Executed]:
-        """The ends of those `jobs` that need not be run."""
-        asking = [job for job in jobs if asks(job) and self._in_time(job)]
+    def asking(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Those of the `jobs` that would take the result of an equal one."""
+        return [job for job in jobs if asks(job) and self._in_time(job)]
+
+    async def look_up(self, asking: Sequence[Job]) -> Sequence[Executed]:
+        """The ends of those of the jobs `asking` that need not be run."""
         ends: list[Executed] = []
         size = self._config.sizes.pull
         try:

@@ -1,6 +1,6 @@
 """What one worker is told, and what all its parts share: frozen records, made once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 from uuid import UUID
 
@@ -9,6 +9,7 @@ import msgspec
 from trioworker.events import Emit, JobEnded
 from trioworker.model.batching import BatchPolicy, BatchSizes, Fallback, Mode
 from trioworker.model.outcome import Executed
+from trioworker.model.tags import Tags
 from trioworker.store.protocol import Store
 
 
@@ -19,7 +20,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     pid: int
     mode: Mode
-    tags: Sequence[str]
+    tags: Tags
     sizes: BatchSizes
     concurrency: int
     policy: BatchPolicy = BatchPolicy.FULL

@@ -164,9 +164,7 @@ class Execute:
                 continue
             (job,) = self._jobs.take(1)
             self._start_slot(nursery)
-            if not self._jobs:
-                # With slots left the next pull need not wait until one of these jobs has ended.
-                self.changed.set()
+            self._tell_if_none_waits()
             executed = await self._execute(job)
             self._note(executed)
             self._outcomes.put((executed,))
@@ -175,6 +173,11 @@ class Execute:
                 self.changed.set()
                 await trio.lowlevel.checkpoint()
                 yielded_s = trio.current_time()
+
+    def _tell_if_none_waits(self) -> None:
+        """With slots left the next pull need not wait until one of these jobs has ended."""
+        if not self._jobs:
+            self.changed.set()
 
     def _is_immediate(self, job: Job) -> bool:
         return job.kind in self._immediate
@@ -236,14 +239,15 @@ class Execute:
         now_s = trio.current_time()
         outcome = settled(
             _within_bounds(outcome),
-            job.options.retry or runner.retry_of(job),
+            job.options.policy(runner.retry_of(job)),
             tries=tries_of(job),
             left_s=None if job.deadline_s is None else job.deadline_s - now_s,
             rng=self._rng,
         )
         return Executed(
-            job, outcome, started_s, now_s - started_s, log.rest(), log.chunk, tuple(log.labels)
-        )
+            job, outcome, started_s, now_s - started_s, log.rest(), log.chunk, tuple(log.labels),
+            progress=log.progress.offer(),
+        )  # fmt: skip
 
     def _note(self, executed: Executed) -> None:
         self._note_mean(executed.duration_s)
@@ -282,7 +286,7 @@ class _Attempt:
         self.log = log
         self.started_s = started_s
         self.scope = trio.CancelScope()
-        self._timeout_s = job.options.timeout_s
+        self._timeout_s = job.options.own_timeout_s
         self._deadline_s = job.deadline_s
         if self._timeout_s is not None:
             self.scope.deadline = started_s + self._timeout_s

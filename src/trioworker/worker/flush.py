@@ -1,4 +1,4 @@
-"""flush: stores what running jobs have written, all of them in one statement, every so often.
+"""flush: stores what running jobs wrote and told, all of them in one statement, every so often.
 
 It goes by a connection of its own, so that nobody waits for it but a commit of the very jobs. One
 that fails is reported and forgotten: what it was to store goes with the next one, or with the
@@ -55,10 +55,11 @@ class Flush:
         chars = 0
         for job, log in self._execute.running():
             text = log.offer()
-            if not text or (job.id, job.attempt) in logs:
+            progress = log.progress.offer()
+            if not (text or progress) or (job.id, job.attempt) in logs:
                 continue
             logs[job.id, job.attempt] = log
-            said.append(Said(job, log.chunk, text))
+            said.append(Said(job, log.chunk, text, progress))
             chars += len(text)
             if len(said) >= self._config.sizes.commit or chars >= CHARS_MAX:
                 yield list(logs.values()), said

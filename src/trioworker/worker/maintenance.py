@@ -12,6 +12,8 @@ import trio
 from trioworker.errors import StoreError
 from trioworker.events import JobsReaped, MaintenanceFailed
 from trioworker.model.failures import classify
+from trioworker.model.planner import Backoff
+from trioworker.store.protocol import Promoted
 from trioworker.worker.channel import Reminder
 from trioworker.worker.config import Context
 
@@ -22,6 +24,9 @@ DELETE_ROUNDS_MAX: Final = 20
 LOOK_PAUSE_S: Final = 0.02
 """Before each look at the limits: however many hints come, there are no more looks than this, and
 a job whose hint was spared by its client is found by the look that an earlier one's hint brings."""
+LOOK_IN_VAIN_S: Final = 0.5
+"""The longest pause after looks that let nobody in although it was time: whoever is next is in the
+hands of a client, which may keep him for long."""
 
 
 class Maintenance:
@@ -38,6 +43,7 @@ class Maintenance:
         self._sweeping = trio.Lock()
         self._promoted = promoted
         self._look_at_s = inf
+        self._in_vain = Backoff(LOOK_PAUSE_S, LOOK_IN_VAIN_S)
         self._rest = trio.CancelScope()
         self.wake = Reminder()
 
@@ -95,9 +101,16 @@ class Maintenance:
 
     async def _promote_all(self) -> None:
         found = await self._store.promote()
-        self._look_at(inf if found.look_s is None else trio.current_time() + found.look_s)
+        self._look_at(trio.current_time() + self._pause_s(found))
         if found.jobs:
             self._promoted.set()
+
+    def _pause_s(self, found: Promoted) -> float:
+        """How long to wait for the next look."""
+        if not found.jobs and found.look_s is not None and found.look_s <= 0:
+            return self._in_vain.next_s()
+        self._in_vain.reset()
+        return inf if found.look_s is None else found.look_s
 
     def _look_at(self, look_at_s: float) -> None:
         self._look_at_s = self._rest.deadline = look_at_s

@@ -129,7 +129,8 @@ class Pull:
 
     def _holds_last_chance(self) -> bool:
         """Whether a job on its last chance is in hand: its outcome is neither stored nor lost."""
-        self._alone = {claim for claim in self._alone if self._holdings.has(claim)}
+        if self._alone:
+            self._alone = {claim for claim in self._alone if self._holdings.has(claim)}
         return bool(self._alone)
 
     async def _pause(self) -> None:
@@ -145,8 +146,9 @@ class Pull:
         left = jobs
         ends: Sequence[Executed] = ()
         try:
-            with self._until_stopped():
-                ends = await self._cache.look_up(jobs)
+            if asking := self._cache.asking(jobs):
+                with self._until_stopped():
+                    ends = await self._cache.look_up(asking)
             if ends:
                 ended = {one.job.id for one in ends}
                 left = [job for job in jobs if job.id not in ended]
@@ -252,7 +254,7 @@ class Pull:
 
     async def _next_due_s(self) -> float:
         try:
-            due_s = await self._store.next_due_s(self._config.tags)
+            due_s = await self._store.next_due_s(self._config.tags.names)
         except StoreError:
             # The pull that follows meets the same database and reports what is wrong with it.
             return inf

@@ -128,7 +128,9 @@ class _Life:
         if not await self._register(patient=patient):
             return Report(unsaved=[], forced=self._stop.forced.is_set())
         self._emit(
-            WorkerStarted(worker=self._worker, mode=self._config.mode, tags=self._config.tags)
+            WorkerStarted(
+                worker=self._worker, mode=self._config.mode, tags=self._config.tags.shown()
+            )
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._heartbeat.run)
@@ -237,7 +239,7 @@ class _Life:
 
     def _heard(self, hint: Hint) -> None:
         anything = hint.tag is None and hint.cancel_for is None
-        if anything or hint.tag in self._config.tags:
+        if anything or hint.tag in self._config.tags.names:
             self._pull.wake.set()
             # It may be limited, and be ready only after a look.
             self._maintenance.wake.set()

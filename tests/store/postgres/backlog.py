@@ -78,8 +78,10 @@ select pg_temp.id(%(ready)s + %(shallow)s + n), 'success', 1, '1'
   from generate_series(1, %(completed)s) as n;
 insert into trioworker.job_label (id, label)
 select id, 'label ' || (row_number() over ()) %% 10 from trioworker.job_completed limit 100000;
-insert into trioworker.worker (id, name, host, pid, mode, tags, lease_s)
-select pg_temp.id(n), 'w', 'h', 1, 'worker', '{deep,shallow}', 3600
+insert into trioworker.job_progress (id, attempt, fraction, note)
+select id, 1, 1, '' from trioworker.job_completed limit 100000;
+insert into trioworker.worker (id, name, host, pid, mode, tags, ranks, lease_s)
+select pg_temp.id(n), 'w', 'h', 1, 'worker', '{deep,shallow}', '{0,0}', 3600
   from generate_series(1, 100) as n;
 insert into trioworker.claim (id, worker, ids, attempts, reaped)
 select pg_temp.id(n), pg_temp.id(case when n <= %(own)s then 1 else 2 + n %% 99 end),

@@ -11,7 +11,7 @@ BATCHES: Final = (1, 100, 1000)
 
 def pull(_depth: Depth, batch: int, tag: str = "deep") -> Sequence[object]:
     """The arguments of a pull."""
-    return [new_id(), WORKER, batch, [tag], [], [], [], [], 3]
+    return [new_id(), WORKER, batch, [tag], [], [], [], [], 3, [0]]
 
 
 def commit(depth: Depth, batch: int) -> Sequence[object]:
@@ -54,7 +54,7 @@ ARGUMENTS: Final[Mapping[str, Callable[[Depth, int], Sequence[object]]]] = {
     "key_holders": lambda depth, batch: [depth.ready_ids(batch), ["unique"] * batch, keys(batch)],
     "replace_jobs": lambda depth, batch: [depth.ready_ids(batch), depth.held_ids(batch)],
     "take_keys": take_keys,
-    "forget_keys": lambda _, batch: [["unique"] * batch, keys(batch), 60.0],
+    "forget_keys": lambda _, batch: [["unique"] * batch, keys(batch), [False] * batch, 60.0],
     "find_stored": lambda depth, batch: [WORKER, depth.completed_ids(batch), [1] * batch],
     "ended_jobs": lambda depth, batch: [depth.completed_ids(batch)],
     "cancel_unstarted": lambda depth, batch: [depth.ready_ids(batch), "enough"],

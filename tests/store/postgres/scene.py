@@ -20,6 +20,7 @@ from trioworker.model.job import Job, NewJob
 from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.outcome import Executed, Outcome, Succeeded
 from trioworker.model.planner import NO_FLOORS, FloorColumns
+from trioworker.model.tags import Tags, unranked
 from trioworker.store.postgres.database import Lane, PostgresDatabase, open_database
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA, in_schema, load_statements
@@ -101,7 +102,7 @@ class Scene:
             host="h",
             pid=1,
             mode="worker",
-            tags=tags,
+            tags=unranked(*tags),
             lease_s=lease_s,
         )
         await self.store.register(info)
@@ -113,11 +114,13 @@ class Scene:
         size: int = 100,
         *,
         tags: Sequence[str] = ("default",),
+        ranks: Sequence[int] | None = None,
         floors: FloorColumns = NO_FLOORS,
         alone_from: int = 3,
     ) -> Sequence[Job]:
         """Pull for `worker` under a new claim."""
-        return await self.store.pull(worker, new_id(), size, tags, floors, alone_from=alone_from)
+        ranked = unranked(*tags) if ranks is None else Tags(tuple(tags), tuple(ranks))
+        return await self.store.pull(worker, new_id(), size, ranked, floors, alone_from=alone_from)
 
     async def silence(self, worker: UUID, seconds: float = 3600) -> None:
         """Let it be so long since the worker's last heartbeat."""

@@ -8,14 +8,16 @@
 -- 0004 parents_and_attempts fd5247093756fd059c448808d34548a9
 -- 0005 limits a1e7dc7fd2328d4f0ba05f56529db6a2
 -- 0006 schedules de08dc001bdd59063190f1400c850889
--- 0007 unique_keys 7909b8081c06c9579a677a6298b278d9
+-- 0007 unique_keys 797489aae861a88a38246b05b2ca969a
 -- 0008 labels_and_deletion e93922fd457c40cbca6a0c86d4f476e1
 -- 0009 result_cache 0051e96064c89dfb75cc0330e5357bc2
--- 0010 agents ade050fa82dfce0e721af74a3336e3f3
+-- 0010 ranks 1a0e4bb3c56095b8e1ece8ab47e27b23
+-- 0011 progress 36f5e983f75669e8d8a7eb6524bf1447
+-- 0012 agents d772793ae0ca4697ef4244d6475de272
 
 CREATE SCHEMA trioworker;
 
-CREATE FUNCTION trioworker.enqueue(path text, args jsonb DEFAULT '{}'::jsonb, kind text DEFAULT 'function'::text, tag text DEFAULT 'default'::text, priority integer DEFAULT 0, scheduled_for timestamp with time zone DEFAULT now(), id uuid DEFAULT NULL::uuid, options jsonb DEFAULT NULL::jsonb, awaited boolean DEFAULT false) RETURNS uuid
+CREATE FUNCTION trioworker.enqueue(path text, args jsonb DEFAULT '{}'::jsonb, kind text DEFAULT 'function'::text, tag text DEFAULT 'default'::text, priority integer DEFAULT 0, scheduled_for timestamp with time zone DEFAULT now(), id uuid DEFAULT NULL::uuid, options jsonb DEFAULT NULL::jsonb, awaited boolean DEFAULT false, parent uuid DEFAULT NULL::uuid) RETURNS uuid
     LANGUAGE plpgsql
     AS $$
 #variable_conflict use_variable
@@ -39,8 +41,8 @@ begin
     if first_id is not null then
         return first_id;
     end if;
-    insert into trioworker.job (id, kind, path, args, tag, priority, options, awaited)
-    values (new_id, kind, path, args, tag, priority, options, awaited)
+    insert into trioworker.job (id, kind, path, args, tag, priority, options, awaited, parent)
+    values (new_id, kind, path, args, tag, priority, options, awaited, parent)
         on conflict on constraint job_pkey do nothing;
     if found and jsonb_typeof(options -> 'limit') = 'object' then
         slots := options #>> '{limit,slots}';
@@ -63,7 +65,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION trioworker.enqueue(path text, args jsonb, kind text, tag text, priority integer, scheduled_for timestamp with time zone, id uuid, options jsonb, awaited boolean) IS 'Makes a job ready in the caller''s transaction and returns its id. An id that exists already is left as it is. Of a unique job that another one keeps out it is that one''s.';
+COMMENT ON FUNCTION trioworker.enqueue(path text, args jsonb, kind text, tag text, priority integer, scheduled_for timestamp with time zone, id uuid, options jsonb, awaited boolean, parent uuid) IS 'Makes a job ready in the caller''s transaction and returns its id. An id that exists already is left as it is. Of a unique job that another one keeps out it is that one''s.';
 
 CREATE FUNCTION trioworker.new_id() RETURNS uuid
     LANGUAGE sql PARALLEL SAFE
@@ -102,6 +104,22 @@ begin
     if not found then
         return false;
     end if;
+    -- As after any end that nobody is told of: labels, and when the job is deleted. What is not as it
+    -- should be, because somebody wrote it by hand, is passed over, as everywhere.
+    insert into trioworker.job_label (id, label)
+    select old_id, label
+      from trioworker.job
+     cross join lateral jsonb_array_elements_text(case
+           when jsonb_typeof(options -> 'labels') = 'array' then options -> 'labels' end) as label
+     where job.id = old_id and octet_length(label) between 1 and 200
+        on conflict do nothing;
+    insert into trioworker.expiry (id, at)
+    select old_id, now() + after_s * interval '1 second'
+      from trioworker.job
+     cross join lateral (select case when jsonb_typeof(options -> 'delete_after_s') = 'number'
+                                then (options ->> 'delete_after_s')::float8 end as after_s) as asked
+     where job.id = old_id and after_s between 0 and 315360000
+        on conflict do nothing;
     delete from trioworker.slot where id = old_id returning key into freed;
     -- A worker looks who may have the slot: no key of a limit is locked here, and of those in line
     -- only the last, which nobody is to pass over in the meantime.
@@ -333,6 +351,19 @@ CREATE TABLE trioworker.job_log (
 
 COMMENT ON TABLE trioworker.job_log IS 'Bounded text that jobs wrote, per attempt.';
 
+CREATE TABLE trioworker.job_progress (
+    id uuid NOT NULL,
+    attempt integer NOT NULL,
+    fraction double precision NOT NULL,
+    note text NOT NULL,
+    told_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT job_progress_fraction_check CHECK (((fraction >= (0)::double precision) AND (fraction <= (1)::double precision))),
+    CONSTRAINT job_progress_note_check CHECK ((octet_length(note) <= 500))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+
+COMMENT ON TABLE trioworker.job_progress IS 'What a job has told last of its progress, by the attempt that told it.';
+
 CREATE TABLE trioworker.migration (
     number integer NOT NULL,
     name text NOT NULL,
@@ -461,7 +492,9 @@ CREATE TABLE trioworker.worker (
     jobs_done bigint DEFAULT 0 NOT NULL,
     jobs_failed bigint DEFAULT 0 NOT NULL,
     jobs_running integer DEFAULT 0 NOT NULL,
+    ranks smallint[] NOT NULL,
     token uuid,
+    CONSTRAINT worker_check CHECK ((cardinality(ranks) = cardinality(tags))),
     CONSTRAINT worker_lease_s_check CHECK ((lease_s > (0)::double precision))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='200');
@@ -499,6 +532,9 @@ ALTER TABLE ONLY trioworker.job_log
 
 ALTER TABLE ONLY trioworker.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY trioworker.job_progress
+    ADD CONSTRAINT job_progress_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY trioworker.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (number);

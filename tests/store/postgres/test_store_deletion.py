@@ -11,8 +11,11 @@ from trioworker.ids import IdMaker, new_id
 from trioworker.model.job import NewJob
 from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.outcome import JobError, Retried
+from trioworker.model.progress import Progress
 
-TABLES = ("job", "job_completed", "job_log", "job_attempt", "job_label", "expiry")
+TABLES = (
+    "job", "job_completed", "job_log", "job_attempt", "job_label", "job_progress", "expiry",
+)  # fmt: skip
 BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -36,7 +39,9 @@ async def end(
     worker = await scene.worker()
     for outcome in (Retried(JobError("Boom", "it broke"), 0.0), None):
         batch = [
-            msgspec.structs.replace(executed(job, outcome, log="text"), labels=("a",))
+            msgspec.structs.replace(
+                executed(job, outcome, log="text"), labels=("a",), progress=Progress(0.5)
+            )
             for job in await scene.pull(worker)
         ]
         await scene.store.commit(worker, batch, again=False)
@@ -64,7 +69,7 @@ def older_s(scene: Scene, days: float) -> float:
 
 @on_every_version
 async def test_a_job_is_deleted_some_time_after_its_end(scene: Scene) -> None:
-    """Not before; then with its log, its labels, its attempts, and what was asked."""
+    """Not before; then with its log, labels, attempts, progress, and what was asked."""
     await end(scene, options=JobOptions(delete_after_s=3600.0))
     await end(scene)
     assert left(scene) == {**dict.fromkeys(TABLES, 2), "expiry": 1}
@@ -87,8 +92,9 @@ async def test_a_job_that_no_worker_ends_is_deleted_as_well(scene: Scene) -> Non
 async def test_the_oldest_jobs_are_deleted_first(scene: Scene) -> None:
     """Those that ended before the bound, in bounded batches; a younger one is kept."""
     ids = [(await end(scene, days=days))[0] for days in (3, 1, 2, 9)]
-    rows = await scene.database.run("control", "delete_old", 2, older_s(scene, 5))
-    assert {row[0] for row in rows} == {ids[1], ids[2]}
+    rows = await scene.database.run("control", "old_jobs", 2, older_s(scene, 5))
+    assert [row[0] for row in rows] == [ids[1], ids[2]]
+    await scene.database.run("control", "delete_jobs", [row[0] for row in rows])
     assert left(scene) == dict.fromkeys(TABLES[:-1], 2)
     assert not await scene.store.delete_ended(older_s=older_s(scene, 5))
     assert scene.query("select id from trioworker.job") == [(ids[3],)]
@@ -124,8 +130,10 @@ async def test_jobs_that_have_not_ended_stay(scene: Scene) -> None:
 async def test_two_sweeps_delete_different_jobs(scene: Scene) -> None:
     """What another one has in hand is passed over, nobody waits."""
     await end(scene, 4, options=JobOptions(delete_after_s=0.0))
-    with scene.under_way("delete_expired", 2):
+    with scene.under_way("expired_jobs", 3):
         await scene.store.delete_ended(older_s=None)
+        assert left(scene)["job"] == 3
+    await scene.store.delete_ended(older_s=None)
     assert left(scene) == {}
 
 

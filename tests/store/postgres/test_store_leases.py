@@ -191,9 +191,10 @@ async def test_many_that_fell_silent_are_found_in_turn(scene: Scene) -> None:
     scene.do("vacuum analyze trioworker.worker")
     await reap(scene)
     scene.do(
-        "insert into trioworker.worker (id, name, host, pid, mode, tags, lease_s, last_heartbeat)"
-        " select gen_random_uuid(), 'w', 'h', 1, 'worker', '{}', 0.01, now() - interval '1 hour'"
-        " from generate_series(1, 150)"
+        "insert into trioworker.worker"
+        " (id, name, host, pid, mode, tags, ranks, lease_s, last_heartbeat)"
+        " select gen_random_uuid(), 'w', 'h', 1, 'worker', '{}', '{}', 0.01,"
+        " now() - interval '1 hour' from generate_series(1, 150)"
     )
     for lost in (100, 150):
         await reap(scene)

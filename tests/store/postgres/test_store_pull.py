@@ -12,6 +12,7 @@ from trioworker.ids import new_id
 from trioworker.model.job import Job, NewJob
 from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.planner import NO_FLOORS, FloorColumns
+from trioworker.model.tags import unranked
 
 
 def floor_at(job: Job) -> FloorColumns:
@@ -59,7 +60,9 @@ async def test_a_job_comes_as_it_was_asked_for(scene: Scene) -> None:
     )
     await scene.jobs.enqueue([asked])
     claim = new_id()
-    (job,) = await scene.store.pull(await scene.worker(), claim, 1, ["t"], NO_FLOORS, alone_from=3)
+    (job,) = await scene.store.pull(
+        await scene.worker(), claim, 1, unranked("t"), NO_FLOORS, alone_from=3
+    )
     assert job == Job(
         id=asked.id,
         claim=claim,
@@ -136,7 +139,8 @@ async def test_the_claim_is_one_row_for_the_batch(scene: Scene) -> None:
     await scene.enqueue(3)
     scene.do("update trioworker.ready set attempt = 5, reaped = 2")
     worker, claim = await scene.worker(), new_id()
-    jobs = await scene.store.pull(worker, claim, 3, ["default"], NO_FLOORS, alone_from=3)
+    tags = unranked("default")
+    jobs = await scene.store.pull(worker, claim, 3, tags, NO_FLOORS, alone_from=3)
     assert await scene.pull(worker) == []
     ((id_, holder, ids, attempts, reaped),) = scene.query(
         "select id, worker, ids, attempts, reaped from trioworker.claim"
@@ -275,3 +279,70 @@ async def test_what_a_last_chance_leaves_behind_others_may_claim(scene: Scene) -
     first, second = await scene.worker(), await scene.worker()
     assert ids_of(await scene.pull(first)) == ids[:1]
     assert ids_of(await scene.pull(second)) == ids[1:]
+
+
+@on_every_version
+async def test_jobs_of_a_higher_ranked_tag_come_first(scene: Scene) -> None:
+    """Whatever their own priority is; the batch is in that order, and nothing else is taken."""
+    best = await scene.enqueue(2, tag="low", priority=1000, due_s=-3600)
+    worst = await scene.enqueue(2, tag="high", priority=-1000)
+    worker = await scene.worker()
+    first = await scene.pull(worker, 3, tags=("low", "empty", "high"), ranks=(-1, 32_767, 0))
+    assert ids_of(first) == [*worst, best[0]]
+    assert scene.places() == {"ready": 1, "claimed": 3}
+
+
+async def test_tags_of_equal_rank_compete_as_if_they_had_none(scene: Scene) -> None:
+    """Priority first, then who is due longest, then the id; two levels of two tags each."""
+    old, young = await scene.enqueue(tag="a", due_s=-20), await scene.enqueue(tag="b", due_s=-10)
+    urgent = await scene.enqueue(tag="b", priority=1)
+    low = await scene.enqueue(tag="c", priority=5), await scene.enqueue(tag="d", priority=9)
+    worker, tags = await scene.worker(), ("a", "b", "c", "d")
+    jobs = await scene.pull(worker, tags=tags, ranks=(7, 7, 0, 0))
+    assert ids_of(jobs) == [*urgent, *old, *young, *low[1], *low[0]]
+
+
+async def test_one_by_one_they_come_in_the_same_order(scene: Scene) -> None:
+    """Two workers that rank the same tags differently each take their own first."""
+    in_a, in_b = await scene.enqueue(2, tag="a", priority=9), await scene.enqueue(2, tag="b")
+    one, other, tags = await scene.worker(), await scene.worker(), ("a", "b")
+    found = [
+        *await scene.pull(one, 1, tags=tags, ranks=(0, 1)),
+        *await scene.pull(other, 1, tags=tags, ranks=(1, 0)),
+        *await scene.pull(one, 1, tags=tags, ranks=(0, 1)),
+        *await scene.pull(one, 1, tags=tags, ranks=(0, 1)),
+    ]
+    assert ids_of(found) == [in_b[0], in_a[0], in_b[1], in_a[1]]
+
+
+async def test_what_others_hold_does_not_keep_a_lower_rank_back(scene: Scene) -> None:
+    """A job of the higher rank that somebody else has in hand is passed over, like any."""
+    await scene.enqueue(tag="high")
+    low = await scene.enqueue(tag="low")
+    one, other = await scene.worker(), await scene.worker()
+    floors: list[list[object]] = [[], [], [], []]
+    with scene.under_way("pull", new_id(), one, 1, ["high"], *floors, 3, [0]):
+        jobs = await scene.pull(other, 1, tags=("high", "low"), ranks=(1, 0))
+    assert ids_of(jobs) == low
+
+
+async def test_a_last_chance_takes_its_turn_among_the_ranks(scene: Scene) -> None:
+    """A batch ends before the first of them in the order of claiming; at its turn it is alone."""
+    high = await scene.enqueue(2, tag="high")
+    low = await scene.enqueue(2, tag="low", priority=9)
+    scene.do("update trioworker.ready set reaped = 1 where id = any(%s)", [high[1], low[0]])
+    worker, tags = await scene.worker(), ("low", "high")
+    pulls = [
+        ids_of(await scene.pull(worker, 9, tags=tags, ranks=(0, 1), alone_from=1)) for _ in range(4)
+    ]
+    assert pulls == [[id_] for id_ in (*high, *low)]
+
+
+async def test_a_floor_belongs_to_its_tag_whatever_the_rank(scene: Scene) -> None:
+    """A full pull of the higher tag leaves floors that hide nothing of the lower one."""
+    high = await scene.enqueue(3, tag="high", priority=-1)
+    low = await scene.enqueue(2, tag="low", priority=-1, due_s=-60)
+    worker, tags, ranks = await scene.worker(), ("low", "high"), (0, 1)
+    first = await scene.pull(worker, 2, tags=tags, ranks=ranks)
+    rest = await scene.pull(worker, tags=tags, ranks=ranks, floors=floor_at(first[-1]))
+    assert (ids_of(first), ids_of(rest)) == (high[:2], [high[2], *low])

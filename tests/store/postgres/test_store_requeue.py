@@ -83,7 +83,26 @@ async def test_a_job_that_was_given_up_is_claimed_alone(scene: Scene) -> None:
         await scene.store.reap(claims_max=10, reaped_max=2)
     assert (await scene.jobs.requeue([id_])).ready == [id_]
     await scene.enqueue()
-    assert [len(await scene.pull(await scene.worker())) for _ in range(2)] == [1, 1]
+    found = [await scene.pull(await scene.worker(), alone_from=2) for _ in range(2)]
+    assert [len(jobs) for jobs in found] == [1, 1]
+
+
+async def test_the_success_of_a_job_that_was_given_up_is_a_recovery(scene: Scene) -> None:
+    """Its handler was told that it had failed, though no attempt of it had an outcome."""
+    options = JobOptions(on_error=Handler("tell"), on_recovery=Handler("relax"))
+    (id_,) = await scene.enqueue(options=options)
+    for _ in range(2):
+        worker = await scene.worker(lease_s=0.01)
+        await scene.pull(worker)
+        await scene.silence(worker)
+        await scene.store.reap(claims_max=10, reaped_max=1)
+    told = "select path from trioworker.job where path <> 'f' order by id"
+    assert scene.query(told) == [("tell",)]
+    await scene.jobs.requeue([id_])
+    worker = await scene.worker()
+    for job in [*await scene.pull(worker), *await scene.pull(worker)]:
+        await scene.store.commit(worker, [executed(job)], again=False)
+    assert scene.query(told) == [("tell",), ("relax",)]
 
 
 async def test_a_limited_job_waits_for_its_slot(scene: Scene) -> None:

@@ -21,7 +21,7 @@ from tests.store.postgres.schedules import (
     ticks,
 )
 from trioworker.ids import new_id
-from trioworker.model.options import Limit
+from trioworker.model.options import JobOptions, Limit, Unique
 from trioworker.model.outcome import (
     Cancelled,
     Failed,
@@ -291,3 +291,26 @@ async def test_a_definition_that_cannot_be_used_says_so(scene: Scene) -> None:
     await declare(scene, rare("bad"))
     assert (await found(scene, "bad")).problem is None
     assert ticks(scene) == [("bad", coming()), ("s", coming())]
+
+
+@on_every_version
+@pytest.mark.parametrize("what", ["cancelled", "declared anew"])
+async def test_a_tick_is_replaced_while_it_is_about_to_end(scene: Scene, what: str) -> None:
+    """Who ends it wants the key for the next tick, who replaces it holds the key: one waits."""
+    once = JobOptions(unique=Unique("k"))
+    await declare(scene, rare(options=once))
+    ((tick, _),) = scene.query("select id, tag from trioworker.ready")
+    with scene.under_way("lock_keys", ["unique"], ["k"]) as other:
+        async with trio.open_nursery() as nursery:
+            if what == "cancelled":
+                nursery.start_soon(scene.jobs.cancel, [tick], "no")
+            else:
+                nursery.start_soon(declare, scene, rare(options=once, tag="changed"))
+            await scene.until_blocked()
+            replace = '{"unique": {"key": "k", "on_conflict": "replace"}}'
+            other.execute("select trioworker.enqueue('f', options => $1)", [replace])
+            other.commit()
+    assert scene.query("select id, error ->> 'name' from trioworker.job_completed") == [
+        (tick, "Replaced")
+    ]
+    assert scene.places() == {"ready": 1, "completed": 1}

@@ -7,6 +7,7 @@ import msgspec
 from tests.store.postgres.scene import Scene, on_every_version
 from trioworker.ids import new_id
 from trioworker.model.agent_token import AgentToken, TokenState
+from trioworker.model.tags import unranked
 from trioworker.store.postgres.store import CONTROL
 from trioworker.store.postgres.tokens import PostgresTokens
 from trioworker.store.protocol import WorkerInfo
@@ -35,7 +36,7 @@ def worker_of(token: AgentToken | None) -> WorkerInfo:
         host="h",
         pid=1,
         mode="agent",
-        tags=["red"],
+        tags=unranked("red"),
         lease_s=30.0,
         token=whose,
     )

@@ -11,6 +11,7 @@ from tests.database_fixtures import PostgresServer, private_server
 from tests.store.postgres.scene import Scene, executed, on_every_version, open_scene
 from trioworker.errors import ConnectionLost, ServerUnavailable
 from trioworker.ids import new_id
+from trioworker.model.tags import Tags
 from trioworker.store.postgres.migrate import migrate
 from trioworker.store.protocol import Counters, WorkerInfo
 
@@ -51,8 +52,9 @@ async def test_forgetting_is_bounded_and_waits_for_nobody(scene: Scene) -> None:
     scene.do("vacuum analyze trioworker.worker")
     await scene.store.tidy()
     scene.do(
-        "insert into trioworker.worker (id, name, host, pid, mode, tags, lease_s, stopped_at)"
-        " select lpad(to_hex(n), 32, '0')::uuid, 'w', 'h', 1, 'worker', '{}', 1,"
+        "insert into trioworker.worker (id, name, host, pid, mode, tags, ranks, lease_s,"
+        " stopped_at)"
+        " select lpad(to_hex(n), 32, '0')::uuid, 'w', 'h', 1, 'worker', '{}', '{}', 1,"
         " now() - interval '2 days' from generate_series(1, 150) as n"
     )
     with scene.under_way("heartbeat", UUID(int=1), 0, 0, 0), trio.fail_after(30):
@@ -66,17 +68,17 @@ async def test_forgetting_is_bounded_and_waits_for_nobody(scene: Scene) -> None:
 async def test_a_worker_is_known_as_it_introduced_itself(scene: Scene) -> None:
     """Its row says who it is; retiring it notes the end, and that it runs nothing any more."""
     info = WorkerInfo(
-        id=new_id(), name="näme", host="here", pid=42, mode="agent-batch", tags=("a", "b"),
-        lease_s=2.5,
+        id=new_id(), name="näme", host="here", pid=42, mode="agent-batch",
+        tags=Tags(("a", "b"), (0, -3)), lease_s=2.5,
     )  # fmt: skip
     await scene.store.register(info)
     await scene.store.heartbeat(info.id, Counters(3, 1, 2))
     await scene.store.retire(info.id)
     (row,) = scene.query(
-        "select name, host, pid, mode, tags, lease_s, lost_at, stopped_at is not null, jobs_done,"
-        " jobs_failed, jobs_running from trioworker.worker"
+        "select name, host, pid, mode, tags, ranks, lease_s, lost_at, stopped_at is not null,"
+        " jobs_done, jobs_failed, jobs_running from trioworker.worker"
     )
-    assert row == ("näme", "here", 42, "agent-batch", ["a", "b"], 2.5, None, True, 3, 1, 0)
+    assert row == ("näme", "here", 42, "agent-batch", ["a", "b"], [0, -3], 2.5, None, True, 3, 1, 0)
 
 
 @on_every_version

@@ -75,7 +75,11 @@ class Host:
 
     def send_log(self, text: str) -> None:
         """Pass on what the running job has written."""
-        self._send(_dumps({"id": self._running, "log": text}))
+        self.send({"id": self._running, "log": text})
+
+    def send(self, message: Message) -> None:
+        """Send a line of our own."""
+        self._send(_dumps(message))
 
     def _body(self, run: Callable[[Message], str], message: Message) -> str:
         if self._running in self._cancelled:

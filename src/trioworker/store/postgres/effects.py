@@ -1,7 +1,7 @@
 """What else a commit stores: one statement for each sort of effect that a batch has.
 
 Rule of this file: the order is fixed, so that two commits never wait for each other crosswise.
-First come sorts that only insert rows of the batch's own jobs; those that lock rows which other
+First come sorts that only write rows of the batch's own jobs; those that lock rows which other
 jobs share come after, each in the order of its keys.
 """
 
@@ -22,19 +22,20 @@ from trioworker.model.outcome import Executed, Outcome
 from trioworker.store.postgres.database import Row, Transaction
 from trioworker.store.postgres.enqueue import enqueue
 from trioworker.store.postgres.limits import limits_said, settle_limits
+from trioworker.store.postgres.own_rows import store_own_rows
 from trioworker.store.postgres.schedules import advance_schedules
 from trioworker.store.postgres.users import run_user_statements
 
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+
 async def store_effects(tx: Transaction, worker: UUID | None, effects: Effects) -> None:
     """Store `effects` in the transaction that has stored their outcomes."""
     if effects.attempts is not None:
         await tx.run("store_attempts", worker, *effects.attempts)
-    if effects.labels is not None:
-        await tx.run("store_labels", *effects.labels)
-    if effects.expiries is not None:
-        await tx.run("store_expiries", *effects.expiries)
+    await store_own_rows(tx, effects)
+    if effects.progress is not None:
+        await tx.run("store_progress", *effects.progress)
     if effects.results is not None:
         await tx.run("store_results", *effects.results)
     ticks, failures = await advance_schedules(tx, effects.schedules)

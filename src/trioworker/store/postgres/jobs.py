@@ -22,7 +22,9 @@ from trioworker.model.state import (
     Flaw,
     JobAttempt,
     JobLogText,
+    JobProgress,
     JobState,
+    PlaceInLine,
     Requeued,
     TagCounts,
     WorkerState,
@@ -33,6 +35,7 @@ from trioworker.store.postgres.effects import store_ends
 from trioworker.store.postgres.enqueue import Enqueued, place
 from trioworker.store.postgres.limits import find_drift, limits_said, settle_limits
 from trioworker.store.postgres.requeue import requeue
+from trioworker.store.postgres.schedules import lock_next_ticks
 
 CLIENT: Final = "client"
 
@@ -119,6 +122,11 @@ class PostgresJobs:
         states = [_job_state(row) for row in await self._database.transact(CLIENT, body)]
         return [found for found in states if state in (None, found.state)]
 
+    async def place_in_line(self, job: UUID) -> PlaceInLine | None:
+        """Where the job waits for a slot; None when it does not."""
+        rows = await self._database.run(CLIENT, "place_in_line", job)
+        return PlaceInLine(*rows[0]) if rows else None
+
     async def ended(self, ids: Collection[UUID]) -> AbstractSet[UUID]:
         """Which of the jobs have ended."""
         rows = await self._database.run(CLIENT, "ended_jobs", list(ids))
@@ -130,8 +138,9 @@ class PostgresJobs:
         most = len(wanted) + CHILDREN_MAX
 
         async def body(tx: Transaction) -> Cancellation:
-            found = [row[0] for row in await tx.run("family", wanted, most + 1)]
-            family, more = found[:most], len(found) > most
+            found = await tx.run("family", wanted, most + 1)
+            family, more = [row[0] for row in found[:most]], len(found) > most
+            await lock_next_ticks(tx, {row[1] for row in found[:most] if row[1] is not None})
             ended = await tx.run("cancel_unstarted", family, reason)
             # A statement of its own sees what a pull has claimed while the first one waited for it.
             asked = await tx.run("request_cancel", family, reason)
@@ -208,7 +217,9 @@ class PostgresJobs:
 
 
 def _job_state(row: Row) -> JobState:
-    fields = dict(zip(JobState.__struct_fields__, row, strict=True))
+    *columns, fraction, note, told_at = row
+    told = None if fraction is None else JobProgress(fraction, note, told_at)
+    fields = dict(zip(JobState.__struct_fields__, (*columns, told), strict=True))
     fields["args"] = _decoded(fields["args"])
     fields["result"] = _decoded(fields["result"])
     fields["error"] = None if fields["error"] is None else _decode_error(fields["error"])

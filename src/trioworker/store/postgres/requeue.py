@@ -15,7 +15,7 @@ from trioworker.model.state import Requeued
 from trioworker.model.unique import Decision, Holder, decide, key_of
 from trioworker.store.postgres.database import Row, Transaction
 from trioworker.store.postgres.limits import limits_said, settle_limits
-from trioworker.store.postgres.unique import take_keys
+from trioworker.store.postgres.unique import holder_of, lock_keys, take_keys
 
 NOTHING_UNIQUE = Decision((), {}, {}, {})
 
@@ -38,16 +38,11 @@ async def _settle_keys(tx: Transaction, jobs: Sequence[NewJob]) -> Decision:
     keys = {job.id: key for job in jobs if (key := key_of(job)) is not None}
     if not keys:
         return NOTHING_UNIQUE
-    await tx.run("lock_keys", *zip(*sorted(set(keys.values())), strict=True))
+    await lock_keys(tx, jobs)
     rows = await tx.run("key_holders", list(keys), *zip(*keys.values(), strict=True))
-    holders = {key: _holder(row) for key, row in zip(keys.values(), rows, strict=True)}
+    holders = {key: holder_of(row) for key, row in zip(keys.values(), rows, strict=True)}
     others = {key: Holder() if held.job in keys else held for key, held in holders.items()}
     return decide(jobs, known=frozenset(), holders=others, now=rows[0][-1])
-
-
-def _holder(row: Row) -> Holder:
-    _, job, during, until, first_at, standing, _ = row
-    return Holder(job, during, until, first_at, standing)
 
 
 def _new(row: Row) -> NewJob:

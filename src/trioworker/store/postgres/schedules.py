@@ -3,12 +3,13 @@
 Rule of this file: the rows of schedules are locked before anything is decided about them, in name
 order and in one statement, or passed over when somebody else has them; what is decided is stored
 with the jobs that it makes. Whoever holds a schedule waits for no job: what it cannot take back at
-once has begun.
+once has begun. The keys of what is next are locked after the schedules and before the rows of jobs
+that end, for whoever holds a key waits for the job that another one replaces.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -30,8 +31,11 @@ from trioworker.model.schedule import (
 )
 from trioworker.store.postgres.database import Row, Transaction
 from trioworker.store.postgres.enqueue import enqueue
+from trioworker.store.postgres.unique import lock_keys
 
 DUE_PER_SWEEP_MAX: Final = 500
+
+_UNTIMED: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _decode = msgspec.json.Decoder(Schedule).decode
 
@@ -118,6 +122,7 @@ async def declare(tx: Transaction, said: Mapping[str, Schedule]) -> Declared:
     definitions = [_text(said[name]) for name in sorted(said)]
     added = {row[0] for row in await tx.run("add_schedules", sorted(said), definitions)}
     stored = await lock(tx, said)
+    await lock_keys(tx, map(_any_job, said.values()))
     changed = [f for f in stored if f.name not in added and f.schedule != said[f.name]]
     undone = await _take_back(tx, changed, only_future=True)
     fresh = [found for found in stored if found.name in added]
@@ -172,6 +177,13 @@ async def lock(tx: Transaction, names: Iterable[str]) -> Sequence[Found]:
     return [_found(row) for row in await tx.run("lock_schedules", sorted(names))]
 
 
+async def lock_next_ticks(tx: Transaction, names: AbstractSet[str]) -> None:
+    """Lock what the end of a job of these schedules will want, before that job's own row."""
+    if names:
+        found = await lock(tx, names)
+        await lock_keys(tx, [_any_job(one.schedule) for one in found if one.schedule is not None])
+
+
 async def look(tx: Transaction, names: Sequence[str] | None, limit: int) -> Sequence[Found]:
     """Up to `limit` schedules in name order, only those named unless None, without a lock."""
     return [_found(row) for row in await tx.run("list_schedules", names, limit)]
@@ -209,6 +221,11 @@ def _columns(decided: Decided) -> tuple[object, ...]:
         progress.failures,
         None if definition is not None else found.problem,
     )
+
+
+def _any_job(schedule: Schedule) -> NewJob:
+    """One that has the key of them all."""
+    return schedule.job(UUID(int=0), None, _UNTIMED)
 
 
 def _jobs(decided: Decided) -> Iterable[NewJob]:

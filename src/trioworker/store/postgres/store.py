@@ -18,6 +18,7 @@ from trioworker.model.options import options_of
 from trioworker.model.outcome import Executed, Failed, JobError
 from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said, said_columns
+from trioworker.model.tags import Tags
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction
 from trioworker.store.postgres.effects import store_effects, store_ends
 from trioworker.store.postgres.limits import LimitSaid, limits_said, settle_limits
@@ -72,7 +73,8 @@ class PostgresStore:
             worker.host,
             worker.pid,
             worker.mode,
-            list(worker.tags),
+            worker.tags.names,
+            worker.tags.ranks,
             worker.lease_s,
             worker.token,
         )
@@ -98,7 +100,7 @@ class PostgresStore:
         worker: UUID,
         claim: UUID,
         size: int,
-        tags: Sequence[str],
+        tags: Tags,
         floors: FloorColumns,
         *,
         alone_from: int,
@@ -110,12 +112,13 @@ class PostgresStore:
             claim,
             worker,
             size,
-            tags,
+            tags.names,
             floors.tags,
             floors.priorities,
             floors.scheduled_for,
             floors.ids,
             alone_from,
+            tags.ranks,
             jobs=size,
         )
         now_s = self._now_s()
@@ -238,12 +241,20 @@ class PostgresStore:
 
     async def delete_ended(self, *, older_s: float | None) -> bool:
         """See `Store.delete_ended`."""
-        rows = await self._database.run(CONTROL, "delete_expired", DELETED_PER_SWEEP_MAX)
-        more = len(rows) == DELETED_PER_SWEEP_MAX
+        more = await self._delete("expired_jobs")
         if older_s is None:
             return more
-        rows = await self._database.run(CONTROL, "delete_old", DELETED_PER_SWEEP_MAX, older_s)
-        return more or len(rows) >= DELETED_PER_SWEEP_MAX
+        return await self._delete("old_jobs", older_s) or more
+
+    async def _delete(self, found_by: str, *arguments: float) -> bool:
+        """Delete the jobs that a statement finds and locks; whether there may be more."""
+
+        async def body(tx: Transaction) -> int:
+            rows = await tx.run(found_by, DELETED_PER_SWEEP_MAX, *arguments)
+            await _run_for(tx, "delete_jobs", [row[0] for row in rows])
+            return len(rows)
+
+        return await self._database.transact(CONTROL, body) >= DELETED_PER_SWEEP_MAX
 
     async def ping(self) -> None:
         """See `Store.ping`."""

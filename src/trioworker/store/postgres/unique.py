@@ -6,13 +6,16 @@ the wait. Whoever holds a key waits for the rows of jobs that are to be replaced
 limits, never the other way round.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
+from trioworker.model.effects import effects_of_replaced
 from trioworker.model.job import NewJob
+from trioworker.model.options import options_of
 from trioworker.model.unique import Decision, Holder, Key, decide, key_of
 from trioworker.store.postgres.database import Row, Transaction
+from trioworker.store.postgres.own_rows import store_own_rows
 
 LOOK_AFTER_S: Final = 60.0
 """A sweep leaves a key alone for this long after somebody took it, or was seen to hold it."""
@@ -24,8 +27,7 @@ async def settle_keys(tx: Transaction, jobs: Sequence[NewJob]) -> Decision:
     Jobs of this very enqueue that are replaced are not ended: they are not stored yet.
     """
     keys = {job.id: key for job in jobs if (key := key_of(job)) is not None}
-    wanted = sorted(set(keys.values()))
-    await tx.run("lock_keys", *zip(*wanted, strict=True))
+    await lock_keys(tx, jobs)
     ended: dict[UUID, UUID] = {}
     while True:
         decision = await _decide(tx, jobs, keys, ended)
@@ -40,9 +42,18 @@ async def settle_keys(tx: Transaction, jobs: Sequence[NewJob]) -> Decision:
         # Somebody has claimed or ended one of them in the meantime: that one's key is judged anew.
 
 
+async def lock_keys(tx: Transaction, jobs: Iterable[NewJob]) -> None:
+    """Lock the keys of the jobs, if they have any."""
+    wanted = sorted({key for job in jobs if (key := key_of(job)) is not None})
+    if wanted:
+        await tx.run("lock_keys", *zip(*wanted, strict=True))
+
+
 async def end_replaced(tx: Transaction, replaced: Mapping[UUID, UUID]) -> Sequence[UUID]:
     """End those of the jobs that no worker holds, each replaced by another; the ids."""
     rows = await tx.run("replace_jobs", list(replaced), list(replaced.values()))
+    asked = {row[0]: options_of(row[2])[0] for row in rows}
+    await store_own_rows(tx, effects_of_replaced(asked))
     if awaited := [row[0] for row in rows if row[1]]:
         await tx.run("notify_done", awaited)
     return [row[0] for row in rows]
@@ -63,8 +74,17 @@ async def forget_keys(tx: Transaction, limit: int) -> int:
     """Delete keys that nothing holds, of up to `limit` that are due; how many were due."""
     due = await tx.run("due_keys", limit)
     if due:
-        await tx.run("forget_keys", *zip(*due, strict=True), LOOK_AFTER_S)
+        sorts, texts = zip(*due, strict=True)
+        rows = await tx.run("key_holders", [UUID(int=0)] * len(due), sorts, texts)
+        held = [holder_of(row).holds(row[-1]) for row in rows]
+        await tx.run("forget_keys", sorts, texts, held, LOOK_AFTER_S)
     return len(due)
+
+
+def holder_of(row: Row) -> Holder:
+    """Who took a key last, as `key_holders` says."""
+    _, job, during, until, first_at, standing, _ = row
+    return Holder(job, during, until, first_at, standing)
 
 
 async def _decide(
@@ -79,5 +99,5 @@ async def _decide(
 
 def _holder(row: Row, ended: Mapping[UUID, UUID]) -> Holder:
     """Who took the key last; whom this transaction has ended still counts as replaceable."""
-    _, job, during, until, first_at, standing, _ = row
-    return Holder(job, during, until, first_at, "queued" if job in ended else standing)
+    holder = holder_of(row)
+    return holder._replace(standing="queued") if holder.job in ended else holder

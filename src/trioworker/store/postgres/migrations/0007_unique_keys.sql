@@ -115,6 +115,22 @@ begin
     if not found then
         return false;
     end if;
+    -- As after any end that nobody is told of: labels, and when the job is deleted. What is not as it
+    -- should be, because somebody wrote it by hand, is passed over, as everywhere.
+    insert into trioworker.job_label (id, label)
+    select old_id, label
+      from trioworker.job
+     cross join lateral jsonb_array_elements_text(case
+           when jsonb_typeof(options -> 'labels') = 'array' then options -> 'labels' end) as label
+     where job.id = old_id and octet_length(label) between 1 and 200
+        on conflict do nothing;
+    insert into trioworker.expiry (id, at)
+    select old_id, now() + after_s * interval '1 second'
+      from trioworker.job
+     cross join lateral (select case when jsonb_typeof(options -> 'delete_after_s') = 'number'
+                                then (options ->> 'delete_after_s')::float8 end as after_s) as asked
+     where job.id = old_id and after_s between 0 and 315360000
+        on conflict do nothing;
     delete from trioworker.slot where id = old_id returning key into freed;
     -- A worker looks who may have the slot: no key of a limit is locked here, and of those in line
     -- only the last, which nobody is to pass over in the meantime.
@@ -132,7 +148,9 @@ end
 $$;
 comment on function trioworker.replace_job is 'A part of trioworker.enqueue.';
 
-create or replace function trioworker.enqueue(
+-- Another parameter makes another function; with both of them a call would fit either.
+drop function trioworker.enqueue(text, jsonb, text, text, integer, timestamptz, uuid, jsonb, boolean);
+create function trioworker.enqueue(
     path          text,
     args          jsonb       default '{}',
     kind          text        default 'function',
@@ -141,7 +159,8 @@ create or replace function trioworker.enqueue(
     scheduled_for timestamptz default now(),
     id            uuid        default null,
     options       jsonb       default null,
-    awaited       boolean     default false
+    awaited       boolean     default false,
+    parent        uuid        default null
 ) returns uuid
 language plpgsql volatile
 as $$
@@ -166,8 +185,8 @@ begin
     if first_id is not null then
         return first_id;
     end if;
-    insert into trioworker.job (id, kind, path, args, tag, priority, options, awaited)
-    values (new_id, kind, path, args, tag, priority, options, awaited)
+    insert into trioworker.job (id, kind, path, args, tag, priority, options, awaited, parent)
+    values (new_id, kind, path, args, tag, priority, options, awaited, parent)
         on conflict on constraint job_pkey do nothing;
     if found and jsonb_typeof(options -> 'limit') = 'object' then
         slots := options #>> '{limit,slots}';

@@ -3,7 +3,8 @@
 -- does: where the jobs $1 stand and what became of them, in the order of $1
 -- locks: nothing
 --
--- The claims are searched for those jobs only that stand nowhere else.
+-- The claims are searched for those jobs only that stand nowhere else. What an earlier attempt has told
+-- says nothing of this one.
 select job.id, job.kind, job.path, job.args, job.tag, job.priority,
        case when done.id is not null then done.status
             when ready.id is not null and ready.scheduled_for > now() then 'scheduled'
@@ -17,7 +18,8 @@ select job.id, job.kind, job.path, job.args, job.tag, job.priority,
        held.claimed_at, done.started_at, done.completed_at, done.duration_ms, done.result,
        done.error,
        array(select label from trioworker.job_label as given where given.id = asked.id order by label)
-           as labels
+           as labels,
+       told.fraction as progress, told.note, told.told_at
   from unnest($1::uuid[]) with ordinality as asked (id, place)
   cross join lateral (
     select * from trioworker.job where job.id = asked.id offset 0
@@ -40,4 +42,7 @@ select job.id, job.kind, job.path, job.args, job.tag, job.priority,
        and asked.id = any (claim.ids)
      limit 1
   ) as held on true
+  left join lateral (
+    select * from trioworker.job_progress as told where told.id = asked.id offset 0
+  ) as told on told.attempt = coalesce(done.attempt, ready.attempt, waiting.attempt, held.attempt)
  order by asked.place

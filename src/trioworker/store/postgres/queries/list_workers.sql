@@ -2,7 +2,7 @@
 -- rows: many
 -- does: up to $1 workers: those that live, then those that ended last
 -- locks: nothing
-select worker.id, worker.name, worker.host, worker.pid, worker.mode, worker.tags,
+select worker.id, worker.name, worker.host, worker.pid, worker.mode, worker.tags, worker.ranks,
        case when worker.stopped_at is not null then 'stopped'
             when worker.lost_at is not null then 'lost'
             when worker.last_heartbeat < now() - worker.lease_s * interval '1 second' then 'silent'

@@ -1,6 +1,6 @@
 -- name: pull
 -- rows: many
--- does: claims up to $3 due jobs of the tags $4 for worker $2 as one claim $1, best first per tag
+-- does: claims up to $3 due jobs of the tags $4 for worker $2 as one claim $1, best first
 -- locks: the ready rows it takes (skip locked); no row of any other table
 --
 -- A worker whose lease was taken away gets nothing: whoever took it may not look here again soon.
@@ -8,6 +8,9 @@
 -- $5..$8 are floors (tag, priority, scheduled_for, id): where the last full pull of a lane (the
 -- jobs of one tag and priority) ended. Everything before a floor is a dead index entry that a
 -- long transaction elsewhere keeps from being cleaned; starting at the floor skips them.
+--
+-- Best are those of the tag with the highest rank, in $10 for each tag, whatever their priority;
+-- among tags of one rank priority decides, then who is due longest.
 --
 -- A job that has lost $9 workers or more is claimed alone: the next loss would give it up, and what
 -- kills its worker then may only cost itself. A batch ends before the first such job.
@@ -37,7 +40,7 @@ lane (tag, priority) as (
     where lane.priority is not null
 ),
 peek as materialized (
-    select best.* from unnest($4::text[]) as wanted (tag)
+    select best.* from unnest($4::text[], $10::smallint[]) as wanted (tag, rank)
     cross join lateral (
         select due.* from lane
         left join floor using (tag, priority)
@@ -57,7 +60,7 @@ peek as materialized (
     where exists (
         select from trioworker.worker where worker.id = $2 and worker.lost_at is null
     )
-    order by best.priority desc, best.scheduled_for, best.id
+    order by wanted.rank desc, best.priority desc, best.scheduled_for, best.id
     limit $3
 ),
 -- Both read peek from its beginning, and peek is in order. Without a last chance nth is null, which
@@ -85,4 +88,5 @@ select taken.id, taken.attempt, taken.reaped, taken.scheduled_for, taken.tag, ta
  cross join lateral (
     select * from trioworker.job where job.id = taken.id offset 0
  ) as definition
- order by taken.priority desc, taken.scheduled_for, taken.id
+ order by ($10::smallint[])[array_position($4::text[], taken.tag)] desc,
+       taken.priority desc, taken.scheduled_for, taken.id

@@ -44,8 +44,8 @@ looked as (
            ) as following
      ))
 )
-select ended.id, job.awaited
+select ended.id, job.awaited, job.options
   from ended cross join lateral (
-    select job.awaited from trioworker.job where job.id = ended.id offset 0
+    select job.awaited, job.options from trioworker.job where job.id = ended.id offset 0
   ) as job
  order by ended.id

@@ -3,10 +3,13 @@
 -- does: makes those of the jobs $1 that failed or were canceled ready once more; their ids and tags
 -- locks: their rows in job_completed, in id order; then all others of those jobs
 --
--- How they have ended so far stays in the history. Those with a limit wait for a slot.
+-- How they have ended so far stays in the history. Those with a limit wait for a slot. What was given
+-- up has failed with its last worker: from now on that loss counts as an attempt that failed. A job
+-- that has lost any keeps one of them, for it is to be claimed alone.
 with ended as materialized (
-    select done.id, done.error, done.worker, done.attempt, done.reaped, done.started_at,
-           done.duration_ms
+    select done.id, done.error, done.worker, done.attempt, done.started_at, done.duration_ms,
+           case when done.status = 'failure' and done.started_at is null and done.reaped > 1
+                then done.reaped - 1 else done.reaped end as reaped
       from trioworker.job_completed as done
      where done.id = any ($1::uuid[]) and done.status in ('failure', 'canceled')
      order by done.id for update

@@ -1,4 +1,4 @@
--- 0010: the tokens of agents, which reach the queue through a server, and whose token a worker has.
+-- 0012: the tokens of agents, which reach the queue through a server, and whose token a worker has.
 create table trioworker.agent_token (
     id           uuid        primary key,
     worker_group text        not null check (octet_length(worker_group) between 1 and 120),

@@ -1,7 +1,7 @@
--- name: delete_old
+-- name: old_jobs
 -- rows: many
--- does: deletes all about jobs that ended more than $2 seconds ago: the $1 oldest, of either sort
--- locks: their rows in job_completed (skip locked), then all others of those jobs
+-- does: locks the $1 oldest jobs of either sort that ended more than $2 seconds ago; their ids
+-- locks: their rows in job_completed, in id order and by the time of their end (skip locked)
 --
 -- No job ends before its id was made, so those that ended long ago have low ids. An id that is no
 -- UUIDv7 says nothing; those are the other sort, with an index by the time of their end.
@@ -25,26 +25,5 @@ foreign_made as materialized (
        and done.completed_at < (select before from bound)
      order by done.completed_at
      limit $1 for update skip locked
-),
-taken as materialized (
-    select * from made union all select * from foreign_made
-),
-completions as (
-    delete from trioworker.job_completed where id = any (array(select taken.id from taken))
-),
-expiries as (
-    delete from trioworker.expiry where id = any (array(select taken.id from taken))
-),
-labels as (
-    delete from trioworker.job_label where id = any (array(select taken.id from taken))
-),
-logs as (
-    delete from trioworker.job_log where id = any (array(select taken.id from taken))
-),
-attempts as (
-    delete from trioworker.job_attempt where id = any (array(select taken.id from taken))
-),
-jobs as (
-    delete from trioworker.job where id = any (array(select taken.id from taken))
 )
-select taken.id from taken
+select id from made union all select id from foreign_made

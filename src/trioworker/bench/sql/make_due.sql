@@ -1,0 +1,1 @@
+update trioworker.ready set scheduled_for = now()

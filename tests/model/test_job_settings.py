@@ -1,0 +1,67 @@
+"""What the enqueue, the function and the app say of a job, and which of them counts."""
+
+from datetime import UTC, datetime
+from typing import Final, cast
+
+import msgspec
+import pytest
+
+from trioworker.model.job_settings import JobSettings, Resolved, resolve
+from trioworker.model.options import Debounce, Handler, JobOptions, RetryPolicy, Unique
+
+SAID: Final[JobSettings] = {
+    "tag": "slow",
+    "priority": 7,
+    "timeout_s": 60,
+    "deadline_s": 600,
+    "retry": 5,
+    "cache_ttl_s": 60,
+    "limit": 2,
+    "unique": Unique("one"),
+    "debounce": Debounce(5, "one"),
+    "on_error": "tell",
+    "on_success": "tell",
+    "on_recovery": "tell",
+    "muted": True,
+    "labels": ["night"],
+    "restart": True,
+    "delete_after_s": 60,
+}
+NOW: Final = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def resolved(settings: JobSettings) -> Resolved:
+    """What a job comes to that is enqueued with these settings."""
+    return resolve(settings, path="send", args=b"{}", handler=Handler, now=NOW)
+
+
+def only(name: str, said: object) -> JobSettings:
+    """Nothing but this is said."""
+    return cast("JobSettings", {name: said})
+
+
+def test_every_setting_is_in_this_file() -> None:
+    """There is one rule for all of them."""
+    assert set(SAID) == set(JobSettings.__annotations__)
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_none_switches_off_what_would_be_taken_over(name: str) -> None:
+    """What the function says is as if nobody had said it; left out, it holds."""
+    function = only(name, SAID[name])  # type: ignore[literal-required]  # one of them
+    taken_over = resolved(function | JobSettings())
+    off = resolved(function | only(name, None))
+    assert taken_over != off
+    if name in {"retry", "timeout_s"}:
+        assert getattr(off.options, name) is None, "what the worker's function says is off, too"
+    else:
+        assert off == resolved({})
+
+
+def test_what_nobody_says_is_left_to_the_function_when_it_is_run() -> None:
+    """A client need not know the app: none is stored as a say, nothing is not."""
+    nothing, off = resolved({}).options, resolved({"retry": None, "timeout_s": None}).options
+    assert msgspec.json.encode(nothing) == b"{}"
+    assert msgspec.json.encode(off) == b'{"timeout_s":null,"retry":null}'
+    assert msgspec.json.decode(b'{"retry": null}', type=JobOptions).policy(RetryPolicy(3)) is None
+    assert nothing.policy(RetryPolicy(3)) == RetryPolicy(3)

@@ -3,118 +3,28 @@
 import base64
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Final
-from uuid import UUID
 
-import psycopg
 import pytest
 import trio
 import trio.testing
 from starlette.requests import Request
 
-from tests.store.postgres.scene import Scene, open_scene
+from tests.server.gate import SECRET, TERMINATE, Gate, asked, bearing, held
+from tests.store.postgres.scene import open_scene
 from trioworker.errors import ConnectionLost
-from trioworker.events import AccessRefused, Event
-from trioworker.ids import new_id
-from trioworker.model.agent_token import TOKEN_CHARS_MAX, AgentToken, encode_token
-from trioworker.model.tags import unranked
-from trioworker.server.auth import FRESH_S, OWNED_S, UNKNOWN_AGENT, AgentAuth
+from trioworker.model.agent_token import TOKEN_CHARS_MAX, encode_token
+from trioworker.server.auth import FRESH_S, AgentAuth
 from trioworker.server.errors import Forbidden, Unauthorised
-from trioworker.store.postgres.store import CONTROL
-from trioworker.store.postgres.tokens import PostgresTokens, TokenStanding
-from trioworker.store.protocol import WorkerInfo
 
-SECRET: Final = "s" * 64
 OTHER_SECRET: Final = "t" * 64
 PUBLIC_KEY: Final = (
     "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A\n-----END PUBLIC KEY-----\n"
 )
-
-
-def asked(*credentials: bytes, path: str = "/api/agent_workers/pull") -> Request:
-    """A request as the server hands it over, with so many `Authorization` headers."""
-    headers = [(b"host", b"server:8600"), *((b"authorization", one) for one in credentials)]
-    return Request(
-        {
-            "type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
-            "query_string": b"", "headers": headers, "client": ("192.0.2.7", 40_000),
-            "server": ("192.0.2.1", 8600), "scheme": "http", "http_version": "1.1",
-        }
-    )  # fmt: skip
-
-
-def bearing(text: str) -> Request:
-    """A request with a token."""
-    return asked(b"Bearer " + text.encode())
-
-
-class Shifted(PostgresTokens):
-    """The tokens of a database whose clock may stand elsewhere."""
-
-    at: datetime | None = None
-
-    async def standing(self, token: UUID) -> TokenStanding | None:
-        """As it stands, at that time."""
-        found = await super().standing(token)
-        return found if found is None or self.at is None else found._replace(now=self.at)
-
-
-@dataclass
-class Gate:
-    """What tells agents, on a database of its own, by a clock that the test moves."""
-
-    scene: Scene
-    now_s: float = 1_000.0
-    refused: list[AccessRefused] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.tokens = Shifted(self.scene.database, CONTROL)
-        self.auth = self.opened(SECRET)
-
-    def opened(self, secret: str | None) -> AgentAuth:
-        """Another one on the same database."""
-        return AgentAuth(self.tokens, secret, emit=self.emit, now_s=lambda: self.now_s)
-
-    def emit(self, event: Event) -> None:
-        """Note an event, of which there is one sort."""
-        assert isinstance(event, AccessRefused)
-        self.refused.append(event)
-
-    async def make(self, *, ends_s: float = 3_600.0, noted: bool = True) -> AgentToken:
-        """A token, which counts if it is noted."""
-        ends = await self.tokens.now() + timedelta(seconds=ends_s)
-        token = AgentToken(new_id(), "gpu", ("red",), ends.replace(microsecond=0))
-        if noted:
-            await self.tokens.add(token, created_by="me")
-        return token
-
-    async def refuses(self, request: Request) -> AccessRefused:
-        """How it refuses the request: with the sentence for all, and one event."""
-        before = len(self.refused)
-        with pytest.raises(Unauthorised) as told:
-            await self.auth.token(request)
-        assert (told.value.status, told.value.sentence) == (401, UNKNOWN_AGENT)
-        (event,) = self.refused[before:]
-        assert (event.credential, event.peer) == ("token", "192.0.2.7")
-        return event
-
-    def looked_up(self) -> int:
-        """How often the database was asked for a token."""
-        return sum(s.name == "token_standing" for s in self.scene.statements())
-
-    async def register(self, token: AgentToken | None) -> UUID:
-        """A worker that came with the token."""
-        info = WorkerInfo(
-            id=new_id(), name="w", host="h", pid=1, mode="agent", tags=unranked("red"),
-            lease_s=60.0, token=None if token is None else token.id,
-        )  # fmt: skip
-        await self.scene.store.register(info)
-        return info.id
 
 
 @pytest.fixture
@@ -122,20 +32,6 @@ async def gate(database_url: str) -> AsyncIterator[Gate]:
     """See `Gate`."""
     async with open_scene(database_url) as scene:
         yield Gate(scene)
-
-
-TERMINATE: Final = """
-select pg_terminate_backend(pid) from pg_stat_activity
- where datname = current_database() and wait_event_type = 'Lock'
-"""
-
-
-@contextmanager
-def held(url: str) -> Iterator[Callable[[], None]]:
-    """The table of tokens is locked until the function that it gives is called."""
-    with psycopg.connect(url) as connection:
-        connection.execute("lock table trioworker.agent_token in access exclusive mode")
-        yield connection.rollback
 
 
 def part(value: bytes) -> str:
@@ -340,52 +236,6 @@ async def test_without_a_secret_there_are_no_agents(gate: Gate) -> None:
     for request in (asked(), bearing(text)):
         with pytest.raises(Forbidden, match="set TRIOWORKER_AGENT_SECRET"):
             await gate.opened(None).token(request)
-
-
-async def test_a_worker_is_its_own_tokens_only(gate: Gate) -> None:
-    """Not another token's, and no token has one with a database, or one that nobody knows."""
-    mine, others = await gate.make(), await gate.make()
-    agent, local = await gate.register(mine), await gate.register(None)
-    assert await gate.auth.owns(mine, agent)
-    assert gate.refused == []
-    for token, worker in ((others, agent), (mine, local), (others, local), (mine, new_id())):
-        assert not await gate.auth.owns(token, worker)
-        event = gate.refused.pop()
-        assert event.reason == f"the worker {worker} is not one of this token's"
-        assert (event.token, event.group) == (token.id, "gpu")
-
-
-async def test_a_worker_that_is_registered_again_stays_whose_it_was(gate: Gate) -> None:
-    """Whoever guesses its id gets nothing by it."""
-    mine, others = await gate.make(), await gate.make()
-    agent = await gate.register(mine)
-    info = WorkerInfo(
-        id=agent, name="w", host="h", pid=1, mode="agent", tags=unranked("red"), lease_s=60.0,
-        token=others.id,
-    )  # fmt: skip
-    await gate.scene.store.register(info)
-    assert not await gate.auth.owns(others, agent)
-    assert await gate.auth.owns(mine, agent)
-
-
-async def test_whose_a_worker_is_is_remembered(gate: Gate) -> None:
-    """For a while, and only what was found; a refusal may be out of date at once."""
-    token = await gate.make()
-    early = new_id()
-    assert not await gate.auth.owns(token, early)
-    gate.scene.do(
-        "insert into trioworker.worker (id, name, host, pid, mode, tags, lease_s, token)"
-        " values (%s, 'w', 'h', 1, 'agent', '{red}', 60, %s)",
-        early,
-        token.id,
-    )
-    for _ in range(3):
-        assert await gate.auth.owns(token, early)
-    assert sum(s.name == "token_of_worker" for s in gate.scene.statements()) == 2
-    gate.scene.do("delete from trioworker.worker")
-    assert await gate.auth.owns(token, early)
-    gate.now_s += OWNED_S
-    assert not await gate.auth.owns(token, early)
 
 
 async def test_what_is_remembered_is_bounded(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:

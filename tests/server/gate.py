@@ -111,8 +111,8 @@ class Gate:
     async def register(self, token: AgentToken | None) -> UUID:
         """A worker that came with the token."""
         info = WorkerInfo(
-            id=new_id(), name="w", host="h", pid=1, mode="agent", tags=unranked("red"), lease_s=60.0,
-            token=None if token is None else token.id,
+            id=new_id(), name="w", host="h", pid=1, mode="agent", tags=unranked("red"),
+            lease_s=60.0, token=None if token is None else token.id,
         )  # fmt: skip
         await self.scene.store.register(info)
         return info.id

@@ -40,7 +40,7 @@ def ended(batch: dict[str, object], result: bytes = b"1") -> list[wire.Sent]:
     claim = UUID(str(batch["claim"]))
     return [
         wire.Sent(wire.Which(claim, UUID(job[0]), job[1]), wire.Result(result), 0.1, 0.1)
-        for job in batch["jobs"]  # type: ignore[attr-defined]
+        for job in batch["jobs"]  # type: ignore[attr-defined]  # it is JSON
     ]
 
 

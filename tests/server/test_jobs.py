@@ -244,6 +244,8 @@ async def test_jobs_are_listed_page_by_page(database_url: str) -> None:
     ("query", "sentence"),
     [
         ("state=lost", "Invalid enum value 'lost'"),
+        ("state=null", "Invalid enum value 'null'"),
+        ("before=null", "Invalid UUID"),
         ("limit=0", ">= 1"),
         ("limit=many", "Expected"),
         ("colour=red", "there is an unknown field 'colour'"),

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
+import msgspec
+from msgspec import UNSET
 from starlette.responses import Response
 
 from trioworker.client import CHUNK_ARGS_BYTES_MAX, Client
@@ -88,7 +90,7 @@ class JobsApi:
                 path=f"{one}/events",
                 summary="What it writes, as it comes, and its end",
                 run=self._events,
-                reply=None,
+                reply=shapes.JobEvent,
                 media=EVENT_STREAM,
                 statuses=OK,
                 errors=(404,),
@@ -135,15 +137,9 @@ class JobsApi:
         return _in_order(jobs, set(ids), ids.first)
 
     async def _list(self, asked: Asked) -> object:
-        query: shapes.JobsQuery = asked.query
-        found = await self._client.jobs(
-            state=query.state,
-            tag=query.tag,
-            path=query.path,
-            label=query.label,
-            limit=query.limit,
-            before=query.before,
-        )
+        # `?state=null` is a state that there is none of, and must not list everything.
+        said = msgspec.structs.asdict(asked.query).items()
+        found = await self._client.jobs(**{name: v for name, v in said if v is not UNSET})
         # Jobs move on while they are looked up: a short page need not be the last one.
         return shapes.Jobs(jobs=found, next=found[-1].id if found else None)
 

@@ -97,17 +97,9 @@ def _in_path(operation: Operation) -> Sequence[dict[str, Any]]:
 def _in_query(operation: Operation, components: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
     properties = components[operation.query.__name__].get("properties", {})
     return [
-        {"name": name, "in": "query", "required": False, "schema": _without_null(schema)}
+        {"name": name, "in": "query", "required": False, "schema": schema}
         for name, schema in properties.items()
     ]
-
-
-def _without_null(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A parameter that is not meant is left out; there is no way to write null."""
-    choices = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
-    if not choices:
-        return {name: value for name, value in schema.items() if value is not None}
-    return choices[0] if len(choices) == 1 else {"anyOf": choices}
 
 
 def _responses(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, Any]:

@@ -103,12 +103,12 @@ class CancelRequest(Request, frozen=True, kw_only=True):
 class JobsQuery(Request, frozen=True, kw_only=True):
     """Which jobs; `before` is the `next` of the page before."""
 
-    state: State | None = None
-    tag: Text | None = None
-    path: Path | None = None
-    label: Label | None = None
+    state: State | UnsetType = UNSET
+    tag: Text | UnsetType = UNSET
+    path: Path | UnsetType = UNSET
+    label: Label | UnsetType = UNSET
     limit: Limited = 50
-    before: UUID | None = None
+    before: UUID | UnsetType = UNSET
 
 
 class LimitQuery(Request, frozen=True, kw_only=True):
@@ -183,6 +183,13 @@ class Logs(msgspec.Struct, frozen=True, kw_only=True):
     """What a job wrote, by attempt."""
 
     logs: Sequence[JobLogText]
+
+
+class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A server-sent event. `data` is JSON: a JobLogText, at the end a Result, or a Problem."""
+
+    event: Literal["log", "end", "error"]
+    data: str
 
 
 class Retried(msgspec.Struct, frozen=True, kw_only=True):

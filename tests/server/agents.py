@@ -26,7 +26,7 @@ from trioworker.store.postgres.database import PostgresDatabase, open_database
 from trioworker.store.postgres.store import CONTROL, PostgresStore
 from trioworker.store.postgres.tokens import PostgresTokens
 
-SECRET: Final = "a secret of the tests, long enough to be one"  # noqa: S105 - of nothing
+SECRET: Final = "a-secret-of-the-tests-long-enough-to-be-one"  # noqa: S105 - of nothing
 ANY_PORT: Final = Address("127.0.0.1", 0)
 
 

@@ -74,13 +74,13 @@ class Rig:
         self.runner = CountingRunner()
 
     async def enqueue(self, count: int, **columns: object) -> list[UUID]:
-        """Enqueue `count` function jobs; `columns` overrides tag, priority, args, options."""
+        """Enqueue `count` function jobs; `columns` overrides kind, tag, priority, args, options."""
         ids = [new_id() for _ in range(count)]
         await self.database.run(
             "control",
             "enqueue",
             ids,
-            ["function"] * count,
+            [columns.get("kind", "function")] * count,
             [columns.get("path", "test")] * count,
             [columns.get("args", "{}")] * count,
             [columns.get("tag", "default")] * count,

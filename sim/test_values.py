@@ -191,8 +191,9 @@ WORKER: Final = WorkerRow(
     started_at=EPOCH, last_heartbeat=EPOCH,
 )  # fmt: skip
 TOKEN: Final = TokenRow(
-    id=TOKENS[0], worker_group="g", tags=("red",), created_at=EPOCH, created_by="somebody"
-)
+    id=TOKENS[0], worker_group="g", tags=("red",), ranks=(0,), created_at=EPOCH,
+    created_by="somebody",
+)  # fmt: skip
 RESULT: Final = ResultRow(key="k", job=J1, result="1", stored_at=EPOCH, expires_at=EPOCH)
 CONCURRENCY: Final = ConcurrencyRow(key="k", slots=1, window_s=None, said_at=EPOCH)
 SCHEDULE: Final = ScheduleRow(
@@ -235,7 +236,8 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "unique_key_during_check": ("unique_key", KEY, {"during": "ever"}),
     "unique_key_check": ("unique_key", KEY, {"during": "period"}),
     "agent_token_worker_group_check": ("agent_token", TOKEN, {"worker_group": ""}),
-    "agent_token_tags_check": ("agent_token", TOKEN, {"tags": ()}),
+    "agent_token_tags_check": ("agent_token", TOKEN, {"tags": (), "ranks": ()}),
+    "agent_token_check": ("agent_token", TOKEN, {"ranks": (0, 1)}),
     "worker_lease_s_check": ("worker", WORKER, {"lease_s": 0.0}),
     "worker_check": ("worker", WORKER, {"ranks": (1,)}),
 }

@@ -37,7 +37,7 @@ _DEAD_LETTERS: Final = (
 
 PARAMETERS: Final[Mapping[str, str]] = {
     "add_schedules": "text[] text[]",
-    "add_token": "uuid text text[] timestamp with time zone text",
+    "add_token": "uuid text text[] smallint[] timestamp with time zone text",
     "adopt": "uuid uuid[]",
     "cached_results": "text[]",
     "cancel_unstarted": "uuid[] text",

@@ -199,6 +199,7 @@ class TokenRow(Row, frozen=True, kw_only=True):
     id: UUID
     worker_group: str
     tags: tuple[str, ...]
+    ranks: tuple[int, ...]
     created_at: datetime
     created_by: str
     expires_at: datetime | None = None

@@ -204,6 +204,7 @@ def _check_token(row: TokenRow) -> None:
     group_bytes = len(row.worker_group.encode())
     values.check(1 <= group_bytes <= GROUP_BYTES_MAX, "agent_token_worker_group_check")
     values.check(bool(row.tags), "agent_token_tags_check")
+    values.check(len(row.ranks) == len(row.tags), "agent_token_check")
 
 
 def _check_schedule(row: ScheduleRow) -> None:

@@ -22,7 +22,10 @@ _ends: Final = st.sampled_from((None, BASE - HOUR, BASE + HOUR))
 def _new_token(draw: st.DrawFn) -> tuple[Any, ...]:
     group = draw(_groups)
     tags = draw(_some_tags) if group == "gpu" else [TAGS[0]]
-    return draw(_tokens), group, tags, draw(_ends), "somebody"
+    ranks = draw(st.lists(st.integers(-1, 1), min_size=len(tags), max_size=len(tags)))
+    if group == "gpu" and tags and draw(st.integers(0, 9)) == 0:
+        ranks.append(0)  # one rank too many
+    return draw(_tokens), group, tags, ranks, draw(_ends), "somebody"
 
 
 def tokens() -> dict[str, Drawn]:
@@ -44,6 +47,7 @@ def noted_tokens(draw: st.DrawFn) -> list[Row]:
             id=token,
             worker_group="gpu",
             tags=TAGS,
+            ranks=tuple(range(len(TAGS))),
             created_at=BASE - 2 * HOUR,
             created_by="somebody",
             expires_at=draw(_ends),

@@ -262,9 +262,9 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (0, "expired_jobs", 9), (0, "delete_jobs", [J1, J2]), (0, *PULL),
     ),
     "a token is made, used and revoked": play(
-        {}, (0, "add_token", T1, "gpu", [RED], BASE + HOUR, "me"),
-        (0, "add_token", T2, "gpu", [RED], BASE - HOUR, "me"),
-        (0, "add_token", T1, "cpu", [], None, "me"), (0, "token_standing", T1),
+        {}, (0, "add_token", T1, "gpu", [RED], [3], BASE + HOUR, "me"),
+        (0, "add_token", T2, "gpu", [RED], [0], BASE - HOUR, "me"),
+        (0, "add_token", T1, "cpu", [], [], None, "me"), (0, "token_standing", T1),
         (0, "register_worker", W1, "w", "h", 1, "agent", [RED], [0], 60.0, T1),
         (0, "register_worker", W1, "w", "h", 1, "agent", [RED], [0], 60.0, T2),
         (0, "token_of_worker", W1), (0, "token_of_worker", W2), (0, "list_tokens", 9), (0, BEGIN),

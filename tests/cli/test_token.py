@@ -13,6 +13,7 @@ import pytest
 from tests.cli.commands import Run, run, run_here
 from trioworker.cli.exits import ExitStatus
 from trioworker.model.agent_token import AgentToken, decode_token
+from trioworker.model.tags import Tags, unranked
 from trioworker.store.postgres.embedded_folder import DataFolder
 
 SECRET: Final = "0123456789abcdef" * 4
@@ -43,7 +44,7 @@ def test_a_token_is_printed_and_nothing_else(make: Token, here: Run) -> None:
     """It says what was asked for, and stands in the list; its text is nowhere."""
     text = make()
     token = read(text)
-    assert (token.group, token.tags) == ("gpu", ("gpu", "images"))
+    assert (token.group, token.tags) == ("gpu", unranked("gpu", "images"))
     (listed,) = here("token", "list", "--json").well().document
     assert (listed["id"], listed["state"], listed["workers"]) == (str(token.id), "valid", 0)
     assert listed["tags"] == ["gpu", "images"]
@@ -61,8 +62,20 @@ def test_a_token_as_json(here: Run) -> None:
     ).well().document  # fmt: skip
     token = read(made["token"])
     assert made | {"token": ""} == {
-        "id": str(token.id), "group": "g", "tags": ["a"], "expires_at": None, "token": "",
+        "id": str(token.id), "group": "g", "tags": ["a"], "ranks": [0], "expires_at": None,
+        "token": "",
     }  # fmt: skip
+
+
+def test_a_token_ranks_its_tags(make: Token, here: Run) -> None:
+    """The list shows them as they were given; JSON has the tags and their ranks apart."""
+    assert read(make(tags="urgent=10,default,bulk=-5")).tags == Tags(
+        ("urgent", "default", "bulk"), (10, 0, -5)
+    )
+    (line,) = here("token", "list").well().output.splitlines()[1:]
+    assert line.endswith(" urgent=10,default,bulk=-5")
+    (listed,) = here("token", "list", "--json").well().document
+    assert (listed["tags"], listed["ranks"]) == (["urgent", "default", "bulk"], [10, 0, -5])
 
 
 @pytest.mark.parametrize(
@@ -119,6 +132,7 @@ CREATE: Final = ("create", "--group", "g", "--tags", "a", "--expires", "1d")
         ((*CREATE, "--tags", " , "), "--tags= , will not do; give one or more tags"),
         ((*CREATE, "--tags", "\udcff"), "will not do; give one or more tags in UTF-8"),
         ((*CREATE, "--tags", "t" * 121), "a tag of 121 bytes is too long; at most 120"),
+        ((*CREATE, "--tags", "a=high"), "the rank of the tag 'a' is 'high'"),
         ((*CREATE, "--tags", ",".join(map(str, range(9_999)))), "give it fewer or shorter ones"),
         ((*CREATE, "--expires", ""), "--expires= will not do; give a time from now on, as 30m"),
         ((*CREATE, "--expires", "soon"), "as 30m, 12h or 90d, a moment, as 2030-01-31T08:00"),

@@ -20,11 +20,13 @@ from trioworker.model.agent_token import (
     AgentToken,
     decode_token,
     encode_token,
+    read_token,
 )
+from trioworker.model.tags import RANK_MAX, RANK_MIN, Tags, unranked
 
 SECRET: Final = "s" * 32
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
-TOKEN: Final = AgentToken(UUID(int=1), "gpu", ("red", "blue"), NOW + timedelta(hours=1))
+TOKEN: Final = AgentToken(UUID(int=1), "gpu", unranked("red", "blue"), NOW + timedelta(hours=1))
 TEXT: Final = encode_token(TOKEN, SECRET)
 CLAIMS: Final[dict[str, Any]] = {
     "jti": str(TOKEN.id), "group": "gpu", "tags": ["red", "blue"], "exp": 1_767_229_200,
@@ -51,7 +53,9 @@ def made(header: object, claims: object, *, key: str = SECRET) -> str:
         AgentToken,
         st.uuids(),
         _words,
-        st.lists(_words, min_size=1, max_size=5).map(tuple),
+        st.lists(st.tuples(_words, st.integers(RANK_MIN, RANK_MAX)), min_size=1, max_size=5).map(
+            lambda ranked: Tags(*zip(*ranked, strict=True))
+        ),
         st.none() | st.integers(0, 10**9).map(lambda s: NOW + timedelta(seconds=s)),
     )
 )
@@ -67,13 +71,22 @@ def test_a_token_is_a_jwt() -> None:
     assert decode_token(made({"alg": "HS256", "typ": "JWT"}, CLAIMS), SECRET) == TOKEN
 
 
+def test_ranks_stand_in_a_token_when_there_are_any() -> None:
+    """One for each tag; without them all tags are equal."""
+    ranked = AgentToken(TOKEN.id, "gpu", Tags(("red", "blue"), (-3, 0)), TOKEN.expires_at)
+    text = encode_token(ranked, SECRET)
+    claims = jwt.decode(text, SECRET, algorithms=["HS256"], options={"verify_exp": False})
+    assert claims == CLAIMS | {"ranks": [-3, 0]}
+    assert decode_token(text, SECRET) == ranked == read_token(text)
+
+
 def test_a_token_ends_at_its_second() -> None:
     """Not before, and for good."""
     assert TOKEN.expires_at is not None
     TOKEN.check_time(TOKEN.expires_at - timedelta(microseconds=1))
     with pytest.raises(InvalidToken, match="expired"):
         TOKEN.check_time(TOKEN.expires_at)
-    AgentToken(UUID(int=1), "gpu", ("red",)).check_time(datetime.max.replace(tzinfo=UTC))
+    AgentToken(UUID(int=1), "gpu", unranked("red")).check_time(datetime.max.replace(tzinfo=UTC))
 
 
 HEADER: Final = {"alg": "HS256", "typ": "JWT"}
@@ -112,6 +125,9 @@ FORGED: Final[dict[str, str]] = {
     "an end past all calendars": made(HEADER, CLAIMS | {"exp": 10**18}),
     "no tags": made(HEADER, CLAIMS | {"tags": []}),
     "tags that are text": made(HEADER, CLAIMS | {"tags": "red"}),
+    "fewer ranks than tags": made(HEADER, CLAIMS | {"ranks": [1]}),
+    "more ranks than tags": made(HEADER, CLAIMS | {"ranks": [1, 2, 3]}),
+    "a rank that is none": made(HEADER, CLAIMS | {"ranks": [1, RANK_MAX + 1]}),
     "more claims": made(HEADER, CLAIMS | {"admin": True}),
 }  # fmt: skip
 
@@ -149,11 +165,11 @@ def test_no_character_of_a_token_can_be_another(place: int) -> None:
 def test_what_no_token_can_say_is_refused(group: str, tags: tuple[str, ...], says: str) -> None:
     """When it is made, in words that mend it."""
     with pytest.raises(UsageError, match=says):
-        AgentToken(UUID(int=1), group, tags)
+        AgentToken(UUID(int=1), group, unranked(*tags))
 
 
 def test_a_token_is_not_too_long_for_a_header() -> None:
     """Too many tags are refused when it is made, not when it is used."""
     tags = tuple(f"{number:0120}" for number in range(100))
     with pytest.raises(UsageError, match=r"100 tags would have .* at most 8,000"):
-        encode_token(AgentToken(UUID(int=1), "gpu", tags), SECRET)
+        encode_token(AgentToken(UUID(int=1), "gpu", unranked(*tags)), SECRET)

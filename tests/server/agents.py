@@ -15,6 +15,7 @@ import trio
 from trioworker.events import Event
 from trioworker.ids import new_id
 from trioworker.model.agent_token import AgentToken, encode_token
+from trioworker.model.tags import Tags, unranked
 from trioworker.server.agents import AGENT_LANES, Agents
 from trioworker.server.app import make_app
 from trioworker.server.auth import AgentAuth
@@ -41,12 +42,15 @@ class Server:
     async def token(
         self,
         *tags: str,
+        ranks: Sequence[int] = (),
         group: str = "agents",
         expires_at: datetime | None = None,
         secret: str = SECRET,
     ) -> str:
-        """A new token for an agent that takes these tags."""
-        token = AgentToken(new_id(), group, tags or ("default",), expires_at)
+        """A new token for an agent that takes these tags, which are equal without `ranks`."""
+        names = tags or ("default",)
+        ranked = Tags(names, (*ranks,)) if ranks else unranked(*names)
+        token = AgentToken(new_id(), group, ranked, expires_at)
         await PostgresTokens(self.database, CONTROL).add(token, created_by="test")
         return encode_token(token, secret)
 

@@ -89,7 +89,7 @@ class Gate:
     async def make(self, *, ends_s: float = 3_600.0, noted: bool = True) -> AgentToken:
         """A token, which counts if it is noted."""
         ends = await self.tokens.now() + timedelta(seconds=ends_s)
-        token = AgentToken(new_id(), "gpu", ("red",), ends.replace(microsecond=0))
+        token = AgentToken(new_id(), "gpu", unranked("red"), ends.replace(microsecond=0))
         if noted:
             await self.tokens.add(token, created_by="me")
         return token

@@ -55,7 +55,7 @@ class Program:
     async def until_said(self, words: str) -> None:
         """Wait until its log has these words."""
         with trio.fail_after(PATIENCE_S):
-            while words not in self.said:  # noqa: ASYNC110 - it is another process
+            while words not in self.said:
                 assert self._running.returncode is None, self.said
                 await trio.sleep(0.02)
 

@@ -59,6 +59,26 @@ async def test_a_worker_is_known_by_its_token(server: Server, rig: Rig) -> None:
     assert rig.query("select tags from trioworker.worker") == [(["mine"],)]
 
 
+async def test_a_token_ranks_its_tags(server: Server, rig: Rig) -> None:
+    """Jobs of the highest rank are handed out first, whatever their priority."""
+    for tag, priority in (("bulk", 100), ("default", 0), ("urgent", -100)):
+        await rig.enqueue(2, tag=tag, path=tag, priority=priority)
+    ran: list[str] = []
+
+    async def body(job: Job) -> Outcome:
+        ran.append(job.path)
+        return Succeeded(b"null")
+
+    rig.runner.body = body
+    token = await server.token("default", "bulk", "urgent", ranks=(0, -1, 1))
+    async with server.store(token, batches=False) as store:
+        await rig.work(store=store, mode=Mode.AGENT, concurrency=1)
+    assert ran == ["urgent", "urgent", "default", "default", "bulk", "bulk"]
+    assert rig.query("select tags, ranks from trioworker.worker") == [
+        (["default", "bulk", "urgent"], [0, -1, 1])
+    ]
+
+
 async def test_every_kind_of_end_is_stored(server: Server, rig: Rig) -> None:
     """What an outcome says arrives as the outcome of a worker with a database would."""
     ends: dict[str, Outcome] = {

@@ -51,8 +51,8 @@ async def test_whose_a_worker_is_is_remembered(gate: Gate) -> None:
     early = new_id()
     assert not await gate.auth.owns(token, early)
     gate.scene.do(
-        "insert into trioworker.worker (id, name, host, pid, mode, tags, lease_s, token)"
-        " values (%s, 'w', 'h', 1, 'agent', '{red}', 60, %s)",
+        "insert into trioworker.worker (id, name, host, pid, mode, tags, ranks, lease_s, token)"
+        " values (%s, 'w', 'h', 1, 'agent', '{red}', '{0}', 60, %s)",
         early,
         token.id,
     )

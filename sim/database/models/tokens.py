@@ -16,6 +16,7 @@ async def add_token(
     token: UUID,
     group: str,
     tags: Sequence[str],
+    ranks: Sequence[int],
     expires_at: datetime | None,
     created_by: str,
 ) -> Rows:
@@ -24,6 +25,7 @@ async def add_token(
         id=token,
         worker_group=group,
         tags=tuple(tags),
+        ranks=tuple(ranks),
         created_at=s.now,
         created_by=created_by,
         expires_at=expires_at,
@@ -41,6 +43,7 @@ async def list_tokens(s: Statement, limit: int) -> Rows:
             row.id,
             row.worker_group,
             row.tags,
+            row.ranks,
             _state(row, s.now),
             row.expires_at,
             row.created_at,

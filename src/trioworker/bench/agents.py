@@ -25,6 +25,7 @@ from trioworker.bench.turns import in_turns
 from trioworker.ids import new_id
 from trioworker.model.agent_token import AgentToken, encode_token
 from trioworker.model.batching import Mode
+from trioworker.model.tags import unranked
 from trioworker.runners.immediate import noop_runner
 from trioworker.runners.protocol import Runner
 from trioworker.runners.registry import open_runners
@@ -108,7 +109,7 @@ async def measure(server: Server, *, jobs: int = JOBS) -> Measured:
 
 @asynccontextmanager
 async def _agents(rig: Rig) -> AsyncIterator[Agents]:
-    token = AgentToken(new_id(), "bench", (TAG,))
+    token = AgentToken(new_id(), "bench", unranked(TAG))
     await PostgresTokens(rig.database, BENCH).add(token, created_by="bench")
     own = {name: value for name, value in os.environ.items() if "TRIOWORKER_" not in name}
     process = await trio.lowlevel.open_process(

@@ -17,7 +17,6 @@ from trioworker.errors import NotAllowed, ServerAway, StoreError, UsageError
 from trioworker.events import fan_out
 from trioworker.ids import new_id
 from trioworker.model.agent_token import read_token
-from trioworker.model.tags import unranked
 from trioworker.runners.registry import open_runners
 from trioworker.settings import Settings
 from trioworker.store.agent import open_agent_store
@@ -35,7 +34,7 @@ async def work_from(settings: Settings, app: App | None, tally: Tally, *, drain:
     assert server is not None
     assert token is not None
     log, rng = Log(settings.log_level, settings.log_format), Random()
-    settings = msgspec.structs.replace(settings, tags=unranked(*read_token(token).tags))
+    settings = msgspec.structs.replace(settings, tags=read_token(token).tags)
     runners = runners_for(settings, app, rng)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(

@@ -31,6 +31,7 @@ from trioworker.errors import UsageError
 from trioworker.ids import new_id
 from trioworker.looking import bounded_limit
 from trioworker.model.agent_token import AgentToken, TokenState, encode_token
+from trioworker.model.tags import Tags
 from trioworker.settings import TABLE, Settings
 from trioworker.store.postgres.migrate import ADMIN, check_schema
 from trioworker.store.postgres.tokens import PostgresTokens
@@ -55,7 +56,7 @@ def create(
         str, typer.Option("--group", metavar="NAME", help="What its agents have in common.")
     ],
     tag_list: Annotated[
-        str, typer.Option("--tags", metavar="TAG,…", help="Which jobs its agents take.")
+        str, typer.Option("--tags", metavar="TAG[=RANK],…", help="Which jobs its agents take.")
     ],
     expires: Annotated[
         str,
@@ -71,7 +72,7 @@ def create(
     """
     text, token = trio.run(_create, settings, group, _tags(tag_list), expires)
     if as_json:
-        print_json(msgspec.structs.asdict(token) | {"token": text})
+        print_json(_document(token) | {"token": text})
     else:
         typer.echo(text)
 
@@ -120,7 +121,7 @@ def revoke(
 
 
 async def _create(
-    settings: Settings, group: str, tags: Sequence[str], expires: str
+    settings: Settings, group: str, tags: Tags, expires: str
 ) -> tuple[str, AgentToken]:
     secret = await agent_secret(settings)
     if secret is None:
@@ -130,7 +131,7 @@ async def _create(
         )
     async with _open_tokens(settings) as tokens:
         until = _expiry(expires, await tokens.now())
-        token = AgentToken(new_id(), group, tuple(tags), until)
+        token = AgentToken(new_id(), group, tags, until)
         text = encode_token(token, secret)
         await tokens.add(token, created_by=_me())
     return text, token
@@ -153,13 +154,13 @@ async def _open_tokens(settings: Settings) -> AsyncIterator[PostgresTokens]:
         yield PostgresTokens(database, ADMIN)
 
 
-def _tags(text: str) -> Sequence[str]:
+def _tags(text: str) -> Tags:
     kind = TABLE["tags"].kind
     try:
         found = kind.read(text)
     except ValueError:
         raise UsageError(f"{_said('--tags', text)} will not do; give {kind.shape}") from None
-    assert isinstance(found, tuple)
+    assert isinstance(found, Tags)
     return found
 
 
@@ -216,6 +217,12 @@ def _me() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
+def _document(token: AgentToken) -> dict[str, object]:
+    """What a token says, its tags and their ranks apart, as in the list."""
+    tags = {"tags": token.tags.names, "ranks": token.tags.ranks}
+    return msgspec.structs.asdict(token) | tags
+
+
 def _row(token: TokenState) -> tuple[object, ...]:
     return (
         token.id,
@@ -225,5 +232,5 @@ def _row(token: TokenState) -> tuple[object, ...]:
         shown_time(token.expires_at) or NEVER,
         shown_time(token.created_at),
         token.created_by,
-        ",".join(token.tags),
+        str(Tags(tuple(token.tags), tuple(token.ranks))),
     )

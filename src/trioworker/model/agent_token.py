@@ -8,7 +8,7 @@ would compare `exp` with a clock of its own. Whether a token was revoked is stor
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 from uuid import UUID
 
 import jwt
@@ -16,6 +16,7 @@ import msgspec
 
 from trioworker.errors import InvalidToken, UsageError
 from trioworker.model.bounds import TAG_BYTES_MAX, bounded_text
+from trioworker.model.tags import RANK_MAX, RANK_MIN, Tags, unranked
 
 ALGORITHM: Final = "HS256"
 TOKEN_CHARS_MAX: Final = 8_000
@@ -40,14 +41,14 @@ class AgentToken(msgspec.Struct, frozen=True):
 
     id: UUID
     group: str
-    tags: tuple[str, ...]
+    tags: Tags
     expires_at: datetime | None = None
 
     def __post_init__(self) -> None:
         _check_text("group", self.group, GROUP_BYTES_MAX)
-        if not self.tags:
+        if not self.tags.names:
             raise UsageError("a token without tags is of no use; give it one or more")
-        for tag in self.tags:
+        for tag in self.tags.names:
             _check_text("tag", tag, TAG_BYTES_MAX)
 
     def check_time(self, now: datetime) -> None:
@@ -62,6 +63,7 @@ class TokenState(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     group: str
     tags: Sequence[str]
+    ranks: Sequence[int]
     state: Standing
     expires_at: datetime | None
     created_at: datetime
@@ -70,13 +72,14 @@ class TokenState(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
 
 
-class _Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is signed. `exp` counts the seconds since 1970."""
+class _Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is signed. `exp` counts the seconds since 1970; no `ranks` at all: each is 0."""
 
     jti: UUID
     group: str
     tags: tuple[str, ...]
     exp: int | None
+    ranks: tuple[Annotated[int, msgspec.Meta(ge=RANK_MIN, le=RANK_MAX)], ...] = ()
 
 
 _decode_claims: Final = msgspec.json.Decoder(_Claims).decode
@@ -85,11 +88,12 @@ _decode_claims: Final = msgspec.json.Decoder(_Claims).decode
 def encode_token(token: AgentToken, secret: str) -> str:
     """The token as text, signed. Raises `UsageError` when it is too long for a header."""
     exp = None if token.expires_at is None else (token.expires_at - _EPOCH) // timedelta(seconds=1)
-    claims = _Claims(token.id, token.group, token.tags, exp)
+    names, ranks = token.tags.names, token.tags.ranks
+    claims = _Claims(token.id, token.group, names, exp, ranks if any(ranks) else ())
     text = _jws.encode(msgspec.json.encode(claims), secret, algorithm=ALGORITHM)
     if len(text) > TOKEN_CHARS_MAX:
         raise UsageError(
-            f"a token with these {len(token.tags)} tags would have {len(text):,} characters, at"
+            f"a token with these {len(names)} tags would have {len(text):,} characters, at"
             f" most {TOKEN_CHARS_MAX:,}; give it fewer or shorter ones"
         )
     return text
@@ -136,7 +140,15 @@ def read_token(text: str) -> AgentToken:
 
 def _token(claims: _Claims) -> AgentToken:
     expires_at = None if claims.exp is None else _EPOCH + timedelta(seconds=claims.exp)
-    return AgentToken(claims.jti, claims.group, claims.tags, expires_at)
+    return AgentToken(claims.jti, claims.group, _tags(claims), expires_at)
+
+
+def _tags(claims: _Claims) -> Tags:
+    if not claims.ranks:
+        return unranked(*claims.tags)
+    if len(claims.ranks) != len(claims.tags):
+        raise UsageError("there are not as many ranks as tags")
+    return Tags(claims.tags, claims.ranks)
 
 
 def _check_text(what: str, value: str, bytes_max: int) -> None:

@@ -29,7 +29,6 @@ from trioworker.errors import (
 from trioworker.model.agent_token import AgentToken
 from trioworker.model.failures import backoff_s
 from trioworker.model.outcome import Executed, Interrupted
-from trioworker.model.tags import unranked
 from trioworker.server.app import answer, decode, patiently
 from trioworker.server.claims import Claims
 from trioworker.server.errors import BadRequest, Forbidden, TooLarge
@@ -149,7 +148,7 @@ class Agents:
             host=asked.host,
             pid=asked.pid,
             mode=asked.mode,
-            tags=unranked(*token.tags),
+            tags=token.tags,
             lease_s=asked.lease_s,
             token=token.id,
         )
@@ -172,7 +171,7 @@ class Agents:
 
     async def _listen(self, caller: Caller, asked: wire.Listen) -> wire.Hints:
         """Answered when there is a hint; the look at the request ends it when nobody waits."""
-        tags = caller.token.tags
+        tags = caller.token.tags.names
         hints = await patiently(
             caller.request, asked.wait_s, lambda: self._hub.wait(asked.worker, tags)
         )
@@ -186,7 +185,7 @@ class Agents:
                 asked.worker,
                 asked.claim,
                 asked.batch_size,
-                unranked(*caller.token.tags),
+                caller.token.tags,
                 asked.floors,
                 alone_from=asked.alone_from,
             )
@@ -208,7 +207,7 @@ class Agents:
         return wire.Batches(wire.handed(jobs, now_s=trio.current_time()))
 
     async def _next_due(self, caller: Caller, _: wire.Mine) -> wire.Due:
-        return wire.Due(await self._store.next_due_s(caller.token.tags))
+        return wire.Due(await self._store.next_due_s(caller.token.tags.names))
 
     async def _cached_results(self, _: Caller, asked: wire.Cached) -> wire.Results:
         """Only what a job in this worker's hands asks for: an agent may not look at others'."""

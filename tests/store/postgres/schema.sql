@@ -13,7 +13,7 @@
 -- 0009 result_cache 0051e96064c89dfb75cc0330e5357bc2
 -- 0010 ranks 1a0e4bb3c56095b8e1ece8ab47e27b23
 -- 0011 progress 36f5e983f75669e8d8a7eb6524bf1447
--- 0012 agents d772793ae0ca4697ef4244d6475de272
+-- 0012 agents 47344a25a5025b466633ac40426a7177
 
 CREATE SCHEMA trioworker;
 
@@ -211,10 +211,12 @@ CREATE TABLE trioworker.agent_token (
     id uuid NOT NULL,
     worker_group text NOT NULL,
     tags text[] NOT NULL,
+    ranks smallint[] NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     created_by text NOT NULL,
     expires_at timestamp with time zone,
     revoked_at timestamp with time zone,
+    CONSTRAINT agent_token_check CHECK ((cardinality(ranks) = cardinality(tags))),
     CONSTRAINT agent_token_tags_check CHECK ((cardinality(tags) > 0)),
     CONSTRAINT agent_token_worker_group_check CHECK (((octet_length(worker_group) >= 1) AND (octet_length(worker_group) <= 120)))
 );

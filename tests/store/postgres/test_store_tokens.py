@@ -7,7 +7,7 @@ import msgspec
 from tests.store.postgres.scene import Scene, on_every_version
 from trioworker.ids import new_id
 from trioworker.model.agent_token import AgentToken, TokenState
-from trioworker.model.tags import unranked
+from trioworker.model.tags import Tags, unranked
 from trioworker.store.postgres.store import CONTROL
 from trioworker.store.postgres.tokens import PostgresTokens
 from trioworker.store.protocol import WorkerInfo
@@ -22,7 +22,7 @@ async def made(scene: Scene, *, ends_s: float | None = 3_600.0, group: str = "gp
     """A token that is noted."""
     now = await tokens(scene).now()
     ends = None if ends_s is None else now + timedelta(seconds=ends_s)
-    token = AgentToken(new_id(), group, ("red", "blue"), ends)
+    token = AgentToken(new_id(), group, Tags(("red", "blue"), (7, 0)), ends)
     await tokens(scene).add(token, created_by="me@here")
     return token
 
@@ -54,6 +54,7 @@ async def test_a_token_is_noted_and_shown(scene: Scene) -> None:
     await tokens(scene).add(msgspec.structs.replace(token, group="other"), created_by="you")
     (state,) = await shown(scene)
     assert (state.id, state.group, state.tags) == (token.id, "gpu", ["red", "blue"])
+    assert state.ranks == [7, 0]
     assert (state.state, state.created_by, state.revoked_at) == ("valid", "me@here", None)
     assert (state.expires_at, state.workers) == (token.expires_at, 0)
 

@@ -41,7 +41,8 @@ class PostgresTokens:
             "add_token",
             token.id,
             token.group,
-            list(token.tags),
+            token.tags.names,
+            token.tags.ranks,
             token.expires_at,
             created_by,
         )

@@ -2,7 +2,7 @@
 -- rows: many
 -- does: up to $1 tokens, the newest first, and how many workers have each and have not ended
 -- locks: nothing
-select token.id, token.worker_group, token.tags,
+select token.id, token.worker_group, token.tags, token.ranks,
        case when token.revoked_at is not null then 'revoked'
             when token.expires_at <= now() then 'expired'
             else 'valid' end as state,

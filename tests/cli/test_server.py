@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -22,11 +23,11 @@ ANYWHERE: Final = ("--listen", "127.0.0.1:0")
 class Process:
     """A command that serves, and the lines of its log."""
 
-    def __init__(self, *arguments: str, url: str, **variables: str) -> None:
+    def __init__(self, *arguments: str, url: str, cwd: Path = ROOT, **variables: str) -> None:
         self._process = subprocess.Popen(
             [*COMMAND, *arguments],
             env=environment(url, variables),
-            cwd=ROOT,
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -55,9 +56,9 @@ class Process:
 
 
 @contextmanager
-def process(*arguments: str, url: str, **variables: str) -> Iterator[Process]:
+def process(*arguments: str, url: str, cwd: Path = ROOT, **variables: str) -> Iterator[Process]:
     """The command, for as long as the context lasts."""
-    started = Process(*arguments, url=url, **variables)
+    started = Process(*arguments, url=url, cwd=cwd, **variables)
     try:
         yield started
     finally:
@@ -151,8 +152,8 @@ def test_nothing_is_open_to_others_without_a_key(database_url: str) -> None:
     """An address that others can reach takes a key, which is then asked for."""
     key = "a-key-of-some-length"
     refused = run("server", "--listen", "0.0.0.0:0", url=database_url)
-    variables = {"TRIOWORKER_API_KEY": key}
-    with process("server", "--listen", "0.0.0.0:0", url=database_url, **variables) as server:
+    open_to_all = ("server", "--listen", "0.0.0.0:0")
+    with process(*open_to_all, url=database_url, TRIOWORKER_API_KEY=key) as server:
         port = server.said("server listening")["address"].rpartition(":")[2]
         address = f"http://127.0.0.1:{port}"
         without = httpx.get(f"{address}/api/jobs")
@@ -181,9 +182,9 @@ def test_dead_agents_are_swept_up_after(database_url: str, here: Run) -> None:
     here("enqueue", "greet", '["you"]').well()
     with psycopg.connect(database_url) as connection:
         connection.execute(
-            "insert into trioworker.worker (id, name, host, pid, mode, tags, lease_s,"
+            "insert into trioworker.worker (id, name, host, pid, mode, tags, ranks, lease_s,"
             " started_at, last_heartbeat)"
-            " values (gen_random_uuid(), 'dead', 'there', 1, 'agent', '{default}', 1,"
+            " values (gen_random_uuid(), 'dead', 'there', 1, 'agent', '{default}', '{0}', 1,"
             " now() - interval '1 hour', now() - interval '1 hour')"
         )
         connection.execute(

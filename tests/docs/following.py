@@ -33,6 +33,13 @@ def is_followed(page: Page) -> bool:
     return any(TITLE.fullmatch(step.words) for step in steps(page))
 
 
+def save(page: Page, folder: Path) -> None:
+    """Save its files."""
+    for step in steps(page):
+        if title := TITLE.fullmatch(step.words):
+            (folder / title[1]).write_text(step.text, "utf-8")
+
+
 def follow(page: Page, folder: Path, variables: Mapping[str, str]) -> None:
     """Do as the page says, in an empty folder.
 

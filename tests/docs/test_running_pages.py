@@ -7,8 +7,9 @@ import pytest
 from tests.docs.following import follow, is_followed
 from tests.docs.pages import PAGES, ROOT, Page
 
-TUTORIAL = ROOT / "docs" / "tutorial.md"
-FOLLOWED = [page for page in PAGES if is_followed(page) and page.path != TUTORIAL]
+ELSEWHERE = {ROOT / "docs" / name for name in ("tutorial.md", "http-api.md")}
+"""Pages that have tests of their own."""
+FOLLOWED = [page for page in PAGES if is_followed(page) and page.path not in ELSEWHERE]
 
 
 @pytest.mark.parametrize("page", FOLLOWED, ids=str)

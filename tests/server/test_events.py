@@ -10,7 +10,7 @@ import trio
 
 from tests.client.harness import do, working
 from tests.server.api import PATIENCE_S, api, enqueued
-from trioworker.app import App
+from trioworker.app import App, JobContext
 from trioworker.events import Event, RequestServed
 
 Said = tuple[str, dict[str, object]]
@@ -77,6 +77,37 @@ async def test_lines_come_while_the_job_runs_and_its_end_last(database_url: str)
         ("log", {"attempt": 1, "text": "done\n"}),
         ("end", {"id": job, "state": "success", "result": 7, "error": None}),
     ]
+
+
+async def test_progress_comes_while_the_job_runs(database_url: str) -> None:
+    """How far a job is comes each time it is another, the last time before its end."""
+    app, go = App(), trio.Event()
+    loop: list[trio.lowlevel.TrioToken] = []
+
+    @app.job
+    async def copy(context: JobContext) -> None:
+        loop.append(trio.lowlevel.current_trio_token())
+        context.progress(0.5, "half way")
+        await go.wait()
+        context.progress(1, "done")
+
+    async with api(database_url) as client:
+        with working(database_url, app, log_flush_s=0.05):
+            job = await enqueued(client, "copy")
+            async with (
+                client.stream("GET", f"/api/jobs/{job}/events") as said,
+                aclosing(events_of(said)) as events,
+            ):
+                first = await anext(events)
+                loop[0].run_sync_soon(go.set)
+                rest = [one async for one in events]
+
+    told = [first, *rest[:-1]]
+    assert [(kind, one["fraction"], one["note"]) for kind, one in told] == [
+        ("progress", 0.5, "half way"),
+        ("progress", 1.0, "done"),
+    ]
+    assert rest[-1][0] == "end"
 
 
 async def test_a_job_that_ended_long_ago_is_told_at_once(database_url: str) -> None:

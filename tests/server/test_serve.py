@@ -5,6 +5,7 @@ from typing import Final
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from tests.server.serving import (
     ANY_PORT,
@@ -212,6 +213,33 @@ async def test_a_wait_ends_with_its_client() -> None:
         await stream.aclose()
         with trio.fail_after(PATIENCE_S):
             await ended.wait()
+
+
+async def test_a_crowd_is_told_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is room for so many connections: the next one is told, and the others stay."""
+    monkeypatch.setattr("trioworker.server.serve.CONNECTIONS_MAX", 1)
+    async with served() as server:
+        await server.client.post("/echo", json=1)
+        said = await said_to(server.address, b"")
+        again = await server.client.post("/echo", json=1)
+
+    assert said.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: 1\r\n" in said
+    assert said.endswith(b'{"error":"too many connections; try again in a second"}')
+    assert again.json() == 1
+
+
+async def test_a_client_that_has_left_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many clients come and go, the next one finds room."""
+    monkeypatch.setattr("trioworker.server.serve.CONNECTIONS_MAX", 10)
+    async with served() as server:
+        said = []
+        for _ in range(50):
+            async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
+                said.append(await client.post(f"http://{server.address}/echo", json=1))
+            await trio.testing.wait_all_tasks_blocked(0.005)
+
+    assert [one.json() for one in said] == [1] * 50
 
 
 async def test_an_address_that_is_taken_is_said_to_be() -> None:

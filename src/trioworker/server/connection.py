@@ -13,7 +13,7 @@ import msgspec
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event
+from hypercorn.events import Closed, Event, Updated
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h11 import H11Protocol
@@ -66,7 +66,13 @@ class PatientStream:
 
 
 class Connection(TCPServer):
-    """One client's connection."""
+    """One client's connection, which ends when the client has left and its requests have ended.
+
+    Hypercorn's own goes on for as long as one that is idle may, and a thousand quick clients would
+    keep all others out.
+    """
+
+    _left = False
 
     def __init__(
         self, app: ASGIWrapper, config: Config, context: WorkerContext, stream: PatientStream
@@ -96,10 +102,17 @@ class Connection(TCPServer):
                 await self.protocol.initiate()
                 await self.idle_task.restart(tasks, self._idle_timeout)
                 await self._read_data()
+                self._left = True
+                await self.idle_task.stop()
         except OSError:
             pass  # it is gone
         finally:
             await self._close()
+
+    async def protocol_send(self, event: Event) -> None:
+        """Pass on what the protocol says."""
+        if not (self._left and isinstance(event, Updated)):
+            await super().protocol_send(event)
 
 
 class _Protocol(H11Protocol):

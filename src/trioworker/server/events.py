@@ -4,9 +4,9 @@ Rule of this file: a stream ends with the event `end` or `error`. One that ends 
 cut, by the network or by a server that stops, and is to be asked for again.
 """
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
-from typing import Final
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from typing import Final, NoReturn, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -15,14 +15,20 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from trioworker.client import Client
-from trioworker.errors import TrioworkerError
+from trioworker.errors import ConnectionLost, ServerUnavailable, TrioworkerError
+from trioworker.model.state import JobProgress, JobState
 from trioworker.server.app import Stopping
-from trioworker.server.errors import as_http_error
+from trioworker.server.errors import as_http_error, the_cause
 from trioworker.server.shapes import result_of
 
 EVENT_STREAM: Final = "text/event-stream"
 HEARTBEAT_S: Final = 15.0
 """How often is said that all is well, so that nobody in between takes the line for dead."""
+
+LOOK_S: Final = 1.0
+"""How often is looked for progress; what runs stores it about as often."""
+
+Say: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 _HEADERS: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -31,15 +37,47 @@ _HEADERS: Final = (
 )
 
 
-async def job_events(client: Client, job: UUID) -> AsyncGenerator[bytes, None]:
-    """The events of a job, encoded, up to its end."""
+async def tell_job(client: Client, job: UUID, say: Say) -> None:
+    """Say what happens to a job, up to its end."""
+    progress = _Progress(client, job, say)
     try:
-        async with aclosing(client.follow_logs(job)) as logs:
-            async for log in logs:
-                yield event("log", log)
-        yield event("end", result_of(await client.job(job)))
-    except TrioworkerError as error:
-        yield event("error", {"error": as_http_error(error).sentence})
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(progress.run)
+            async with aclosing(client.follow_logs(job)) as logs:
+                async for log in logs:
+                    await say(event("log", log))
+            nursery.cancel_scope.cancel()
+        state = await client.job(job)
+        await progress.told(state)
+        await say(event("end", result_of(state)))
+    except Exception as error:
+        cause = the_cause(error)
+        if not isinstance(cause, TrioworkerError):
+            raise
+        await say(event("error", {"error": as_http_error(cause).sentence}))
+
+
+class _Progress:
+    """Says how far a job is, each time it is another."""
+
+    def __init__(self, client: Client, job: UUID, say: Say) -> None:
+        self._client = client
+        self._job = job
+        self._say = say
+        self._said: JobProgress | None = None
+
+    async def run(self) -> NoReturn:
+        """Look now and then. An outage of the database is waited out, as it is with logs."""
+        while True:
+            with suppress(ConnectionLost, ServerUnavailable):
+                await self.told(await self._client.job(self._job))
+            await trio.sleep(LOOK_S)
+
+    async def told(self, state: JobState) -> None:
+        """Say what `state` has, unless it was said before."""
+        if state.progress is not None and state.progress != self._said:
+            self._said = state.progress
+            await self._say(event("progress", state.progress))
 
 
 def event(kind: str, data: object) -> bytes:
@@ -50,11 +88,9 @@ def event(kind: str, data: object) -> bytes:
 class EventStream(Response):
     """Sends events until there are no more, the client has gone, or the server stops."""
 
-    def __init__(
-        self, events: Callable[[], AsyncGenerator[bytes, None]], stopping: Stopping
-    ) -> None:
+    def __init__(self, tell: Callable[[Say], Awaitable[None]], stopping: Stopping) -> None:
         super().__init__(media_type=EVENT_STREAM)
-        self._events = events
+        self._tell = tell
         self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,9 +106,7 @@ class EventStream(Response):
             nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
             nursery.start_soon(_beat, line)
             with self._stopping.ends(nursery.cancel_scope):
-                async with aclosing(self._events()) as events:
-                    async for one in events:
-                        await line.say(one)
+                await self._tell(line.say)
             nursery.cancel_scope.cancel()
 
 

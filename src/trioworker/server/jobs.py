@@ -5,6 +5,7 @@ what the client raises becomes a status in `errors.py`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from trioworker.model.state import JobState
 from trioworker.server import shapes
 from trioworker.server.app import answer, patiently, stopping_of
 from trioworker.server.errors import BadRequest, HttpError
-from trioworker.server.events import EVENT_STREAM, EventStream, job_events
+from trioworker.server.events import EVENT_STREAM, EventStream, tell_job
 from trioworker.server.operations import Asked, Operation
 
 Run: TypeAlias = Callable[[Asked], Awaitable[object]]
@@ -164,7 +165,7 @@ class JobsApi:
     async def _events(self, asked: Asked) -> Response:
         job = asked.id
         await self._client.job(job)  # what does not exist is told with a status
-        return EventStream(lambda: job_events(self._client, job), stopping_of(asked.request))
+        return EventStream(partial(tell_job, self._client, job), stopping_of(asked.request))
 
     async def _cancel(self, asked: Asked) -> Response:
         job = asked.id

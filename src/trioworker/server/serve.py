@@ -7,7 +7,7 @@ loop is ours, and its connections and protocol are taken from it. It handles no 
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, cast
 
@@ -31,6 +31,13 @@ GRACE_S: Final = 5.0
 """What requests under way are left to finish once the server stops."""
 BACKLOG: Final = 1_024
 
+TURN_AWAY_S: Final = 0.5
+
+_NO_ROOM: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+    b"Connection: close\r\nContent-Length: 55\r\n\r\n"
+    b'{"error":"too many connections; try again in a second"}'
+)
 _TAKEN: Final = {errno.EADDRINUSE}
 _NOT_ALLOWED: Final = {errno.EACCES, errno.EPERM}
 
@@ -95,7 +102,7 @@ class _Server:
     async def handle(self, stream: trio.SocketStream) -> None:
         """One connection, to its end, whatever that is."""
         if len(self._open) >= CONNECTIONS_MAX:
-            await trio.aclose_forcefully(stream)
+            await _turn_away(stream)
             return
         patient = PatientStream(stream)
         with self._counted(patient):
@@ -115,6 +122,16 @@ class _Server:
             self._open.remove(stream)
             if not self._open and self._stop.is_set():
                 self._last_closed.set()
+
+
+async def _turn_away(stream: trio.SocketStream) -> None:
+    """Say that there is no room, to a client that takes it at once."""
+    with trio.move_on_after(TURN_AWAY_S), suppress(trio.BrokenResourceError):
+        await stream.send_all(_NO_ROOM)
+        await stream.send_eof()
+        while await stream.receive_some():
+            pass  # what it has asked is not read, but a reset would take the answer from it
+    await trio.aclose_forcefully(stream)
 
 
 def _config() -> Config:

@@ -186,9 +186,9 @@ class Logs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A server-sent event. `data` is JSON: a JobLogText, at the end a Result, or a Problem."""
+    """A server-sent event. `data` is JSON: what it wrote, how far it is, its Result, a Problem."""
 
-    event: Literal["log", "end", "error"]
+    event: Literal["log", "progress", "end", "error"]
     data: str
 
 

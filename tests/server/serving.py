@@ -94,7 +94,11 @@ ROUTES: Final = (
 
 @asynccontextmanager
 async def served(
-    *, emit: Emit = discard, grace_s: float = 5.0, body_s: float = PATIENCE_S
+    *,
+    emit: Emit = discard,
+    grace_s: float = 5.0,
+    body_s: float = PATIENCE_S,
+    hurry: trio.Event | None = None,
 ) -> AsyncIterator[Served]:
     """A server of the endpoints below, until the context ends."""
     app = make_app(ROUTES, emit=emit, body_bytes_max=BODY_BYTES_MAX, body_s=body_s)
@@ -104,7 +108,7 @@ async def served(
 
         async def run(*, task_status: trio.TaskStatus[Address]) -> None:
             with scope:
-                await serve(app, ANY_PORT, grace_s=grace_s, task_status=task_status)
+                await serve(app, ANY_PORT, grace_s=grace_s, hurry=hurry, task_status=task_status)
 
         address = await nursery.start(run)
         async with httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE_S) as client:

@@ -189,6 +189,21 @@ async def test_a_stop_does_not_wait_for_ever() -> None:
                 pass
 
 
+async def test_a_hurry_ends_the_grace() -> None:
+    """Whoever asks a second time does not wait for anybody."""
+    hurry = trio.Event()
+    with trio.fail_after(PATIENCE_S):
+        async with served(grace_s=1_000.0, hurry=hurry) as server:
+            stream = await trio.open_tcp_stream(*server.address[:2])
+            await stream.send_all(b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n")
+            await stream.receive_some()
+            server.scope.cancel()
+            hurry.set()
+            while await is_there(server):
+                pass
+        await stream.aclose()
+
+
 async def is_there(server: Served) -> bool:
     """Whether somebody still answers."""
     try:

@@ -76,6 +76,7 @@ async def test_ready_is_whether_the_database_takes_writes() -> None:
             await server.stop()
             healthy, unready = await client.get("/health"), await client.get("/ready")
             listed = await client.get("/api/jobs")
+            figures = await client.get("/metrics")
             await server.start()
             again = await client.get("/ready")
 
@@ -84,6 +85,7 @@ async def test_ready_is_whether_the_database_takes_writes() -> None:
     ]  # fmt: skip
     assert unready.json() == listed.json() == {"error": NO_DATABASE}
     assert unready.headers["retry-after"] == "1"
+    assert "\ntrioworker_database_up 0.0\n" in figures.text
 
 
 async def test_metrics_count_what_happened(database_url: str) -> None:

@@ -11,7 +11,7 @@ import trio
 
 from trioworker.app import App
 from trioworker.cli.place import agent_secret
-from trioworker.events import Emit
+from trioworker.events import Emit, fan_out
 from trioworker.server.agents import AGENT_LANES, Agents
 from trioworker.server.auth import AgentAuth, KeyAuth
 from trioworker.server.metrics import Metrics
@@ -35,9 +35,20 @@ def lanes_for(settings: Settings) -> Sequence[Lane]:
     return (*shared, *SERVER_LANES)
 
 
+def counted(settings: Settings, metrics: Metrics, *sinks: Emit) -> Emit:
+    """These sinks, and the metrics where somebody can ask for them."""
+    return fan_out(*sinks, *((metrics,) if settings.address is not None else ()))
+
+
 @asynccontextmanager
 async def open_http(
-    settings: Settings, database: Database, app: App | None, *, metrics: Metrics, emit: Emit
+    settings: Settings,
+    database: Database,
+    app: App | None,
+    *,
+    metrics: Metrics,
+    emit: Emit,
+    hurry: trio.Event,
 ) -> AsyncIterator[None]:
     """Take requests for as long as the context lasts, if the settings say where.
 
@@ -56,7 +67,7 @@ async def open_http(
     async with (
         served(
             database, store, address, app=app, keys=keys, metrics=metrics, emit=emit,
-            more=agents.routes(),
+            more=agents.routes(), hurry=hurry,
         ),
         trio.open_nursery() as nursery,
     ):  # fmt: skip

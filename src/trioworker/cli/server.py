@@ -75,6 +75,7 @@ async def serve_at(url: str, settings: Settings, app: App | None) -> None:
             emit=emit,
         )
         nursery.start_soon(sweep, context)
-        async with open_http(settings, database, app, metrics=metrics, emit=emit):
+        http = open_http(settings, database, app, metrics=metrics, emit=emit, hurry=stop.forced)
+        async with http:
             await stop.asked.wait()
         nursery.cancel_scope.cancel()

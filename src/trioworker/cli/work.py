@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from trioworker.app import App
-from trioworker.cli.http import lanes_for, open_http
+from trioworker.cli.http import counted, lanes_for, open_http
 from trioworker.cli.progress import Tally, showing
 from trioworker.cli.sinks import Log, log_sink, statement_sink
 from trioworker.errors import UsageError
@@ -24,7 +24,6 @@ from trioworker.events import (
     Emit,
     SchedulesDeclared,
     SchedulesLeft,
-    fan_out,
 )
 from trioworker.ids import new_id
 from trioworker.model.batching import sizes_for
@@ -63,11 +62,11 @@ async def work_at(
             total = await _count(database, settings.tags.names)
             await stack.enter_async_context(showing(tally, log, total=total))
         await stack.enter_async_context(open_runners(runners))
-        emit = fan_out(tally, log_sink(log), metrics)
+        emit = counted(settings, metrics, tally, log_sink(log))
         tell_cut_chunks(app, settings.concurrency, emit)
         await declare_schedules(app, database, emit)
         await stack.enter_async_context(
-            open_http(settings, database, app, metrics=metrics, emit=emit)
+            open_http(settings, database, app, metrics=metrics, emit=emit, hurry=stop.forced)
         )
         return await work(
             store=PostgresStore(database, now_s=trio.current_time),
@@ -162,13 +161,11 @@ async def open_store(
     url: str, settings: Settings, log: Log, metrics: Metrics
 ) -> AsyncIterator[PostgresDatabase]:
     """The database with the lanes that a process with these settings needs."""
-    sinks: Sequence[Emit] = (
-        (metrics, statement_sink(log)) if settings.log_statements else (metrics,)
-    )
+    sinks: Sequence[Emit] = (statement_sink(log),) if settings.log_statements else ()
     async with open_database(
         url,
         lanes_for(settings),
-        emit=fan_out(*sinks),
+        emit=counted(settings, metrics, *sinks),
         schema=settings.schema,
         command_timeout_s=settings.command_timeout_s,
         listen_url=settings.listen_database_url,

@@ -74,6 +74,9 @@ class Metrics:
             ("tag", "state"),
             registry=self._registry,
         )
+        self._answers = Gauge(
+            "trioworker_database_up", "Whether the database answers", registry=self._registry
+        )
         self._counts: Mapping[type[Event], Callable[[Any], object]] = {
             JobEnded: lambda e: self._attempts.labels(e.outcome.lower()).inc(),
             BatchPulled: self._count_pull,
@@ -95,10 +98,14 @@ class Metrics:
         if count is not None:
             count(event)
 
-    def text(self, counts: Sequence[TagCounts]) -> bytes:
-        """All of it as Prometheus reads it; `counts` are of the queue as it is now."""
+    def text(self, counts: Sequence[TagCounts] | None) -> bytes:
+        """All of it as Prometheus reads it.
+
+        `counts` are of the queue as it is now, None when the database does not tell.
+        """
+        self._answers.set(counts is not None)
         self._queue.clear()
-        for of_tag in counts:
+        for of_tag in counts or ():
             for standing in STANDINGS:
                 self._queue.labels(of_tag.tag, standing).set(getattr(of_tag, standing))
         return generate_latest(self._registry)

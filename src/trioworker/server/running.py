@@ -42,18 +42,26 @@ async def served(
     metrics: Metrics,
     emit: Emit,
     more: Sequence[BaseRoute] = (),
+    hurry: trio.Event | None = None,
 ) -> AsyncIterator[Address]:
     """Take requests for as long as the context lasts; gives the address that it is.
 
     The database must have the lanes `SERVER_LANES`, and `emit` should lead to `metrics` as well.
-    With an `app`, function jobs are checked against it. Raises `UsageError` when the address
+    With an `app`, function jobs are checked against it. Requests that are under way at the end are
+    finished, unless there is a `hurry`. Raises `UsageError` when the address
     cannot be had.
     """
     jobs = PostgresJobs(database)
     waits = Waits(database, jobs)
     client = Client(jobs, waits, app, Schedules(PostgresSchedules(database, CLIENT), app))
     routes = (*api_routes(client, keys, metrics, store.ping), *more)
-    serving = partial(serve, make_app(routes, emit=emit), listen, or_any_port=not listen.asked)
+    serving = partial(
+        serve,
+        make_app(routes, emit=emit),
+        listen,
+        or_any_port=not listen.asked,
+        hurry=hurry,
+    )
     async with trio.open_nursery() as nursery:
         bound: Address = await nursery.start(serving)
         nursery.start_soon(waits.run)

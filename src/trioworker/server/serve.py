@@ -48,15 +48,17 @@ async def serve(
     *,
     or_any_port: bool = False,
     grace_s: float = GRACE_S,
+    hurry: trio.Event | None = None,
     task_status: trio.TaskStatus[Address] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; then finish what is under way, for `grace_s` seconds at most.
 
+    Or until there is a `hurry`.
     Tells `task_status` the address it is bound to. A port of 0 is any that is free, and so is one
     that is taken with `or_any_port`. Raises `UsageError` when the address cannot be had.
     """
     listeners = await _bind(listen, or_any_port=or_any_port)
-    server = _Server(app, grace_s)
+    server = _Server(app, grace_s, trio.Event() if hurry is None else hurry)
     async with trio.open_nursery() as nursery:
         connections: trio.Nursery = await nursery.start(server.keep)
         try:
@@ -69,10 +71,11 @@ async def serve(
 class _Server:
     """The connections, which outlive the call to stop for a while."""
 
-    def __init__(self, app: Starlette, grace_s: float) -> None:
+    def __init__(self, app: Starlette, grace_s: float, hurry: trio.Event) -> None:
         self._app = ASGIWrapper(cast("Any", app))  # the same protocol, in other words
         self._stopping: Stopping = app.state.stopping
         self._grace_s = grace_s
+        self._hurry = hurry
         self._config = _config()
         self._context = WorkerContext(max_requests=None)
         self._stop = trio.Event()
@@ -87,13 +90,21 @@ class _Server:
                 await self._stop.wait()
                 await self._context.terminated.set()  # which ends those that are idle
                 self._stopping.ask()
-                with trio.move_on_after(self._grace_s):
-                    if self._open:
-                        await self._last_closed.wait()
+                await self._finish()
                 # A connection may be amid sending, which it does not let itself be cancelled in.
                 for stream in self._open:
                     stream.cut()
                 connections.cancel_scope.cancel()
+
+    async def _finish(self) -> None:
+        """Let requests come to their end, while there is time."""
+        if not self._open:
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.cancel_scope.deadline = trio.current_time() + self._grace_s
+            nursery.start_soon(_cancel_after, self._hurry, nursery.cancel_scope)
+            await self._last_closed.wait()
+            nursery.cancel_scope.cancel()
 
     def stop(self) -> None:
         """Begin to stop."""
@@ -122,6 +133,11 @@ class _Server:
             self._open.remove(stream)
             if not self._open and self._stop.is_set():
                 self._last_closed.set()
+
+
+async def _cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
 
 
 async def _turn_away(stream: trio.SocketStream) -> None:

@@ -10,6 +10,7 @@ import trio
 from starlette.responses import Response
 
 from trioworker.client import Client
+from trioworker.errors import StoreError
 from trioworker.model.schedule_state import ScheduleState
 from trioworker.server import shapes
 from trioworker.server.errors import Unavailable
@@ -146,5 +147,8 @@ class SystemApi:
         return shapes.Health()
 
     async def _figures(self, _asked: Asked) -> Response:
-        text = self._metrics.text(await self._client.counts())
+        try:
+            text = self._metrics.text(await self._client.counts())
+        except StoreError:
+            text = self._metrics.text(None)
         return Response(text, media_type=METRICS_TEXT)

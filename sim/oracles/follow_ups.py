@@ -16,6 +16,7 @@ from sim.oracles.retries import options_of
 from sim.plan import Plan
 from trioworker.events import Event
 from trioworker.model.options import JobOptions
+from trioworker.model.options import options_of as options_in
 
 RESTART_AFTER_S: Final = 10.0
 """As the page of restarts promises it."""
@@ -37,8 +38,8 @@ class Followed(Oracle):
     """Just the handlers that an end has are enqueued in its commit, and just one successor.
 
     A failure tells one, a success another, and a third after attempts of the job that failed; a
-    cancellation nobody, and neither does a handler. Whatever ends comes again if it is to, but
-    after a cancellation. Nothing else enqueues a handler, ever.
+    cancellation nobody, and neither does a handler, nor a job that is muted. Whatever ends comes
+    again if it is to, but after a cancellation. Nothing else enqueues a handler, ever.
     """
 
     name = "followed"
@@ -50,7 +51,7 @@ class Followed(Oracle):
 
     def _committed(self, happening: Happening, event: Committed) -> None:
         new = [c.new for c in event.changes if c.old is None and isinstance(c.new, JobRow)]
-        told = Counter(call for row in new for call in _calls(row))
+        told = Counter(call for row in new for call in calls_of(row))
         ends = [
             move.new.row
             for move in self.facts.moves
@@ -66,7 +67,7 @@ class Followed(Oracle):
 
     def _expected(self, row: CompletedRow) -> Iterator[Call]:
         options = options_of(self.facts, row.id)
-        if options.handles is not None:
+        if options.handles is not None or options.muted:
             return
         if row.status == "failure" and options.on_error is not None:
             yield Call(row.id, options.on_error.path, "error")
@@ -150,11 +151,9 @@ def _restarts(options: JobOptions) -> bool:
     return options.restart and options.unique is None and options.debounce is None
 
 
-def _calls(row: JobRow) -> Iterator[Call]:
+def calls_of(row: JobRow) -> Iterator[Call]:
     """What a new job tells, if it is a handler's."""
-    if row.options is None:
-        return
-    options = msgspec.json.decode(row.options, type=JobOptions)
+    options, _ = options_in(row.options)
     if options.handles is not None:
         (fact,) = msgspec.json.decode(row.args)
         yield Call(UUID(fact["id"]), row.path, options.handles)

@@ -100,7 +100,7 @@ class FreeKeys(Oracle):
                 self._ended_s[move.job] = self.facts.now_s
 
     def _kept_out(self, _happening: Happening, event: KeptOut) -> None:
-        row = self.facts.jobs.get(event.first)
+        row = self.facts.known.get(event.first)
         if row is None:
             self.find(f"job {event.job} is kept out by job {event.first}, which never was")
             return

@@ -22,6 +22,7 @@ BROKEN_MODULES: Mapping[str, str] = {
     "raises_at_import": "import os\n\nos.environ['NO_SUCH_VARIABLE']\n",
     "no_python": "def broken(:\n",
     "leaves_at_import": "import sys\n\nsys.exit(3)\n",
+    "never_ends": "import trioworker\n\npolicy = trioworker.RetryPolicy()\n",
     "lacks_a_module": "import no_such_module\n",
     "has_no_app": "import trioworker\n\ntasks = trioworker.App()\napp = 3\n",
     "takes_no_json": "import trioworker\n\napp = trioworker.App()\n\n\n@app.job\n"
@@ -95,13 +96,14 @@ APPS = (
     bad("run raises_at_import:app", "KeyError: 'NO_SUCH_VARIABLE'", "raises_at_import.py:3"),
     bad("run no_python:app", "SyntaxError", "no_python.py:1"),
     bad("run leaves_at_import:app", "SystemExit: 3", "leaves_at_import.py:3"),
+    bad("run never_ends:app", "would never end", "give it attempts=", "never_ends.py:3"),
     bad("run lacks_a_module:app", "No module named 'no_such_module'", "lacks_a_module.py:1"),
     bad("run has_no_app:app", "is of type int, not a trioworker App", "has_no_app:tasks"),
     bad("run has_no_app:main", "has no attribute 'main'", "has_no_app:tasks"),
     bad("run takes_no_json:app", "call", "back"),
 )
 JOBS = (
-    bad(f"enqueue gret --app {APP}", "unknown job 'gret'", "this app has divide, greet"),
+    bad(f"enqueue gret --app {APP}", "unknown job 'gret'", "this app has ", "divide, greet"),
     bad(f"""enqueue greet '{{"name": 3}}' --app {APP}""", "expected str, got int"),
     bad(f"enqueue greet --app {APP}", "job 'greet'", "name"),
     bad("enqueue greet {name:", "the arguments are not JSON", "quote them for the shell"),

@@ -68,7 +68,11 @@ class Schedule(
         one_of("catch_up", self.catch_up, CATCH_UPS)
         if self.deadline_s is not None:
             within("a deadline", self.deadline_s, 0.001, DELAY_S_MAX)
-        self.job(UUID(int=0), None, _UNTIMED)
+        self.any_job()
+
+    def any_job(self) -> NewJob:
+        """One of its jobs, for what all of them have in common. Raises as `job` does."""
+        return self.job(UUID(int=0), None, _UNTIMED)
 
     def job(self, id_: UUID, tick: datetime | None, now: datetime) -> NewJob:
         """The job of a tick, or of no tick, due at once. Raises `UsageError` for what is no job."""

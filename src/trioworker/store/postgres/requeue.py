@@ -5,6 +5,7 @@ another one holds by now stays as it is.
 """
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -15,9 +16,9 @@ from trioworker.model.state import Requeued
 from trioworker.model.unique import Decision, Holder, decide, key_of
 from trioworker.store.postgres.database import Row, Transaction
 from trioworker.store.postgres.limits import limits_said, settle_limits
-from trioworker.store.postgres.unique import holder_of, lock_keys, take_keys
+from trioworker.store.postgres.unique import ask_holders, lock_keys, take_keys
 
-NOTHING_UNIQUE = Decision((), {}, {}, {})
+NOTHING_UNIQUE: Final = Decision((), {}, {}, {})
 
 
 async def requeue(tx: Transaction, ids: Sequence[UUID]) -> Requeued:
@@ -39,10 +40,9 @@ async def _settle_keys(tx: Transaction, jobs: Sequence[NewJob]) -> Decision:
     if not keys:
         return NOTHING_UNIQUE
     await lock_keys(tx, jobs)
-    rows = await tx.run("key_holders", list(keys), *zip(*keys.values(), strict=True))
-    holders = {key: holder_of(row) for key, row in zip(keys.values(), rows, strict=True)}
+    _, holders, now = await ask_holders(tx, keys)
     others = {key: Holder() if held.job in keys else held for key, held in holders.items()}
-    return decide(jobs, known=frozenset(), holders=others, now=rows[0][-1])
+    return decide(jobs, known=frozenset(), holders=others, now=now)
 
 
 def _new(row: Row) -> NewJob:

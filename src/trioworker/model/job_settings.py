@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from string import Formatter
-from typing import Any, Final, TypedDict, TypeVar, get_args, get_type_hints
+from types import NoneType
+from typing import Any, Final, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET
@@ -155,9 +156,15 @@ def _check_types(settings: JobSettings) -> None:
         try:
             msgspec.convert(said, _TYPES[name])
         except msgspec.ValidationError:
-            types = " or ".join(getattr(t, "__name__", "None") for t in get_args(_TYPES[name]))
-            types = types.replace("Sequence", "a list of texts").replace("NoneType", "None")
-            raise UsageError(f"{name}={said!r} will not do; it is {types}") from None
+            may_be = " or ".join(map(_shown_type, get_args(_TYPES[name])))
+            raise UsageError(f"{name}={said!r} will not do; it is {may_be}") from None
+
+
+def _shown_type(type_: Any) -> str:  # noqa: ANN401 - of a hint
+    if type_ is NoneType:
+        return "None"
+    name: str = type_.__name__
+    return "a list of texts" if get_origin(type_) is Sequence else name
 
 
 def _check_names(what: str, key: str) -> None:

@@ -279,7 +279,7 @@ def within(what: str, value: float, least: float, most: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UsageError(f"{what} is a number, not {value!r}")
     if not least <= value <= most:
-        raise UsageError(f"{what} of {value:g} will not do; from {least:g} to {most:g}")
+        raise UsageError(f"{what} of {value:.12g} will not do; from {least:.12g} to {most:.12g}")
 
 
 def one_of(what: str, said: str, choices: Collection[str]) -> None:

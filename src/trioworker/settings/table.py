@@ -191,7 +191,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _spec(choice(LogFormat), "The log's lines; auto is console on a terminal, else json."),
     ] = LogFormat.AUTO
     log_flush_s: Annotated[
-        float, _spec(seconds(), "How often is stored what running jobs have written.")
+        float, _spec(seconds(), "How often is stored what running jobs have written and told.")
     ] = 1.0
     log_statements: Annotated[
         bool, _spec(switch(), "Log every statement and how many jobs it claims or stores.")

@@ -13,6 +13,7 @@ from sim.plan import BY_HAND, Plan
 from trioworker.model.job import NewJob
 from trioworker.model.options import Handler
 
+DEADLY: Final = "deadly"
 LABELS: Final = ("red", "round", "large")
 MUTED: Final = 0.15
 UNHANDLED: Final = 0.2
@@ -32,7 +33,9 @@ def asking(job: NewJob, plan: Plan, tag: str, number: int) -> NewJob:
 
 def drawn_asking(job: NewJob, plan: Plan, tag: str, rng: Random) -> NewJob:
     """The job with what chance will have."""
-    if plan.told and rng.random() < plan.told:
+    if plan.told and job.path == DEADLY:
+        job = _with(job, **_handlers(tag))  # few of them are ever given up
+    elif plan.told and rng.random() < plan.told:
         handlers = {of: how for of, how in _handlers(tag).items() if rng.random() > UNHANDLED}
         job = _with(job, muted=rng.random() < MUTED, **handlers)
     if plan.labels and rng.random() < plan.labels:

@@ -30,8 +30,9 @@ class SecondChances:
 
     async def run(self) -> None:
         """Look, and ask; who gets no answer leaves it at that."""
+        began_s = trio.current_time()
         for at_s in self._looks_at_s:
-            await trio.sleep_until(at_s)
+            await trio.sleep_until(began_s + at_s)
             try:
                 await self._look()
             except StoreError:

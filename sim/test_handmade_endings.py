@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from sim.counters import count
 from sim.database.rows import ExpiryRow, LabelRow
 from sim.handmade import CLIENT, A, Handmade, job
 from sim.handmade_endings import ended, promised_in_vain, second_chance
@@ -45,6 +46,15 @@ def again_after_a_success(made: Handmade) -> None:
     made.run_once_more(1)
 
 
+def run_once_more_and_done(made: Handmade) -> None:
+    """A job fails, and succeeds when it is run once more."""
+    second_chance(made)
+    made.pull(1)
+    made.start(1, attempt=2)
+    made.end(1, attempt=2)
+    made.store(1, attempt=2)
+
+
 @pytest.mark.parametrize("oracle", [SecondChance, Settled, Transitions, NothingLost, Labelled])
 def test_a_second_chance_that_somebody_asked_for_is_right(oracle: type[Oracle]) -> None:
     """The job is where it was before, with another attempt."""
@@ -59,6 +69,23 @@ def test_a_job_that_is_deleted_in_its_time_is_not_lost(oracle: type[Oracle]) -> 
     made = Handmade(PLAN)
     deleted_in_its_time(made)
     assert made.findings(oracle) == []
+
+
+@pytest.mark.parametrize(
+    ("story", "state"),
+    [
+        (deleted_in_its_time, "a job deleted when its time has come"),
+        (left_behind, "a job deleted because it is old"),
+        (run_once_more_and_done, "a job run once more that succeeds"),
+    ],
+)
+def test_what_becomes_of_ended_jobs_is_counted(story: Story, state: str) -> None:
+    """Where it comes to pass, and not in a life that ends there."""
+    made, quiet = Handmade(PLAN), Handmade(PLAN)
+    story(made)
+    ended(quiet)
+    assert count(made.happenings)[state] == 1
+    assert not count(quiet.happenings)[state]
 
 
 def test_a_promise_that_is_not_kept_is_found() -> None:

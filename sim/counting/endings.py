@@ -79,9 +79,10 @@ class Endings(Part):
         calls = [call for row in rows if isinstance(row, JobRow) for call in calls_of(row)]
         told = {call.job for call in calls}
         for move, row in ends_of(self._facts):
-            if row.worker is None and row.id in labelled:
+            given_up = move.old is not None and row.reaped > move.old.reaped
+            if (given_up or row.worker is None) and row.id in labelled:
                 self._seen["labels of a job that no worker ends"] += 1
-            if move.old is not None and row.reaped > move.old.reaped and row.id in told:
+            if given_up and row.id in told:
                 self._seen["a handler called by a sweep that gives up"] += 1
             if options_of(self._facts, row.id).muted:
                 self._seen["a job that is muted ends"] += 1

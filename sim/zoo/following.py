@@ -2,14 +2,22 @@
 
 from collections.abc import Iterator, Sequence
 from typing import Final
+from uuid import UUID
+
+import anyio
 
 from sim.oracles.following import HeardOut
 from sim.plan import Plan, Sizes
 from sim.replace import replaced
 from sim.zoo.mutant import OURS, mutant
+from trioworker.errors import ConnectionLost, ServerUnavailable
 from trioworker.model.following import Following, Piece
+from trioworker.model.planner import Backoff
 from trioworker.model.state import JobLogText
+from trioworker.store.postgres import following
+from trioworker.store.postgres.jobs import Pieces, PostgresJobs
 
+NOTHING: Final = Pieces(ended=False, pieces=())
 HEARD: Final = Plan(
     seed=0,
     sizes=Sizes(workers=1, jobs=10),
@@ -43,6 +51,24 @@ def written_anew_never_heard() -> Iterator[None]:
         yield from news(self, pieces)
 
     with replaced(Following, "news", later):
+        yield
+
+
+@mutant("news of the look before", caught_by=HeardOut, seen_in=OURS, plan=STORED_TWICE)
+def news_of_the_look_before() -> Iterator[None]:
+    """Whoever follows a log loses his line, and is shown once more what he saw last."""
+    before: dict[UUID, Pieces | None] = {}
+
+    async def stale(
+        jobs: PostgresJobs, job: UUID, seen: Following, pauses: Backoff
+    ) -> Pieces | None:
+        try:
+            before[job] = await jobs.pieces(job, seen.attempt, seen.chunk)
+        except (ConnectionLost, ServerUnavailable):
+            await anyio.sleep(pauses.next_s())
+        return before.get(job, NOTHING)
+
+    with replaced(following, "_look", stale):
         yield
 
 

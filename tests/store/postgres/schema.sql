@@ -8,7 +8,7 @@
 -- 0004 parents_and_attempts fd5247093756fd059c448808d34548a9
 -- 0005 limits a1e7dc7fd2328d4f0ba05f56529db6a2
 -- 0006 schedules de08dc001bdd59063190f1400c850889
--- 0007 unique_keys a52ee4ab11783f7729f3fd0e1f635f6c
+-- 0007 unique_keys 3044464c812c19642c56b83de6d6b2e8
 -- 0008 labels_and_deletion e93922fd457c40cbca6a0c86d4f476e1
 -- 0009 result_cache 0051e96064c89dfb75cc0330e5357bc2
 -- 0010 ranks 1a0e4bb3c56095b8e1ece8ab47e27b23
@@ -164,6 +164,9 @@ begin
     elsif sort = 'unique' and (during not in ('queued', 'unfinished', 'period')
                                or (during = 'period') <> coalesce(period > '0 s', false)) then
         raise exception 'a unique key is held during queued, unfinished, or a period of period_s seconds'
+            using errcode = 'check_violation';
+    elsif coalesce(said ->> 'on_conflict', 'keep') not in ('keep', 'replace', 'raise') then
+        raise exception 'a second job with a unique key is to keep, replace, or raise'
             using errcode = 'check_violation';
     elsif sort = 'debounce' and not coalesce(delay > '0 s', false) then
         raise exception 'a debounced job needs a delay, as {"debounce": {"delay_s": 5}}'

@@ -46,6 +46,9 @@ begin
                                or (during = 'period') <> coalesce(period > '0 s', false)) then
         raise exception 'a unique key is held during queued, unfinished, or a period of period_s seconds'
             using errcode = 'check_violation';
+    elsif coalesce(said ->> 'on_conflict', 'keep') not in ('keep', 'replace', 'raise') then
+        raise exception 'a second job with a unique key is to keep, replace, or raise'
+            using errcode = 'check_violation';
     elsif sort = 'debounce' and not coalesce(delay > '0 s', false) then
         raise exception 'a debounced job needs a delay, as {"debounce": {"delay_s": 5}}'
             using errcode = 'check_violation';

@@ -221,7 +221,7 @@ async def _climb(job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
     for step in range(STEPS + 1):
         if slips and step > STEPS / 2:
             return Retried(JobError("SimError", "slipped"), rng.uniform(0.0, 1.0))
-        note = f"execution {said.execution} of attempt {said.attempt}"
+        note = f"{said.execution} {said.attempt} {job.claim}"
         log.progress.tell(Progress(step / STEPS, note))
         await trio.sleep(rng.uniform(0.1, 1.5))
     return _result(said)

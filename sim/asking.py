@@ -23,7 +23,7 @@ DELETED: Final = 0.4
 def asking(job: NewJob, plan: Plan, tag: str, number: int) -> NewJob:
     """The job, number so of those that the plan names."""
     if plan.told:
-        job = _with(job, **_handlers(tag))
+        job = _with(job, **handlers(tag))
     if plan.labels:
         job = _with(job, labels=LABELS[: 1 + number % len(LABELS)])
     if times := plan.delete_after_s:
@@ -34,10 +34,10 @@ def asking(job: NewJob, plan: Plan, tag: str, number: int) -> NewJob:
 def drawn_asking(job: NewJob, plan: Plan, tag: str, rng: Random) -> NewJob:
     """The job with what chance will have."""
     if plan.told and job.path == DEADLY:
-        job = _with(job, **_handlers(tag))  # few of them are ever given up
+        job = _with(job, **handlers(tag))  # few of them are ever given up
     elif plan.told and rng.random() < plan.told:
-        handlers = {of: how for of, how in _handlers(tag).items() if rng.random() > UNHANDLED}
-        job = _with(job, muted=rng.random() < MUTED, **handlers)
+        some = {of: how for of, how in handlers(tag).items() if rng.random() > UNHANDLED}
+        job = _with(job, muted=rng.random() < MUTED, **some)
     if plan.labels and rng.random() < plan.labels:
         job = _with(job, labels=tuple(rng.sample(LABELS, rng.randrange(1, 4))))
     if plan.delete_after_s and rng.random() < DELETED:
@@ -54,8 +54,8 @@ def as_by_hand(job: NewJob) -> NewJob:
     return msgspec.structs.replace(job, options=options)
 
 
-def _handlers(tag: str) -> dict[str, Handler]:
-    """That of errors fails itself, to no effect; that of successes has labels of its own."""
+def handlers(tag: str) -> dict[str, Handler]:
+    """All three: that of errors fails itself, to no effect; that of successes has labels."""
     return {
         "on_error": Handler("raise", tag, 7),
         "on_success": Handler("label", tag),

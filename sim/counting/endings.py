@@ -26,6 +26,7 @@ class Endings(Part):
         "labels of an attempt that failed",
         "a handler called by a sweep that gives up",
         "a recovery told",
+        "a recovery of a schedule told",
         "a job that is muted ends",
         "a job deleted when its time has come",
         "a job deleted because it is old",
@@ -88,8 +89,11 @@ class Endings(Part):
                 self._seen["a job that is muted ends"] += 1
             if row.id in self._again and row.status == "success":
                 self._seen["a job run once more that succeeds"] += 1
-        if any(call.of == "recovery" for call in calls):
+        recovered = {call.job for call in calls if call.of == "recovery"}
+        if recovered:
             self._seen["a recovery told"] += 1
+        if any(options_of(self._facts, job).schedule is not None for job in recovered):
+            self._seen["a recovery of a schedule told"] += 1
 
     def _deleted(self, job: UUID) -> None:
         asked = options_of(self._facts, job).delete_after_s is not None

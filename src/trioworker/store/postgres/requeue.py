@@ -10,8 +10,9 @@ from uuid import UUID
 
 import msgspec
 
+from trioworker.errors import UsageError
 from trioworker.model.job import NewJob
-from trioworker.model.options import NO_OPTIONS, options_of
+from trioworker.model.options import NO_OPTIONS, JobOptions, Limit, options_of
 from trioworker.model.state import Requeued
 from trioworker.model.unique import Decision, Holder, decide, key_of
 from trioworker.store.postgres.database import Row, Transaction
@@ -45,10 +46,27 @@ async def _settle_keys(tx: Transaction, jobs: Sequence[NewJob]) -> Decision:
     return decide(jobs, known=frozenset(), holders=others, now=now)
 
 
+class _Limited(msgspec.Struct):
+    limit: Limit | None = None
+
+
+_decode_limited = msgspec.json.Decoder(_Limited).decode
+
+
+def _limit_alone(stored: str) -> JobOptions:
+    """Of options that cannot be used, the limit: the job waits for a slot to fail in, too."""
+    try:
+        return JobOptions(limit=_decode_limited(stored).limit)
+    except (msgspec.ValidationError, UsageError):
+        return NO_OPTIONS
+
+
 def _new(row: Row) -> NewJob:
     """The job, as far as its key and its limit depend on it. It replaces no other."""
     id_, kind, path, args, tag, priority, raw_options, *_ = row
-    options, _ = options_of(raw_options)
+    options, problem = options_of(raw_options)
+    if problem is not None:
+        options = _limit_alone(raw_options)
     if options.unique is not None:
         unique = msgspec.structs.replace(options.unique, on_conflict="keep")
         options = msgspec.structs.replace(options, unique=unique)

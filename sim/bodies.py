@@ -23,6 +23,7 @@ from trioworker.events import Emit
 from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import (
+    ERROR_MESSAGE_CHARS_MAX,
     Cancelled,
     Failed,
     JobError,
@@ -30,8 +31,10 @@ from trioworker.model.outcome import (
     Retried,
     Snoozed,
     Succeeded,
+    handing_over,
 )
 from trioworker.model.progress import Progress
+from trioworker.model.user_statement import read, written
 from trioworker.runners.immediate import identity_runner, noop_runner
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.protocol import Runner
@@ -46,6 +49,7 @@ HUGE_CHARS: Final = 20_000
 LINES: Final = 4
 STEPS: Final = 3
 SLIPS: Final = 0.3
+FAILS_AFTER_ALL: Final = 0.15
 ENOUGH: Final = 0.6
 TRIES: Final = 2
 """How often a body that asks for another try or another time does so."""
@@ -114,6 +118,7 @@ class SimRunner:
                     attempt=job.attempt,
                     outcome=outcome,
                     log=log.text(),
+                    labels=tuple(log.labels),
                 )
             )
         return outcome
@@ -153,19 +158,33 @@ async def _raise(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
     return Failed(JobError("SimError", f"execution {said.execution} failed"))
 
 
+async def _fail_at_length(_job: Job, _log: JobLog, said: Said, _rng: Random) -> Outcome:
+    """Says more than is kept."""
+    words = f"execution {said.execution} failed "
+    return Failed(JobError("SimError", words * (1 + ERROR_MESSAGE_CHARS_MAX // len(words))))
+
+
+async def _cached(job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
+    """Its result is long now and then, which is too long for others where bounds are near."""
+    await _ok(job, log, said, rng)
+    return Succeeded(msgspec.json.encode([said, "x" * rng.choice((0, 0, 200))]))
+
+
 async def _fail_twice(job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
     if job.attempt - job.reaped <= TRIES:
         return await _raise(job, _log, said, rng)
     return _result(said)
 
 
-async def _retry(job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
+async def _retry(job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
+    log.write(f"attempt {job.attempt}\n")
     if job.attempt <= TRIES:
         return Retried(JobError("SimError", "try again"), rng.uniform(0.0, 1.0))
     return _result(said)
 
 
-async def _snooze(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
+async def _snooze(_job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
+    log.write(f"execution {said.execution}\n")
     if said.execution <= TRIES:
         return Snoozed(rng.uniform(0.0, 1.0))
     return _result(said)
@@ -202,15 +221,23 @@ async def _climb(job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
     for step in range(STEPS + 1):
         if slips and step > STEPS / 2:
             return Retried(JobError("SimError", "slipped"), rng.uniform(0.0, 1.0))
-        note = f"execution {said.execution} of attempt {said.attempt}"
+        note = f"{said.execution} {said.attempt} {job.claim}"
         log.progress.tell(Progress(step / STEPS, note))
         await trio.sleep(rng.uniform(0.1, 1.5))
     return _result(said)
 
 
-async def _huge(_job: Job, log: JobLog, said: Said, _rng: Random) -> Outcome:
+async def _label(_job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
+    """Says in labels who it is; fails now and then, with its labels."""
+    log.labels.add(f"execution {said.execution}")
+    await trio.sleep(rng.uniform(0.0, 0.3))
+    log.labels.add(f"attempt {said.attempt}")
+    return await rng.choice((_ok, _ok, _raise, _retry))(_job, log, said, rng)
+
+
+async def _huge(_job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
     log.write("x" * HUGE_CHARS)
-    return _result(said)
+    return Succeeded(msgspec.json.encode([said, "x" * rng.choice((0, HUGE_CHARS))]))
 
 
 async def _poison(_job: Job, _log: JobLog, said: Said, _rng: Random) -> Outcome:
@@ -224,9 +251,14 @@ async def _poison_number(_job: Job, _log: JobLog, said: Said, _rng: Random) -> O
 
 
 async def _hand_over(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
-    """An effect in a table of its user's, to be committed with the job."""
+    """An effect in a table of its user's, to be committed with the job; one that fails has none.
+
+    It comes as from a process of its own.
+    """
     await trio.sleep(rng.uniform(0.0, 0.02))
-    return Succeeded(msgspec.json.encode(said), (effect(*msgspec.structs.astuple(said)),))
+    handed = read(written([effect(*msgspec.structs.astuple(said))]).encode())
+    failed = rng.random() < FAILS_AFTER_ALL
+    return handing_over(await _raise(_job, _log, said, rng) if failed else _result(said), handed)
 
 
 async def _hand_over_refused(_job: Job, _log: JobLog, said: Said, _rng: Random) -> Outcome:
@@ -262,7 +294,9 @@ BODIES: Final[Mapping[str, Body]] = {
     "log": _log,
     "talk": _talk,
     CLIMB: _climb,
-    CACHED: _ok,
+    "label": _label,
+    CACHED: _cached,
+    "fail at length": _fail_at_length,
     "huge": _huge,
     "poison": _poison,
     "poison number": _poison_number,

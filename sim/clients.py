@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from random import Random
@@ -12,19 +13,21 @@ import msgspec
 import trio
 from msgspec import UNSET
 
+from sim.asking import as_by_hand, asking, drawn_asking
 from sim.bodies import IMMEDIATE, TIMEOUTS_S
 from sim.calls import CALLS
+from sim.followers import Followers
 from sim.happenings import CancelAnswered, CancelAsked, Enqueued, KeptOut
 from sim.onlooker import Onlooker
-from sim.plan import CACHE_TTL_S, CACHED, Plan, when_and_what
+from sim.plan import CACHE_TTL_S, CACHED, OTHER_KIND, Plan, when_and_what
 from sim.policies import DEADLINES_S, DRAWN, POLICIES
 from sim.schedulers import Schedulers
+from sim.second_chances import SecondChances
 from trioworker.errors import DuplicateJob, StoreError
 from trioworker.events import Event
 from trioworker.model.job import Kind, NewJob
 from trioworker.model.options import (
     Debounce,
-    Handler,
     JobOptions,
     Limit,
     OnConflict,
@@ -41,6 +44,8 @@ SCHEDULED: Final = 0.1
 LIMITED: Final = 0.4
 KEYED: Final = 0.5
 PERIOD_S: Final = 1.5
+KINDS: Final = {OTHER_KIND: "script", **{path: path for path in IMMEDIATE}}
+WAITS_S: Final = (2.0, 2.0, None)
 CONFLICTS: Final[tuple[OnConflict, ...]] = ("keep", "keep", "replace", "raise")
 PRIORITIES: Final = (0, 0, 0, -5, 7)
 BATCHES: Final = (1, 1, 3, 10)
@@ -73,22 +78,28 @@ class Clients:
         self._made: list[UUID] = []
         self._cancelling = trio.Lock()
         self._schedulers = Schedulers(plan, database, new_id=new_id, tell=self._promise)
+        say = partial(happened, NAME)
+        self._second_chances = SecondChances(plan, self._jobs, say)
+        self._followers = Followers(plan, database, self._jobs, say)
         self.promised: dict[UUID, None] = {}
         self.began = trio.Event()
 
     async def run(self) -> None:
         """Enqueue everything as the plan says, cancel some of it, and let schedules tick."""
-        async with trio.open_nursery() as both:
-            both.start_soon(self._schedulers.run)
-            both.start_soon(self._cancel_what_runs)
+        async with trio.open_nursery() as people:
+            people.start_soon(self._schedulers.run)
+            people.start_soon(self._second_chances.run)
+            people.start_soon(self._followers.run)
+            people.start_soon(self._cancel_what_runs)
             await self._enqueue_all()
+            self._followers.no_more()
 
     def _promise(self, ids: Sequence[UUID]) -> None:
         self.promised.update(dict.fromkeys(ids))
 
     async def _enqueue_all(self) -> None:
         named = [
-            (at_s, self._keyed(self._limited(self._told(self._job_of(path)), number), number))
+            (at_s, self._keyed(self._limited(self._named(path, number), number), number))
             for number, (at_s, path) in enumerate(map(when_and_what, self._plan.jobs))
         ]
         jobs = [job for _, job in named] or [self._job() for _ in range(self._plan.sizes.jobs)]
@@ -132,7 +143,7 @@ class Clients:
 
     async def _enqueue(self, batch: Sequence[NewJob]) -> None:
         """Until it is acknowledged: the ids make that harmless."""
-        batch = [self._with_deadline(job) for job in batch]
+        batch = [as_by_hand(self._with_deadline(job)) for job in batch]
         first: Mapping[UUID, UUID] | None = None
         asked_s = trio.current_time()
         while first is None:
@@ -151,6 +162,7 @@ class Clients:
         ids = [job.id for job in batch if job.id not in first]
         self.promised.update(dict.fromkeys(ids))
         self._happened(NAME, Enqueued(jobs=ids))
+        self._followers.follow(job for job in batch if job.id not in first)
         self.began.set()
 
     def _kept_out(self, job: UUID, first: UUID, asked_s: float) -> None:
@@ -175,8 +187,7 @@ class Clients:
         path = rng.choices(names, weights)[0]
         later_s = rng.uniform(0.0, 5.0) if rng.random() < SCHEDULED else None
         job = self._job_of(path)
-        if self._plan.told and rng.random() < self._plan.told:
-            job = self._told(job)
+        job = drawn_asking(job, self._plan, self._tags[0], rng)
         if self._plan.limits and rng.random() < LIMITED:
             job = self._limited(job, rng.randrange(len(self._plan.limits)))
         if self._plan.keys and rng.random() < KEYED:
@@ -200,19 +211,6 @@ class Clients:
             return None
         return self._rng.choice(self._made)
 
-    def _told(self, job: NewJob) -> NewJob:
-        """The job with handlers, if the plan has any. That of errors fails itself, to no effect."""
-        if not self._plan.told:
-            return job
-        tag = self._tags[0]
-        options = msgspec.structs.replace(
-            job.options,
-            on_error=Handler("raise", tag, 7),
-            on_success=Handler("ok", tag),
-            on_recovery=Handler("log", tag, -5),
-        )
-        return msgspec.structs.replace(job, options=options)
-
     def _limited(self, job: NewJob, number: int) -> NewJob:
         """The job with one of the plan's limits, if there are any."""
         limits = self._plan.limits
@@ -232,7 +230,7 @@ class Clients:
         number %= len(keys)
         during, key = keys[number], f"key-{number}"
         if during == "debounce":
-            return _with(job, debounce=Debounce(0.5, key, max_wait_s=2.0))
+            return _with(job, debounce=Debounce(0.5, key, self._rng.choice(WAITS_S)))
         period_s = PERIOD_S if during == "period" else None
         then = self._rng.choice(CONFLICTS)
         return _with(job, unique=Unique(key, cast("UniqueWhile", during), period_s, then))
@@ -243,10 +241,13 @@ class Clients:
             return b'{"n": %d}' % self._rng.randrange(2)
         return CALLS.get(path, b"{}")
 
+    def _named(self, path: str, number: int) -> NewJob:
+        return asking(self._job_of(path), self._plan, self._tags[0], number)
+
     def _job_of(self, path: str) -> NewJob:
         return NewJob(
             id=self._new_id(),
-            kind=cast("Kind", path if path in IMMEDIATE else "function"),
+            kind=cast("Kind", KINDS.get(path, "function")),
             path=path,
             args=self._args(path),
             tag=self._tags[0],

@@ -77,6 +77,7 @@ class Handmade:
         self.plan: Final = plan
         self.happenings: list[Happening] = []
         self.now_s = 0.0
+        self.jobs: dict[UUID, JobRow] = {}
         self.ready: dict[UUID, ReadyRow] = {}
         self.waiting: dict[UUID, WaitingRow] = {}
         self.claims: dict[UUID, ClaimRow] = {}
@@ -126,7 +127,7 @@ class Handmade:
                 id=job(number), kind="function", path="ok", args="{}", tag="t", priority=0,
                 options=None, awaited=False, created_at=self.clock, created_by="",
             )  # fmt: skip
-            row = msgspec.structs.replace(row, **_of(JobRow, columns))
+            row = self.jobs[row.id] = msgspec.structs.replace(row, **_of(JobRow, columns))
             ready = ReadyRow(id=job(number), tag="t", priority=0, scheduled_for=self.clock)
             ready = msgspec.structs.replace(ready, **_of(ReadyRow, columns))
             self.ready[ready.id] = ready
@@ -332,6 +333,17 @@ class Handmade:
             worker=None, started_at=None, duration_ms=None,
         )  # fmt: skip
         self.commit(by, *self.leave(number), (None, ready), (None, lost))
+
+    def run_once_more(self, number: int) -> None:
+        """A job that has failed is made ready by a client, and how it ended is kept."""
+        ready = ReadyRow(id=job(number), tag="t", priority=0, scheduled_for=self.clock, attempt=2)
+        self.ready[ready.id] = ready
+        error = '{"name":"Error","message":"no"}'
+        done = self.completed(number, status="failure", result=None, error=error)
+        failed = AttemptRow(
+            id=job(number), attempt=1, error=error, worker=A, started_at=self.clock, duration_ms=0
+        )
+        self.commit(CLIENT, (done, None), (None, ready), (None, failed))
 
     @property
     def clock(self) -> datetime:

@@ -9,11 +9,9 @@ from sim.oracles import Oracle
 from sim.oracles.progress import ToldByItsOwn
 
 
-def progress(
-    made: Handmade, fraction: float, *, attempt: int = 1, execution: int = 1
-) -> ProgressRow:
-    """What the first job has told."""
-    note = f"execution {execution} of attempt {attempt}"
+def progress(made: Handmade, fraction: float, *, attempt: int = 1) -> ProgressRow:
+    """What the first job has told, out of the first claim there is."""
+    note = f"1 {attempt} {next(iter(made.claims))}"
     return ProgressRow(id=job(1), attempt=attempt, fraction=fraction, note=note, told_at=made.clock)
 
 

@@ -61,7 +61,7 @@ class BodyStarted(Event, frozen=True, kw_only=True):
 class BodyEnded(Event, frozen=True, kw_only=True):
     """A job's body is over. `outcome` is None when it was cancelled from outside.
 
-    `log` is what it wrote.
+    `log` is what it wrote, `labels` are those it gave its job.
     """
 
     worker: UUID
@@ -69,6 +69,7 @@ class BodyEnded(Event, frozen=True, kw_only=True):
     attempt: int
     outcome: Outcome | None
     log: str = ""
+    labels: tuple[str, ...] = ()
 
 
 class Enqueued(Event, frozen=True, kw_only=True):
@@ -99,6 +100,33 @@ class CancelAnswered(Event, frozen=True, kw_only=True):
 
     ended: Sequence[UUID]
     asked: Sequence[UUID]
+
+
+class RequeueAsked(Event, frozen=True, kw_only=True):
+    """A client asked that these ended jobs be run once more, with or without an answer."""
+
+    jobs: Sequence[UUID]
+
+
+class RequeueAnswered(Event, frozen=True, kw_only=True):
+    """A client was told which of them are `ready`, and which others' keys are taken."""
+
+    ready: Sequence[UUID]
+    kept_out: Sequence[UUID]
+
+
+class LogHeard(Event, frozen=True, kw_only=True):
+    """A client who follows what a job writes has heard this of an attempt."""
+
+    job: UUID
+    attempt: int
+    text: str
+
+
+class LogFollowed(Event, frozen=True, kw_only=True):
+    """A client who followed what a job writes was told that this was all."""
+
+    job: UUID
 
 
 class FaultFired(Event, frozen=True, kw_only=True):

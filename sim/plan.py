@@ -43,13 +43,17 @@ HANDS_OVER: Final = "hand over"
 CACHED: Final = "cached"
 """Its jobs take each other's results, if they are equal and not older than `CACHE_TTL_S`."""
 CACHE_TTL_S: Final = 2.0
+OTHER_KIND: Final = "of another kind"
+"""Its jobs are of a kind that no worker runs."""
+BY_HAND: Final = "by hand"
+"""Its jobs have options that nobody can read, as somebody may write them in SQL."""
 CLIMB: Final = "climb"
 """Its jobs tell how far they have come."""
 BODIES: Final = (
-    "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "talk", CLIMB,
-    "huge", "poison",
-    "poison number", "cancel itself", HANDS_OVER, "hand over, refused",
+    "ok", "slow", "raise", "retry", "snooze", "hang", "stubborn", "log", "talk", CLIMB, "label",
+    "huge", "poison", "poison number", "cancel itself", HANDS_OVER, "hand over, refused",
     CACHED, "noop", "identity", "deadly", "again", *DRAWN,
+    "fail at length", OTHER_KIND, BY_HAND,
 )  # fmt: skip
 LONG: Final = "long"
 """For stories, in which "slow" might be over too soon: it takes the same time in every run."""
@@ -59,9 +63,10 @@ LONG_DRAIN_S: Final = 400.0
 """Who waits in a line of slow jobs takes his time, and so does who restarts now and then."""
 MEDDLED_S: Final = 10.0
 """How long after the faults people still meddle with schedules."""
-RARE: Final = {"deadly": 0.05, "again": 0.1}
-"""Bodies of which one in a run is plenty: a worker that is always dying does nothing else, and one
-that restarts is several jobs, with ten seconds between them."""
+SHARES: Final = {"deadly": 0.1, "again": 0.1, OTHER_KIND: 0.2, BY_HAND: 0.2, HANDS_OVER: 3.0}
+"""How many there are of some bodies, compared with others. Of some one in a run is plenty: a worker
+that is always dying does nothing else, and one that restarts is several jobs, with ten seconds
+between them. What is handed over is to meet in a commit."""
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +90,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     flush_s: float = 2.0
     command_timeout_s: float = 3.0
     reaped_max: int = 3
+    retention_s: float | None = None
     drain: bool = False
     report_jobs: bool = True
 
@@ -125,6 +131,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     moment of the plan. `keys` are how long unique keys are held,
     or "debounce", which some of the drawn jobs have, and all jobs of `jobs` in turn. `ranks` are
     those of the tags, in turn; of each next worker they begin one later.
+    `labels` is the chance of a job to have labels, `delete_after_s` are times after which jobs are
+    deleted, which some of the drawn jobs have, and all jobs of `jobs` in turn. So many times a
+    client `requeues` what did not succeed; so many jobs have `followers` of their logs. A `narrow`
+    run has some bounds of the product near, as `sim/bounds.py` says.
     """
 
     seed: int
@@ -151,6 +161,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     begins: datetime = EPOCH
     keys: Sequence[str] = ()
     ranks: Sequence[int] = ()
+    labels: float = 0.0
+    delete_after_s: Sequence[float] = ()
+    requeues: int = 0
+    followers: int = 0
+    narrow: bool = False
 
 
 def when_and_what(job: str) -> tuple[float, str]:
@@ -187,12 +202,17 @@ def draw_plan(seed: int) -> Plan:
         children=rng.choice((0.0, 0.0, 0.3)),
         limits=rng.choice(((), (), (1,), (2,), (1, 3))),
         window_s=rng.choice((None, None, 0.3, 1.0)),
-        told=rng.choice((0.0, 0.0, 0.5)),
+        told=rng.choice((0.0, 0.8)),
         schedules=draw_schedules(rng),
         begins=draw_begins(rng),
         cancels_running=rng.choice((0, 0, 3, 10)),
         keys=rng.choice(((), (), ("unfinished", "queued"), ("unfinished", "period", "debounce"))),
         ranks=rng.choice(((), (0, 5), (3, 0, -2))),
+        labels=rng.choice((0.0, 0.0, 0.5)),
+        delete_after_s=rng.choice(((), (), (0.0, 1.0))),
+        requeues=rng.choice((0, 0, 2, 6)),
+        followers=rng.choice((0, 0, 2, 10)),
+        narrow=rng.random() < 0.3,  # noqa: PLR2004 - three in ten
     )
     takes_its_time = plan.limits or "again" in plan.bodies
     return msgspec.structs.replace(
@@ -224,6 +244,7 @@ def _sizes(rng: Random) -> Sizes:
         flush_s=rng.choice((0.5, 5.0)),
         command_timeout_s=rng.choice((1.0, 5.0)),
         reaped_max=rng.choice((1, 1, 3)),
+        retention_s=rng.choice((None, None, None, 2.0)),
     )
 
 
@@ -244,7 +265,7 @@ def _faults(rng: Random) -> dict[str, float]:
 
 def _bodies(rng: Random) -> dict[str, float]:
     share = rng.choice((0.2, 0.5, 1.0))
-    weights = {name: rng.choice((0.3, 1.0, 3.0)) * RARE.get(name, 1.0) for name in BODIES}
+    weights = {name: rng.choice((0.3, 1.0, 3.0)) * SHARES.get(name, 1.0) for name in BODIES}
     return {
         name: weight for name, weight in weights.items() if name == "ok" or rng.random() < share
     }

@@ -220,6 +220,7 @@ def _config(name: str, slot: int, sizes: Sizes, tags: Tags) -> WorkerConfig:
         grace_s=sizes.grace_s,
         flush_s=sizes.flush_s,
         reaped_max=sizes.reaped_max,
+        retention_s=sizes.retention_s,
         drain=sizes.drain,
         report_jobs=sizes.report_jobs,
     )

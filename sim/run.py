@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from sim.bounds import bounds_of
 from sim.determinism import LeftBehind, Stuck, simulate
 from sim.oracles import ORACLES, Finding, Oracle, Panel
 from sim.plan import Plan
@@ -43,13 +44,14 @@ def run(
         panel.at_the_end()
 
     try:
-        simulate(
-            main,
-            seed=plan.seed,
-            horizon_s=HORIZON_S,
-            wall_limit_s=WALL_LIMIT_S,
-            leftovers=[lambda: (line for world in worlds for line in world.leftovers())],
-        )
+        with bounds_of(plan):
+            simulate(
+                main,
+                seed=plan.seed,
+                horizon_s=HORIZON_S,
+                wall_limit_s=WALL_LIMIT_S,
+                leftovers=[lambda: (line for world in worlds for line in world.leftovers())],
+            )
     except (Stuck, LeftBehind) as error:
         found.append(Finding("hygiene", str(error), trace.happenings[-1].at_s))
     virtual_s = trace.happenings[-1].at_s if trace.happenings else 0.0

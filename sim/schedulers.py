@@ -11,8 +11,10 @@ from random import Random
 from typing import Final
 from uuid import UUID
 
+import msgspec
 import trio
 
+from sim.asking import handlers
 from sim.plan import Plan
 from sim.ticking import CHANGED, DELETED, PAUSED, RESUMED, RUN, Deed, deed_of
 from trioworker.errors import StoreError
@@ -103,7 +105,11 @@ class Schedulers:
     def _schedule(self, number: int, name: str) -> Schedule:
         """What the plan says of a schedule, or of the one that it is changed to."""
         schedules = self._plan.schedules
-        return schedules[number % len(schedules)].schedule(name, self._plan.begins)
+        schedule = schedules[number % len(schedules)].schedule(name, self._plan.begins)
+        if not self._plan.told:
+            return schedule
+        options = msgspec.structs.replace(schedule.options, **handlers(schedule.tag))
+        return msgspec.structs.replace(schedule, options=options)
 
 
 def _comes_soon(found: Found) -> bool:

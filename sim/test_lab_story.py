@@ -112,8 +112,10 @@ def test_a_fault_and_what_it_does_are_one_line() -> None:
 def test_every_event_is_told_or_left_out_on_purpose() -> None:
     """A new event has to find its words."""
     silent = {"BodyStarted", "OutcomeRefused", "ConnectFailed", "JobsReaped"}
-    of_apps = {"ChunksCut", "SchedulesDeclared", "SchedulesLeft"}  # a simulated worker has none
+    silent |= {"LogHeard", "LogFollowed"}
+    # What commands say around a worker; a simulated one has none of it.
     of_servers = {"ServerListening", "RequestServed", "RequestFailed", "AccessRefused"}
+    of_commands = {"ChunksCut", "JobsLeft", "SchedulesDeclared", "SchedulesLeft"}
     read = {kind.__name__ for reader in chronicled(POISON).readers() for kind in reader.reads()}
     kinds = {
         name
@@ -122,7 +124,7 @@ def test_every_event_is_told_or_left_out_on_purpose() -> None:
         if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
     }
 
-    assert kinds - read == silent | of_apps | of_servers
+    assert kinds - read == silent | of_commands | of_servers
 
 
 def test_lines_are_in_the_order_in_which_they_happened() -> None:

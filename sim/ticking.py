@@ -120,7 +120,7 @@ def _draw_one(rng: Random) -> Ticking:
         cron=cron,
         timezone=rng.choice(("UTC", ZONE)) if cron is not None else "UTC",
         at_s=at_s,
-        body=rng.choice(("ok", "slow", "slow", "raise")),
+        body=rng.choice(("ok", "slow", "slow", "raise", "label")),
         overlap=overlap,
         catch_up=rng.choice(("none", "last", "all")),
         deadline_s=rng.choice((None, None, 1.0, 5.0)),

@@ -17,7 +17,7 @@ import trio
 from sim.chaos import SERVER, Chaos
 from sim.clients import NAME, Clients
 from sim.database.client import SimDatabase
-from sim.database.rows import CompletedRow
+from sim.database.rows import CompletedRow, JobRow
 from sim.database.server import Health, SimServer
 from sim.database.transaction import Transaction
 from sim.database.wire import Wire
@@ -178,10 +178,16 @@ class World:
             self.happened("chaos", Drained())
 
     def _note_completions(self, changes: Sequence[RowChange]) -> None:
+        gone = {c.old.id for c in changes if isinstance(c.old, JobRow) and c.new is None}
         for change in changes:
-            if isinstance(change.new, CompletedRow):
-                self._completed[change.new.id] = None
-                self._completion.set()
+            match change:
+                case RowChange(new=CompletedRow(id=job)):
+                    self._completed[job] = None
+                    self._completion.set()
+                case RowChange(old=CompletedRow(id=job)) if job not in gone:
+                    self._completed.pop(job, None)  # it is run once more
+                case RowChange(old=None, new=JobRow(id=job)):
+                    self._completed.pop(job, None)  # as is one that comes after its own deletion
 
     # ---- faults of the world --------------------------------------------------------------------
 

@@ -6,7 +6,9 @@ Rule of these files: they look at the same happenings as the oracles, and have n
 from typing import Final
 
 from sim.counting.commits import Commits
+from sim.counting.endings import Endings
 from sim.counting.ends import Ends
+from sim.counting.following import Following
 from sim.counting.handing_over import HandingOver
 from sim.counting.hands import InHand
 from sim.counting.leases import Leases, Pulls
@@ -21,5 +23,5 @@ from sim.counting.unique import Keys
 
 PARTS: Final[tuple[type[Part], ...]] = (
     Leases, Pulls, Commits, Ends, Limits, InHand, Keys, Ranks, Restarts, Retries, Running,
-    Schedules, HandingOver,
+    Schedules, HandingOver, Endings, Following,
 )  # fmt: skip

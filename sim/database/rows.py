@@ -230,12 +230,17 @@ class CancelRow(Row, frozen=True, kw_only=True):
 
 
 class EffectRow(Row, frozen=True, kw_only=True):
-    """What a statement has done that a job handed over; a user's table, none of ours."""
+    """What a statement has done that a job handed over; a user's table, none of ours.
+
+    `said` is JSON text.
+    """
 
     number: int
     job: UUID
     attempt: int
     execution: int
+    said: str = ""
+    marks: tuple[float, ...] = ()
 
 
 class MigrationRow(Row, frozen=True, kw_only=True):

@@ -220,7 +220,8 @@ SCRIPTS: Final[Mapping[str, History]] = {
         (1, "plan_looks", ["k"]), (0, "limit_drift", 9), (1, COMMIT), (2, *PROMOTE),
         (2, "plan_looks", ["k"]), (2, COMMIT), (0, "next_look"), (0, "due_limits", 9),
         (0, "take_slots", [J1, J2], ["k", "k"]), (0, "limit_drift", 9), (0, "mend_looks", 9),
-        (0, "place_in_line", J1), (0, "place_in_line", J2),
+        (0, "place_in_line", J1), (0, "place_in_line", J2), (0, "cached_results", ["k"]),
+        (0, "store_results", ["k"], [J1], ["1"], [0.0]), (0, "forget_results", 9),
     ),
     "a schedule from its beginning to its end": play(
         scene(job(1), job(2), ready(1)), (0, "add_schedules", [NIGHTLY], ["{}"]),

@@ -6,9 +6,11 @@ from sim.oracles.base import Finding, Oracle, Panel
 from sim.oracles.batches import BatchesGated, Bounded, InOrder, LastChance, Modest
 from sim.oracles.calm import NoDeadlock, NoStorm, Quiet
 from sim.oracles.cancels import CancelHeard
+from sim.oracles.endings import Deleted, Labelled, SecondChance
 from sim.oracles.fallback import Fallback, RefusedAlone
 from sim.oracles.fence import Fenced, Leases, OneAtATime, SelfFence
 from sim.oracles.follow_ups import Followed, RestFirst
+from sim.oracles.following import HeardOut
 from sim.oracles.handed_over import HandedOver
 from sim.oracles.limits import NextInLine, SlotFilled, SlotsHeld, WithinLimit
 from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
@@ -45,6 +47,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     OneHolder, FreeKeys,
     TickOnce, TickWithItsEnd, InTurn, ScheduleGoesOn,
     HandedOver, ToldByItsOwn,
+    Labelled, Deleted, SecondChance, HeardOut,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

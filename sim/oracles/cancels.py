@@ -29,7 +29,7 @@ after it; at the third the answer to the second has been read."""
 class CancelHeard(Oracle):
     """What a client cancels has ended when it is answered, or its worker stops it soon.
 
-    So has all below it that was there when the client asked.
+    So has all below it that was there when the client asked, and is still there.
     Soon is: by the second heartbeat that the server has seen, unless one failed for the worker.
     A body that is stopped ends at once. Allowed: a stubborn one goes on for a while.
     """
@@ -38,7 +38,8 @@ class CancelHeard(Oracle):
 
     def __init__(self, plan: Plan, facts: Facts) -> None:
         super().__init__(plan, facts)
-        self._asked: list[UUID] = []
+        self._asked: set[UUID] = set()
+        self._before: set[UUID] = set()
         self._requests: set[UUID] = set()
         self._running: dict[UUID, dict[UUID, str]] = {}
         self._beats: Counter[tuple[UUID, UUID]] = Counter()
@@ -57,12 +58,15 @@ class CancelHeard(Oracle):
         }
 
     def _ask(self, _happening: Happening, event: CancelAsked) -> None:
-        asked = set(event.jobs)
-        below = [job for job in self.facts.jobs if asked.intersection(self.facts.lineage(job))]
-        self._asked = list(dict.fromkeys((*event.jobs, *below)))
+        self._asked = set(event.jobs)
+        self._before = self._family()
+
+    def _family(self) -> set[UUID]:
+        """The jobs that were asked for, and those below them, as far as nobody has deleted one."""
+        return {j for j in self.facts.jobs if self._asked.intersection(self.facts.lineage(j))}
 
     def _answered(self, *_: object) -> None:
-        for job in self._asked:
+        for job in sorted(self._before & self._family()):
             stand = self.facts.stands.get(job)
             over = stand is not None and stand.place is Place.COMPLETED
             if not over and job not in self._requests:

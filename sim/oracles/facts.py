@@ -7,6 +7,7 @@ does, so that what it says is the state right after the happening.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -126,12 +127,15 @@ class Facts:
     """The tables, the processes, the troubles.
 
     Whoever shows it happenings sets `now_s` at each, and calls those of its `handlers` first.
-    `moves`, `outcomes` and `reapings` are those of the commit at hand.
+    `moves`, `outcomes` and `reapings` are those of the commit at hand, and the `deleted` jobs.
     """
 
     def __init__(self) -> None:
         self.now_s = 0.0
         self.jobs: dict[UUID, JobRow] = {}
+        self.known: dict[UUID, JobRow] = {}
+        """All jobs that there ever were, those that were deleted as well."""
+        self.deleted: AbstractSet[UUID] = frozenset()
         self.stands: dict[UUID, Stand] = {}
         self.ready: dict[UUID, ReadyRow] = {}
         self.ready_since_s: dict[UUID, float] = {}
@@ -194,6 +198,8 @@ class Facts:
 
     def _committed(self, _happening: Happening, event: Committed) -> None:
         self.moves = self._change([(change.old, change.new) for change in event.changes])
+        gone = (c.old.id for c in event.changes if isinstance(c.old, JobRow) and c.new is None)
+        self.deleted = frozenset(gone) - self.jobs.keys()
         leaving = list(_leaving(self.moves))
         self.outcomes = [each for each in leaving if not each.is_reaping]
         self.reapings = [each for each in leaving if each.is_reaping]
@@ -226,6 +232,7 @@ class Facts:
         match row:
             case JobRow():
                 _put(self.jobs, row.id, new)
+                self.known[row.id] = row
             case ReadyRow():
                 _put(self.ready, row.id, new)
                 if new is not None:

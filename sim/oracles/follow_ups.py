@@ -1,13 +1,13 @@
 """Invariant 6 for what follows an end: its handlers are told and it comes again, once, with it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from sim.database.rows import CompletedRow, JobRow, ReadyRow, WaitingRow
+from sim.database.rows import CompletedRow, JobRow, ReadyRow, ScheduleRow, WaitingRow
 from sim.happenings import BodyStarted, Committed, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import LONG_AGO_S, Facts
@@ -16,6 +16,7 @@ from sim.oracles.retries import options_of
 from sim.plan import Plan
 from trioworker.events import Event
 from trioworker.model.options import JobOptions
+from trioworker.model.options import options_of as options_in
 
 RESTART_AFTER_S: Final = 10.0
 """As the page of restarts promises it."""
@@ -36,13 +37,19 @@ class Call(NamedTuple):
 class Followed(Oracle):
     """Just the handlers that an end has are enqueued in its commit, and just one successor.
 
-    A failure tells one, a success another, and a third after attempts of the job that failed; a
-    cancellation nobody, and neither does a handler. Whatever ends comes again if it is to, but
-    after a cancellation. Nothing else enqueues a handler, ever.
+    A failure tells one, a success another, and a third after attempts of the job that failed, or
+    after failures of its schedule; a cancellation nobody, and neither does a handler, nor a job
+    that is muted. Whatever ends comes again if it is to, but after a cancellation. Nothing else
+    enqueues a handler, ever.
     """
 
     name = "followed"
     invariant = 6
+
+    def __init__(self, plan: Plan, facts: Facts) -> None:
+        super().__init__(plan, facts)
+        self._failures: dict[str, int] = {}
+        """How often each schedule has failed since its last success."""
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
@@ -50,30 +57,45 @@ class Followed(Oracle):
 
     def _committed(self, happening: Happening, event: Committed) -> None:
         new = [c.new for c in event.changes if c.old is None and isinstance(c.new, JobRow)]
-        told = Counter(call for row in new for call in _calls(row))
+        told = Counter(call for row in new for call in calls_of(row))
         ends = [
             move.new.row
             for move in self.facts.moves
             if move.new is not None and isinstance(move.new.row, CompletedRow)
         ]
         expected = Counter(call for row in ends for call in self._expected(row))
+        for call in self._in_doubt(ends):
+            del expected[call], told[call]
         for call in (expected - told).elements():
             self.find(f"job {call.job} ended, and its handler of {call.of} was not called")
         for call in (told - expected).elements():
             self.find(f"the handler of {call.of} of job {call.job} was called for nothing")
         if happening.actor != CLIENT:
             self._restarts(new, ends)
+        for change in event.changes:
+            if isinstance(row := change.new or change.old, ScheduleRow):
+                self._failures[row.name] = row.failures if change.new else 0
+
+    def _in_doubt(self, ends: Sequence[CompletedRow]) -> Iterator[Call]:
+        """Recoveries of a schedule of which several jobs end at once, in an unknown order."""
+        schedules = {row.id: options_of(self.facts, row.id).schedule for row in ends}
+        counts = Counter(schedules.values())
+        for row in ends:
+            handler = options_of(self.facts, row.id).on_recovery
+            if handler and schedules[row.id] is not None and counts[schedules[row.id]] > 1:
+                yield Call(row.id, handler.path, "recovery")
 
     def _expected(self, row: CompletedRow) -> Iterator[Call]:
         options = options_of(self.facts, row.id)
-        if options.handles is not None:
+        if options.handles is not None or options.muted:
             return
         if row.status == "failure" and options.on_error is not None:
             yield Call(row.id, options.on_error.path, "error")
         if row.status == "success":
             if options.on_success is not None:
                 yield Call(row.id, options.on_success.path, "success")
-            if row.attempt - row.reaped > 1 and options.on_recovery is not None:
+            failed = row.attempt - row.reaped > 1 or self._failures.get(options.schedule or "", 0)
+            if failed and options.on_recovery is not None:
                 yield Call(row.id, options.on_recovery.path, "recovery")
 
     def _restarts(self, new: list[JobRow], ends: list[CompletedRow]) -> None:
@@ -150,11 +172,9 @@ def _restarts(options: JobOptions) -> bool:
     return options.restart and options.unique is None and options.debounce is None
 
 
-def _calls(row: JobRow) -> Iterator[Call]:
+def calls_of(row: JobRow) -> Iterator[Call]:
     """What a new job tells, if it is a handler's."""
-    if row.options is None:
-        return
-    options = msgspec.json.decode(row.options, type=JobOptions)
+    options, _ = options_in(row.options)
     if options.handles is not None:
         (fact,) = msgspec.json.decode(row.args)
         yield Call(UUID(fact["id"]), row.path, options.handles)

@@ -8,12 +8,13 @@ from typing import Final
 from uuid import UUID
 
 from sim.bodies import IMMEDIATE
+from sim.bounds import RESULT_BYTES_MAX
 from sim.database.rows import ClaimRow, CompletedRow, LogRow
 from sim.happenings import BodyEnded, CancelAsked, Committed, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Attempt, Facts, Leaving, replaced_by
 from sim.oracles.retries import next_attempt, options_of
-from sim.plan import Plan
+from sim.plan import BY_HAND, OTHER_KIND, Plan
 from trioworker.events import (
     BatchAdopted,
     BatchPulled,
@@ -25,10 +26,12 @@ from trioworker.events import (
     OutcomeAbandoned,
     OutcomeRefused,
 )
+from trioworker.model.completion import storable_error
 from trioworker.model.outcome import (
     Cancelled,
     Failed,
     Interrupted,
+    JobError,
     Outcome,
     Retried,
     Snoozed,
@@ -36,6 +39,7 @@ from trioworker.model.outcome import (
 )
 from trioworker.model.transitions import Place
 
+UNRUNNABLE: Final = (OTHER_KIND, BY_HAND)
 DONE_CHANNEL: Final = "trioworker_done"
 LAST: Final = re.compile(r"^attempt \d+ of \d+: ")
 """What the worker puts before the words of a failure that was not the first."""
@@ -47,8 +51,9 @@ class Produced(Oracle):
     """Invariant 2: what is stored is what an execution of that very attempt produced.
 
     Also of what goes back to ready. Stored without an execution are: a cancellation that a client
-    asked for, of the job or of one above it; the failure of a job whose deadline passed, which may
-    also take the place of another failure; a reaped job's failure (see `Transitions`); a refused
+    asked for, of the job or of one above it; that a job cannot be run at all, or has a result that
+    is too large; the failure of a job whose deadline passed, which may also take the place of
+    another failure; a reaped job's failure (see `Transitions`); a refused
     outcome's failure, which the worker must have announced; a result that an equal job has left
     (see `Reused`); and what never began goes back because
     its worker stops.
@@ -109,7 +114,7 @@ class Produced(Oracle):
 
     def _was_cancelled(self, job: UUID, row: CompletedRow) -> bool:
         asked = not self._cancel_asked.isdisjoint(self.facts.lineage(job))
-        return row.status == "canceled" and (asked or replaced_by(row) in self.facts.jobs)
+        return row.status == "canceled" and (asked or replaced_by(row) in self.facts.known)
 
     def _made(self, key: Attempt, row: CompletedRow) -> bool:
         outcomes = self._outcomes.get(key, ())
@@ -131,11 +136,12 @@ class Produced(Oracle):
         if job.kind in IMMEDIATE:
             expected = json.loads(job.args) if job.kind == "identity" else None
             return "Succeeded" in self._ended.get(key, ()) and stored == expected
-        if options_of(self.facts, row.id).cache_ttl_s is not None and not outcomes:
-            return "Succeeded" in self._ended.get(key, ())
-        return any(
-            json.loads(each.result) == stored for each in outcomes if isinstance(each, Succeeded)
-        )
+        results = [each.result for each in outcomes if isinstance(each, Succeeded)]
+        # Who has ended more often than it ran has once taken the result of another.
+        took = self._ended.get(key, []).count("Succeeded") > len(results)
+        if took and options_of(self.facts, row.id).cache_ttl_s is not None:
+            return True
+        return any(json.loads(result) == stored for result in results)
 
     def _failed(self, key: Attempt, row: CompletedRow, outcomes: Sequence[Outcome | None]) -> bool:
         error = json.loads(row.error or "{}")
@@ -150,8 +156,13 @@ class Produced(Oracle):
                 or None in outcomes
                 or any(error["message"].endswith(f": {each.message}") for each in failures)
             )
+        if error["name"] in ("InvalidJob", "UnknownKind"):
+            return row.worker is not None and self.facts.jobs[row.id].path in UNRUNNABLE
+        if error["name"] == "ResultTooLarge":
+            sizes = [len(each.result) for each in outcomes if isinstance(each, Succeeded)]
+            return self.plan.narrow and any(size > RESULT_BYTES_MAX for size in sizes)
         told = (error["name"], LAST.sub("", error["message"]))
-        return any((each.name, each.message) == told for each in failures)
+        return any(_as_kept(each) == told for each in failures)
 
     def _goes_back(self, key: Attempt, *, charged: bool) -> bool:
         outcomes = self._outcomes.get(key, ())
@@ -164,6 +175,11 @@ class Produced(Oracle):
             )
         snoozed = any(isinstance(each, Snoozed) for each in outcomes)
         return snoozed or Interrupted.__name__ in self._ended.get(key, ())
+
+
+def _as_kept(error: JobError) -> tuple[str, str]:
+    kept = storable_error(error)
+    return kept.name, kept.message
 
 
 class OncePerClaim(Oracle):
@@ -203,8 +219,9 @@ class AllOrNothing(Oracle):
     The last piece of its log in the same transaction, so that the pieces together are what an
     execution of that very attempt wrote; a notification for whom it awaits it. What a job writes
     while it runs is stored by the worker that holds it, and by nobody else.
-    Allowed: no log beside a failure that was stored bare because even its log was refused; no
-    notification from a reaper, since who waits looks for himself, too.
+    Allowed: no log beside a failure that was stored bare because even its log was refused, nor of a
+    job that has not been run since it was claimed; no notification from a reaper, since who waits
+    looks for himself, too.
     """
 
     name = "all or nothing"
@@ -213,6 +230,7 @@ class AllOrNothing(Oracle):
     def __init__(self, plan: Plan, facts: Facts) -> None:
         super().__init__(plan, facts)
         self._logs: dict[Attempt, list[str]] = {}
+        self._run: set[Attempt] = set()
         self._pieces: dict[tuple[UUID, int], dict[int, str]] = {}
         self._refusals: Counter[tuple[UUID, UUID]] = Counter()
 
@@ -227,12 +245,16 @@ class AllOrNothing(Oracle):
     def _ended(self, _happening: Happening, event: BodyEnded) -> None:
         key = (event.worker, event.job, event.attempt)
         self._logs.setdefault(key, []).append(event.log)
+        self._run.add(key)
 
     def _refused(self, _happening: Happening, event: OutcomeRefused) -> None:
         self._refusals[event.worker, event.job] += 1
 
     def _committed(self, happening: Happening, event: Committed) -> None:
         logs = self._stored(event)
+        for move in self.facts.moves:
+            if (new := move.new) is not None and new.worker and new.place is Place.CLAIMED:
+                self._run.discard((new.worker, move.job, new.attempt))
         told = {payload for channel, payload in event.notified if channel == DONE_CHANNEL}
         for leaving in self.facts.outcomes:
             self._log(leaving, logs.pop(leaving.job, None))
@@ -271,13 +293,14 @@ class AllOrNothing(Oracle):
         pieces = sorted(self._pieces.get((job, old.attempt), {}).items())
         whole = "".join(text for _, text in pieces)
         if log is not None:
-            if not written and whole.startswith("from the cache: "):
+            if leaving.attempt not in self._run and whole.startswith("from the cache: "):
                 return
             if whole not in written or log.attempt != old.attempt:
                 self.find(f"job {job} has a log that attempt {old.attempt} did not write")
             return
         bare = self._refusals[worker, job] >= REFUSALS_BEFORE_BARE
-        if written and all(written) and whole not in written and not bare:
+        told = leaving.attempt in self._run and all(written)
+        if told and whole not in written and not bare:
             self.find(f"job {job} was stored without what it wrote")
 
 

@@ -19,7 +19,8 @@ from trioworker.model.transitions import TRANSITIONS, Place
 class NothingLost(Oracle):
     """Invariant 1: after every commit each job stands in exactly one place.
 
-    Allowed: an enqueue that a client was never told of may come to nothing, but not half.
+    Allowed: an enqueue that a client was never told of may come to nothing, but not half; a job
+    that was deleted, which is for `Deleted`.
     """
 
     name = "nothing lost"
@@ -29,6 +30,7 @@ class NothingLost(Oracle):
         super().__init__(plan, facts)
         self._places: dict[UUID, Counter[str]] = {}
         self._promised: set[UUID] = set()
+        self._gone: set[UUID] = set()
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
@@ -39,6 +41,9 @@ class NothingLost(Oracle):
         }
 
     def _committed(self, _happening: Happening, event: Committed) -> None:
+        self._gone |= self.facts.deleted
+        if self._gone:
+            self._gone -= self.facts.jobs.keys()
         self._move(event.changes, sign=1)
 
     def _undone(self, _happening: Happening, event: CommitLost) -> None:
@@ -64,7 +69,8 @@ class NothingLost(Oracle):
         total = places.total()
         if total > 1:
             self.find(f"job {job} stands in {dict(places)}")
-        elif total == 0 and (job in self._promised or job in self.facts.jobs):
+        known = job in self._promised or job in self.facts.jobs
+        if total == 0 and known and job not in self._gone:
             self.find(f"job {job} stands nowhere")
 
 
@@ -79,7 +85,9 @@ class Transitions(Oracle):
     An enqueue begins at attempt 1. A pull and a completion keep both counters. A way back to ready
     keeps the attempt (snoozed, interrupted) or adds one (retried). A reaping adds one to each, is
     done to the claims of the dead alone, and gives up exactly at the limit. Allowed: who changes a
-    schedule takes back the jobs of its ticks that have not begun.
+    schedule takes back the jobs of its ticks that have not begun. What has ended may be deleted,
+    and begins another attempt when somebody asks for it (see `SecondChance`); the loss that gave it
+    up counts no more as one then, unless it was the only one.
     """
 
     name = "transitions"
@@ -102,16 +110,20 @@ class Transitions(Oracle):
         """What is wrong with a move that is no reaping."""
         old, new = move.old, move.new
         if new is None:
-            return "no job disappears"
+            is_over = old is not None and old.place is Place.COMPLETED
+            return None if is_over and move.job in self.facts.deleted else "no job disappears"
         if old is None:
             first = new.place in _FIRST or _is_replaced(new)
             fresh = first and (new.attempt, new.reaped) == (1, 0)
             return None if fresh else "an enqueue begins with the first attempt"
         if move.places not in _WAYS:
             return "there is no such way"
+        charged = new.attempt - old.attempt
+        if isinstance(old.row, CompletedRow):
+            right = (charged, new.reaped) == (1, _reaped_again(old.row))
+            return None if right else "whoever asks for it once more gets another attempt"
         if new.reaped != old.reaped:
             return "only a reaping counts as one"
-        charged = new.attempt - old.attempt
         if charged != 0 and not (charged == 1 and move.places in _ANOTHER_TRY):
             return "only another try is another attempt"
         return None
@@ -144,7 +156,8 @@ def _is_undone(move: Move, undone: AbstractSet[UUID]) -> bool:
 class Settled(Oracle):
     """Invariant 2: a job is completed once, and what is stored of it never changes.
 
-    Above all, what was cancelled never becomes done. Nothing is allowed here.
+    Above all, what was cancelled never becomes done. It may be gone, with its job or because that
+    is run once more; whether that was right is for `Deleted` and `SecondChance`.
     """
 
     name = "settled"
@@ -156,9 +169,14 @@ class Settled(Oracle):
 
     def _committed(self, _happening: Happening, event: Committed) -> None:
         for change in event.changes:
-            if isinstance(change.old, CompletedRow):
+            if isinstance(change.old, CompletedRow) and not self._may_go(change.old.id, change.new):
                 became = "gone" if change.new is None else f"now {_status(change.new)}"
                 self.find(f"job {change.old.id} was {change.old.status} and is {became}")
+
+    def _may_go(self, job: UUID, new: Row | None) -> bool:
+        stand = self.facts.stands.get(job)
+        again = stand is not None and stand.place in _FIRST
+        return new is None and (again or job in self.facts.deleted)
 
 
 class Durable(Oracle):
@@ -206,11 +224,11 @@ class NotEarly(Oracle):
 
 
 def _ways() -> Iterator[tuple[Place, Place]]:
-    for (origin, cause), target in TRANSITIONS.items():
-        if cause != "retry":  # people ask for it, and nobody here does
-            yield origin, target
+    for (origin, _cause), target in TRANSITIONS.items():
+        yield origin, target
     # One that waits for a slot goes through ready, in a transaction that nobody sees.
     yield Place.CLAIMED, Place.WAITING
+    yield Place.COMPLETED, Place.WAITING
 
 
 _WAYS: Final = frozenset(_ways())
@@ -223,6 +241,12 @@ def _jobs_of(row: Row | None) -> Iterator[UUID]:
         yield row.id
     elif isinstance(row, ClaimRow):
         yield from row.ids
+
+
+def _reaped_again(done: CompletedRow) -> int:
+    """How many lost workers count of a job that is run once more."""
+    given_up = '"WorkerLost"' in (done.error or "")
+    return done.reaped - 1 if given_up and done.reaped > 1 else done.reaped
 
 
 def _named(stand: Stand | None) -> str:

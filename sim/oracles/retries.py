@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from sim.database.rows import AttemptRow, ReadyRow
 from sim.happenings import BodyEnded, BodyStarted, Committed, Happening
 from sim.oracles.base import Handler, Oracle
@@ -14,6 +12,7 @@ from sim.oracles.facts import Attempt, Facts, Leaving
 from sim.oracles.fence import STUBBORN, WAKING_S
 from sim.plan import Plan
 from trioworker.events import Event
+from trioworker.model import options as model
 from trioworker.model.options import NO_OPTIONS, JobOptions, RetryPolicy
 from trioworker.model.outcome import Failed, Outcome, Retried
 
@@ -22,10 +21,8 @@ ROUNDING: Final = timedelta(milliseconds=2)
 
 def options_of(facts: Facts, job: UUID) -> JobOptions:
     """What the job says about itself."""
-    row = facts.jobs.get(job)
-    if row is None or row.options is None:
-        return NO_OPTIONS
-    return msgspec.json.decode(row.options, type=JobOptions)
+    row = facts.known.get(job)
+    return NO_OPTIONS if row is None else model.options_of(row.options)[0]
 
 
 def next_attempt(leaving: Leaving) -> ReadyRow | None:

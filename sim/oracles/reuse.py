@@ -65,7 +65,7 @@ class Reused(Oracle):
             self.find(f"job {row.id} took over a result and kept it again")
         job = self.facts.jobs[row.id]
         sources = [one for one in self._kept.values() if json.loads(one.result) == result]
-        if not any(_equal(job, self.facts.jobs[one.job]) for one in sources):
+        if not any(_equal(job, self.facts.known[one.job]) for one in sources):
             self.find(f"job {row.id} has a result that no equal job has left")
         elif not any(self._young(row, one, ttl_s) for one in sources):
             self.find(f"job {row.id} took over a result older than {ttl_s:g} s")

@@ -153,6 +153,8 @@ class ScheduleGoesOn(Oracle):
     def _judge(self, row: ScheduleRow) -> None:
         if row.paused or (row.look_at is None and _is_over(row)):
             return
+        if row.pending in {move.job for move in self.facts.moves}:
+            return  # taken back by whoever has deleted the schedule
         stand = None if row.pending is None else self.facts.stands.get(row.pending)
         if stand is not None and stand.place is not Place.COMPLETED:
             return

@@ -28,6 +28,7 @@ class OneHolder(Oracle):
     """Whoever is stored with a key comes after the job before him, as that one has said.
 
     A job that has been claimed once may be queued again: who came in between was let in rightly.
+    A period is over by the server's clock: once that was set it is not judged here.
     """
 
     name = "one holder"
@@ -61,7 +62,8 @@ class OneHolder(Oracle):
         if stand is None or self._was_replaced(before.id):
             return False
         if period_s is not None:
-            return row.created_at < before.created_at + timedelta(seconds=period_s)
+            over = row.created_at >= before.created_at + timedelta(seconds=period_s)
+            return not over and not self.facts.jumps
         if during == "queued":
             return stand.place in UNSTARTED and before.id not in self._begun
         return stand.place is not Place.COMPLETED
@@ -100,7 +102,7 @@ class FreeKeys(Oracle):
                 self._ended_s[move.job] = self.facts.now_s
 
     def _kept_out(self, _happening: Happening, event: KeptOut) -> None:
-        row = self.facts.jobs.get(event.first)
+        row = self.facts.known.get(event.first)
         if row is None:
             self.find(f"job {event.job} is kept out by job {event.first}, which never was")
             return

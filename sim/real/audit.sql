@@ -72,8 +72,10 @@ create table sim.effect (
     number    bigint  generated always as identity primary key,
     job       uuid    not null,
     attempt   integer not null,
-    execution integer not null check (execution > 0)
+    execution integer not null check (execution > 0),
+    said      jsonb   not null,
+    marks     float8[] not null
 );
 
 create trigger note_change after insert or update or delete on sim.effect
-    for each row execute function sim.note_change();
+    for each row execute function sim.note_change('said');

@@ -10,6 +10,7 @@ from sim.database.wire import ROLLBACK
 from sim.oracles import ORACLES, Oracle
 from sim.oracles.calm import Quiet
 from sim.oracles.cancels import CancelHeard
+from sim.oracles.endings import Deleted
 from sim.oracles.fence import OneAtATime, SelfFence
 from sim.oracles.liveness import GoesOn, NobodyIdles, ReapedInTime
 from sim.oracles.slots import NoSlotIdles
@@ -37,6 +38,7 @@ LEFT_OUT: Final[Mapping[type[Oracle], str]] = {
     ReapedInTime: STALLS,
     GoesOn: STALLS,
     Quiet: "a machine that stalls is a fault which no plan names",
+    Deleted: "a real server's clock does not begin when the plan says",
 }
 """The oracles that do not judge a real run, with the reason."""
 JUDGES: Final = tuple(oracle for oracle in ORACLES if oracle not in LEFT_OUT)

@@ -1,5 +1,6 @@
 """One run of a plan on a real server, judged as a simulated one is."""
 
+from sim.bounds import bounds_of
 from sim.oracles import Finding, Panel
 from sim.plan import CRASH, STANDBY, Plan
 from sim.real.limits import JUDGES
@@ -15,7 +16,8 @@ async def run_for_real(plan: Plan, server: RealServer) -> Result:
         # The WAL writer has just been round, and does not save what a crash is to undo.
         await server.restart()
     world = RealWorld(plan, server.empty_database(), server)
-    await world.run()
+    with bounds_of(plan):
+        await world.run()
     trace = Trace()
     found: list[Finding] = []
     panel = Panel(plan, JUDGES)

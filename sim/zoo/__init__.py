@@ -4,7 +4,9 @@ from sim.zoo import (
     cancels,
     commits,
     effects,
+    endings,
     follow_ups,
+    following,
     handing_over,
     leases,
     limits,
@@ -34,6 +36,8 @@ THEMES = (
     handing_over,
     reuse,
     progress,
+    endings,
+    following,
 )
 """Imported for the mutants that they name."""
 

@@ -194,7 +194,8 @@ def log_flush_unfenced() -> Iterator[None]:
     async def for_anybody(
         s: Statement, _worker: UUID, _claims: object, *columns: Sequence[Any]
     ) -> Rows:
-        return await MODELS["store_logs"](s, *columns)
+        said = [piece for piece in zip(*columns[:4], strict=True) if piece[-1]]
+        return await MODELS["store_logs"](s, *zip(*said, strict=True)) if said else []
 
     with statement("store_running", for_anybody):
         yield

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sim.oracles.handed_over import HandedOver
 from sim.plan import HANDS_OVER, Plan, Sizes
 from sim.replace import replaced
 from sim.zoo.mutant import mutant
+from trioworker.model import user_statement
 from trioworker.model.outcome import Executed, Succeeded
-from trioworker.model.user_statement import UserStatement
+from trioworker.model.user_statement import UserStatement, Value
 from trioworker.store.postgres import effects
 from trioworker.store.postgres.database import Transaction
 from trioworker.store.postgres.store import COMMIT, PostgresStore
@@ -65,4 +66,19 @@ def _twice() -> Iterator[None]:
         return await commit(self, worker, batch, again=again)
 
     with replaced(PostgresStore, "commit", before):
+        yield
+
+
+@mutant("values that lose their types", caught_by=HandedOver, plan=HANDING_OVER)
+def _values_that_lose_their_types() -> Iterator[None]:
+    """What jobs hand over from a process of their own arrives as JSON has it: numbers as text."""
+
+    def as_json_has_it(pair: list[Any]) -> Value:
+        kind, value = pair
+        if kind == "list":
+            return [as_json_has_it(item) for item in value]
+        return right(pair) if kind in ("UUID", "int") else str(value)
+
+    right = user_statement._untyped
+    with replaced(user_statement, "_untyped", as_json_has_it):
         yield

@@ -52,8 +52,8 @@ FLAVOURS: Final[tuple[str, ...]] = get_args(Flavour)
 
 NAMES_SHOWN_MAX: Final = 10
 
-_PYTHONS: Final = ("<frozen ", sysconfig.get_path("stdlib"))
-"""How the names of files begin that are Python's own."""
+_NOT_THEIRS: Final = ("<frozen ", sysconfig.get_path("stdlib"), str(Path(__file__).parent))
+"""How the names of files begin that are Python's own, or ours."""
 
 
 class JobFunction(Generic[P, R]):
@@ -359,7 +359,7 @@ def _where(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_shown(error.filename)}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if f.filename != __file__ and not f.filename.startswith(_PYTHONS)]
+    theirs = [frame for frame in frames if not frame.filename.startswith(_NOT_THEIRS)]
     return f"{_shown(theirs[-1].filename)}:{theirs[-1].lineno}" if theirs else "at import"
 
 

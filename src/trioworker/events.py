@@ -58,6 +58,15 @@ class SchedulesLeft(Event, frozen=True, kw_only=True):
     message: str
 
 
+class JobsLeft(Event, frozen=True, kw_only=True):
+    """A drain is over, and jobs of its tags are not: due `later`, `waiting`, or in other hands."""
+
+    later: int
+    waiting: int
+    running: int
+    message: str
+
+
 class WorkerStopping(Event, frozen=True, kw_only=True):
     """A graceful stop began: nothing is pulled any more."""
 

@@ -69,6 +69,25 @@ def test_drain_empties_the_queue(here: Run, database_url: str, mode: str) -> Non
     assert (last["batches"] < 17) == (mode == "agent-batch")
 
 
+def test_a_drain_tells_what_it_does_not_wait_for(here: Run) -> None:
+    """A delay, the pause before another attempt, a window that has to pass."""
+    again = {"path": "divide", "args": [1, 0], "retry": {"attempts": 2, "delay_s": 3600}}
+    limit = {"path": "greet", "args": ["you"], "limit": {"slots": 1, "window_s": 3600}}
+    later = {"path": "greet", "args": ["me"], "delay_s": 3600}
+    other = {"path": "greet", "args": ["us"], "delay_s": 3600, "tag": "other"}
+    jobs = [again, limit, limit, later, other, {"path": "greet", "args": ["him"]}]
+    here("enqueue", "-", stdin="\n".join(map(json.dumps, jobs))).well()
+
+    ended = here("run", APP, "--drain", "--log-format", "json").well()
+
+    log = [json.loads(line) for line in ended.complaints.splitlines()]
+    (left,) = [line for line in log if line["event"] == "jobs left"]
+    assert (left["later"], left["waiting"], left["running"]) == (2, 1, 0)
+    assert states(here) == {"success": 2, "scheduled": 3, "waiting": 1}
+    nothing = here("run", "--drain", "--tags", "empty", "--log-format", "json").well()
+    assert "jobs left" not in nothing.complaints
+
+
 def test_a_terminal_gets_a_bar(here: Run, database_url: str) -> None:
     """On a terminal a drain shows one line that grows, at most as wide as the terminal is."""
     here("enqueue", "greet", '["you"]', "--count", "30").well()

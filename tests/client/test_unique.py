@@ -234,6 +234,7 @@ async def test_sql_has_periods_and_debounces(caller: Caller, database_url: str) 
         ('{"unique": {"key": "k", "during": "ever"}}', "is held during queued, unfinished, or"),
         ('{"unique": {"key": "k", "during": "period"}}', "is held during queued, unfinished, or"),
         ('{"unique": {"key": "k", "period_s": 9}}', "is held during queued, unfinished, or"),
+        ('{"unique": {"key": "k", "on_conflict": "no"}}', "is to keep, replace, or raise"),
         ('{"debounce": {"key": "k"}}', "needs a delay"),
         ('{"debounce": {"key": "k", "delay_s": 0}}', "needs a delay"),
         ('{"unique": {"key": "k"}, "debounce": {"key": "k", "delay_s": 1}}', "not both"),

@@ -33,5 +33,11 @@ def test_a_run_that_begins_anew_is_shown_from_its_beginning() -> None:
     shown(following, Piece(1, 0, "a"), Piece(1, 1, "b"))
     assert shown(following, Piece(1, 0, "x")) == []
     assert shown(following, Piece(1, 0, "x")) == ["x"]
-    assert shown(following, Piece(1, 0, "yz")) == []
-    assert shown(following, Piece(1, 0, "yz")) == ["yz"]
+
+
+def test_what_is_written_anew_in_the_first_piece_is_shown_at_once() -> None:
+    """All of it is there, and the job may have ended: then there is no other look."""
+    following = Following()
+    shown(following, Piece(1, 0, "a"))
+    assert shown(following, Piece(1, 0, "x")) == ["x"]
+    assert shown(following, Piece(1, 0, "yz"), Piece(1, 1, "u")) == ["yz", "u"]

@@ -1,13 +1,24 @@
 """What the enqueue, the function and the app say of a job, and which of them counts."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, cast
 
 import msgspec
 import pytest
 
+from trioworker.app import App
+from trioworker.errors import UsageError
+from trioworker.model.chunk_arguments import Chunking
 from trioworker.model.job_settings import JobSettings, Resolved, resolve
-from trioworker.model.options import Debounce, Handler, JobOptions, RetryPolicy, Unique
+from trioworker.model.options import (
+    Debounce,
+    Handler,
+    JobOptions,
+    Limit,
+    RetryPolicy,
+    Unique,
+)
 
 SAID: Final[JobSettings] = {
     "tag": "slow",
@@ -65,3 +76,44 @@ def test_what_nobody_says_is_left_to_the_function_when_it_is_run() -> None:
     assert msgspec.json.encode(off) == b'{"timeout_s":null,"retry":null}'
     assert msgspec.json.decode(b'{"retry": null}', type=JobOptions).policy(RetryPolicy(3)) is None
     assert nothing.policy(RetryPolicy(3)) == RetryPolicy(3)
+
+
+@pytest.mark.parametrize(
+    ("what", "said", "line"),
+    [
+        (RetryPolicy, {}, "a retry policy without a number of attempts would never end"),
+        (RetryPolicy, {"attempts": True}, "the number of attempts is a whole number, not True"),
+        (RetryPolicy, {"attempts": 3, "delay_s": "1"}, "the delay between attempts is a number,"),
+        (RetryPolicy, {"attempts": 3, "only": "OSError"}, "a retry policy names errors by text,"),
+        (RetryPolicy, {"attempts": 3, "never": (OSError,)}, "a retry policy names errors by text"),
+        (RetryPolicy, {"attempts": 3, "by_error": {"X": 3}}, "by_error of a retry policy has a"),
+        (RetryPolicy, {"attempts": 2, "delay_s": -1}, "the delay between attempts of -1 will not "),
+        (
+            Debounce,
+            {"delay_s": 0},
+            "the delay of a debounce of 0 will not do; from 0.001 to 315360000",
+        ),
+        (Limit, {"slots": "2"}, "the number of slots is a whole number, not '2'"),
+        (Unique, {"key": 5}, "the unique key is text, not 5"),
+        (Unique, {"key": "k" * 501}, "the unique key is too long: 501 bytes, at most 500"),
+        (Unique, {"during": "ever"}, "unknown time of a unique key 'ever'; one of queued,"),
+        (Unique, {"on_conflict": "no"}, "unknown on_conflict of a unique key 'no'; one of keep,"),
+        (Handler, {"path": 5}, "the path of a handler is text, not 5"),
+        (JobOptions, {"labels": (5,)}, "a label is text, not 5"),
+        (App, {"tag": ""}, "the tag is empty"),
+        (App, {"priority": 1001}, "priority 1001 is out of range"),
+        (App, {"unique": Unique("{")}, "the unique key '{' will not do: "),
+        (App, {"labels": "x"}, "labels='x' will not do; it is a list of texts or None"),
+        (App, {"retry": 1.5}, "retry=1.5 will not do; it is RetryPolicy or int or None"),
+        (App, {"colour": 1}, "unknown setting 'colour'; one of tag, priority, "),
+        (Chunking, {"size": 1.5}, "the size of a chunk is a whole number, not 1.5"),
+    ],
+)
+def test_what_could_never_be_is_one_line_where_it_is_said(
+    what: Callable[..., object], said: dict[str, object], line: str
+) -> None:
+    """Also what no type checker has looked at."""
+    with pytest.raises(UsageError) as caught:
+        what(**said)
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)

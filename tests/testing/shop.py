@@ -70,15 +70,6 @@ def fails(context: JobContext, times: int) -> str:
     return "at last"
 
 
-@app.job(retry=RetryPolicy(2, delay_s=10, jitter=0))
-def climbs(context: JobContext, steps: list[float]) -> None:
-    """Tell those steps, one less with each attempt; the first one fails."""
-    for step in steps[context.attempt - 1 :]:
-        context.progress(step, f"attempt {context.attempt}")
-    if context.attempt == 1:
-        raise ValueError("slipped")
-
-
 @app.job(timeout_s=0.01)
 async def hangs() -> None:
     """Take too long."""

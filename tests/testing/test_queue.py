@@ -11,9 +11,11 @@ from tests.testing.shop import Shop, app
 from trioworker import (
     App,
     InvalidArguments,
+    JobContext,
     JobFailed,
     JobProgress,
     NewJob,
+    Snooze,
     UnknownJob,
     UsageError,
     WaitTimeout,
@@ -323,11 +325,26 @@ async def test_a_frozen_clock_moves_when_it_is_told_to() -> None:
         clock.move_to(datetime(2027, 1, 1))  # noqa: DTZ001 - the point
 
 
-async def test_what_a_job_tells_of_its_progress_is_told(queue: MemoryQueue) -> None:
-    """The last of it; a later attempt begins anew."""
-    job = await queue.enqueue("climbs", [[0.2, 0.4, 0.3]])
-    await queue.run_attempt(job)
-    assert (await queue.job(job)).progress is None
-    await queue.run_attempt(job)
-    told = (await queue.job(job)).progress
-    assert told == JobProgress(0.3, "attempt 2", queue.clock.now)
+async def test_what_a_job_tells_of_its_progress_is_told() -> None:
+    """What is put off keeps it, a later attempt begins anew."""
+    climbing = App()
+    fractions = iter((0.2, 0.4, 0.3))
+
+    @climbing.job(retry=2)
+    def climb(context: JobContext) -> None:
+        fraction = next(fractions)
+        context.progress(0.9)
+        context.progress(fraction, f"attempt {context.attempt}")
+        if fraction < 0.3:
+            raise Snooze(10)
+        if fraction > 0.3:
+            raise ValueError("slipped")
+
+    queue = MemoryQueue(climbing)
+    job = await queue.enqueue("climb")
+    found = []
+    for _ in range(3):
+        await queue.run_attempt(job)
+        found.append((await queue.job(job)).progress)
+    now = queue.clock.now
+    assert found == [JobProgress(0.2, "attempt 1", now), None, JobProgress(0.3, "attempt 2", now)]

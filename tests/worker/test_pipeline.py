@@ -166,6 +166,19 @@ async def test_a_hint_wakes_an_idle_worker(rig: Rig) -> None:
     assert rig.said(JobEnded)[0].job == job
 
 
+async def test_a_job_that_nobody_hints_at_is_found_all_the_same(rig: Rig) -> None:
+    """An idle worker looks by itself, as often as it polls; a hint may get lost."""
+    stop = Stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: rig.work(stop=stop, poll_s=0.2))
+        await until(lambda: len(rig.statements("pull")) > 10)
+        (job,) = await rig.enqueue(1)
+        await until(lambda: rig.said(JobEnded))
+        stop.ask()
+    assert rig.said(JobEnded)[0].job == job
+    assert rig.statements("notify_ready") == []
+
+
 async def test_a_scheduled_job_wakes_an_idle_worker(rig: Rig) -> None:
     """The next due time cuts the pause between polls short."""
     stop = Stop()

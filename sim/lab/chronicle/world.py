@@ -15,6 +15,8 @@ from sim.happenings import (
     Happening,
     Healed,
     KeptOut,
+    RequeueAnswered,
+    RequeueAsked,
     ServerDown,
     ServerUp,
 )
@@ -51,6 +53,8 @@ class WorldReader:
             KeptOut: self._kept_out,
             CancelAsked: self._cancel,
             CancelAnswered: self._answered,
+            RequeueAsked: self._ask_again,
+            RequeueAnswered: self._answered_again,
             Healed: self._healed,
             Drained: self._drained,
         }
@@ -113,6 +117,19 @@ class WorldReader:
         text = f"is answered: {', '.join(parts) or 'nothing is left to cancel'}"
         jobs = [*event.ended, *event.asked]
         yield Deed(happening.at_s, happening.actor, Sort.CANCELLED, text, jobs=jobs)
+
+    def _ask_again(self, happening: Happening, event: RequeueAsked) -> Iterator[Deed]:
+        text = f"asks that {self._names.listed(event.jobs)} be run once more"
+        jobs = list(event.jobs)
+        yield Deed(happening.at_s, happening.actor, Sort.ENQUEUED, text, jobs=jobs)
+
+    def _answered_again(self, happening: Happening, event: RequeueAnswered) -> Iterator[Deed]:
+        parts = [f"{self._names.listed(event.ready)} will be run once more"] if event.ready else []
+        if event.kept_out:
+            parts.append(f"others hold the keys of {self._names.listed(event.kept_out)}")
+        text = f"is answered: {', '.join(parts) or 'nothing of that has ended badly'}"
+        jobs = [*event.ready, *event.kept_out]
+        yield Deed(happening.at_s, happening.actor, Sort.ENQUEUED, text, jobs=jobs)
 
     def _healed(self, happening: Happening, _event: Any) -> Iterator[Deed]:  # noqa: ANN401 - no fields
         text = "the world is healed: no more faults from here on"

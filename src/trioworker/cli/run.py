@@ -30,7 +30,7 @@ def run(
     ] = None,
     *,
     drain: Annotated[
-        bool, typer.Option("--drain", help="Stop when nothing is left to do.")
+        bool, typer.Option("--drain", help="Stop when nothing is left that is due.")
     ] = False,
 ) -> None:
     """Work on jobs until SIGTERM or Ctrl-C.

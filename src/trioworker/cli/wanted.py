@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, TypeVar, cast, get_args
+from typing import Annotated, Any, Final, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -19,11 +19,18 @@ from trioworker.errors import UsageError
 from trioworker.ids import new_id
 from trioworker.model.job import Kind, NewJob
 from trioworker.model.job_settings import JobSettings, resolve
-from trioworker.model.options import Debounce, Handler, Limit, OnConflict, RetryPolicy, Unique
+from trioworker.model.options import (
+    ON_CONFLICTS,
+    Debounce,
+    Handler,
+    Limit,
+    OnConflict,
+    RetryPolicy,
+    Unique,
+)
 
 NO_ARGS: Final = b"{}"
 UNSAID: Final = msgspec.Raw()
-ON_CONFLICTS: Final[tuple[str, ...]] = get_args(OnConflict)
 SETTINGS: Final = tuple(JobSettings.__annotations__)
 
 T = TypeVar("T")

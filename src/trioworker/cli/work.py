@@ -18,10 +18,11 @@ from trioworker.app import App
 from trioworker.cli.http import counted, lanes_for, open_http
 from trioworker.cli.progress import Tally, showing
 from trioworker.cli.sinks import Log, log_sink, statement_sink
-from trioworker.errors import UsageError
+from trioworker.errors import StoreError, UsageError
 from trioworker.events import (
     ChunksCut,
     Emit,
+    JobsLeft,
     SchedulesDeclared,
     SchedulesLeft,
 )
@@ -68,7 +69,7 @@ async def work_at(
         await stack.enter_async_context(
             open_http(settings, database, app, metrics=metrics, emit=emit, hurry=stop.forced)
         )
-        return await work(
+        report = await work(
             store=PostgresStore(database, now_s=trio.current_time),
             runners=runners,
             config=worker_config(settings, drain=drain),
@@ -76,6 +77,9 @@ async def work_at(
             stop=stop,
             emit=emit,
         )
+        if drain and not stop.asked.is_set():
+            await tell_what_is_left(database, settings.tags.names, emit)
+        return report
 
 
 def worker_config(settings: Settings, *, drain: bool) -> WorkerConfig:
@@ -187,6 +191,19 @@ async def stop_on_signals() -> AsyncIterator[Stop]:
 async def _ask_for_each(signals: AsyncIterator[int], stop: Stop) -> None:
     async for _ in signals:
         stop.ask()
+
+
+async def tell_what_is_left(database: Database, tags: Sequence[str], emit: Emit) -> None:
+    """Tell which jobs of the tags a drain has not waited for, if any."""
+    try:
+        rows = [row for row in await database.run(CONTROL, "count_jobs") if row[0] in tags]
+    except StoreError:
+        # The queue was drained; that nobody can count what is left makes no difference to that.
+        return
+    later, waiting, running = (sum(row[column] for row in rows) for column in (2, 3, 4))
+    if later or waiting or running:
+        hint = "a drain does what is due; run it again, or a worker that stays"
+        emit(JobsLeft(later=later, waiting=waiting, running=running, message=hint))
 
 
 async def _count(database: PostgresDatabase, tags: Sequence[str]) -> int:

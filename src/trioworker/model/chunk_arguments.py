@@ -13,6 +13,7 @@ import msgspec
 
 from trioworker.errors import InvalidArguments, UsageError
 from trioworker.model.arguments import Arguments, hints_of, refuse_unless_json
+from trioworker.model.bounds import check_whole_number
 from trioworker.model.options import within
 
 CHUNK_MAX: Final = 10_000
@@ -36,6 +37,7 @@ class Chunking(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises `UsageError` when a bound is broken."""
+        check_whole_number("the size of a chunk", self.size)
         within("a chunk", self.size, 1, CHUNK_MAX)
         within("the linger_s of a chunk", self.linger_s, 0.0, LINGER_S_MAX)
 

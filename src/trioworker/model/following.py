@@ -29,11 +29,14 @@ class Following:
     def news(self, pieces: Sequence[Piece]) -> Iterator[JobLogText]:
         """What is new in the `pieces` from the one on that was looked from, in order.
 
-        When that has become another one, the next look begins with the first of its attempt.
+        When that has become another one, the attempt is heard anew from its first piece: at once if
+        these begin with it, else the next look does.
         """
         if self._seen and not any(self._continues(piece) for piece in pieces):
+            begins_later = self.chunk > 0
             self.chunk, self._seen = 0, ""
-            return
+            if begins_later:
+                return
         for piece in pieces:
             known = len(self._seen) if self._continues(piece) else 0
             self.attempt, self.chunk, self._seen = piece

@@ -8,12 +8,15 @@ it over. Names of arguments in keys are filled in here, once, when the job is ma
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any, TypedDict, TypeVar
+from string import Formatter
+from types import NoneType
+from typing import Any, Final, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET
 
 from trioworker.errors import UsageError
+from trioworker.model.bounds import TAG_BYTES_MAX, bounded_priority, bounded_text
 from trioworker.model.job import DEFAULT_TAG
 from trioworker.model.options import (
     DELAY_S_MAX,
@@ -58,6 +61,9 @@ class JobSettings(TypedDict, total=False):
     delete_after_s: float | None
 
 
+_TYPES: Final[Mapping[str, Any]] = get_type_hints(JobSettings)
+
+
 class Resolved(msgspec.Struct, frozen=True):
     """What the settings of one job come to."""
 
@@ -68,7 +74,12 @@ class Resolved(msgspec.Struct, frozen=True):
 
 def check_settings(settings: JobSettings, handler: Callable[[str], Handler] = Handler) -> None:
     """Raises `UsageError` for what could never be, whatever the arguments of the job."""
-    _options(settings, handler, None)
+    options = _options(settings, handler, None)
+    bounded_text("tag", tag_of(settings), TAG_BYTES_MAX)
+    bounded_priority(priority_of(settings))
+    for what in ("limit", "unique", "debounce"):
+        if (keyed := getattr(options, what)) is not None:
+            _check_names(what, keyed.key)
 
 
 def tag_of(settings: JobSettings) -> str:
@@ -117,6 +128,7 @@ def whole_key(path: str, args: bytes) -> str:
 def _options(
     settings: JobSettings, handler: Callable[[str], Handler], now: datetime | None
 ) -> JobOptions:
+    _check_types(settings)
     limit = settings.get("limit")
     return JobOptions(
         timeout_s=settings.get("timeout_s", UNSET),
@@ -134,6 +146,32 @@ def _options(
         restart=settings.get("restart") or False,
         delete_after_s=settings.get("delete_after_s"),
     )
+
+
+def _check_types(settings: JobSettings) -> None:
+    """Raises `UsageError` for what is no setting, or is of a type that it never has."""
+    for name, said in settings.items():
+        if name not in _TYPES:
+            raise UsageError(f"unknown setting {name!r}; one of {', '.join(_TYPES)}")
+        try:
+            msgspec.convert(said, _TYPES[name])
+        except msgspec.ValidationError:
+            may_be = " or ".join(map(_shown_type, get_args(_TYPES[name])))
+            raise UsageError(f"{name}={said!r} will not do; it is {may_be}") from None
+
+
+def _shown_type(type_: Any) -> str:  # noqa: ANN401 - of a hint
+    if type_ is NoneType:
+        return "None"
+    name: str = type_.__name__
+    return "a list of texts" if get_origin(type_) is Sequence else name
+
+
+def _check_names(what: str, key: str) -> None:
+    try:
+        list(Formatter().parse(key))
+    except ValueError as error:
+        raise UsageError(f"the {what} key {key!r} will not do: {error}") from None
 
 
 def _deadline(deadline_s: float | None, now: datetime | None) -> datetime | None:

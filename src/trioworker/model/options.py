@@ -6,9 +6,9 @@ but for the two that a function may say when its job is run: there None is store
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, cast, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -19,6 +19,8 @@ from trioworker.model.bounds import (
     TAG_BYTES_MAX,
     bounded_priority,
     bounded_text,
+    check_text,
+    check_whole_number,
 )
 
 KEY_BYTES_MAX: Final = 500
@@ -29,6 +31,8 @@ DELAY_S_MAX: Final = 10 * 365 * 24 * 3600.0
 HandlerOf = Literal["error", "success", "recovery"]
 UniqueWhile = Literal["queued", "unfinished", "period"]
 OnConflict = Literal["keep", "replace", "raise"]
+DURINGS: Final[tuple[str, ...]] = get_args(UniqueWhile)
+ON_CONFLICTS: Final[tuple[str, ...]] = get_args(OnConflict)
 
 
 class _Option(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -62,6 +66,8 @@ class RetryPolicy(_Option, frozen=True):
                 "a retry policy without a number of attempts would never end; give it attempts=…"
                 " or say forever=True"
             )
+        if self.attempts is not None:
+            check_whole_number("the number of attempts", self.attempts)
         if self.attempts is not None and (self.forever or self.attempts < 1):
             raise UsageError(
                 f"a retry policy of {self.attempts} attempts"
@@ -72,6 +78,10 @@ class RetryPolicy(_Option, frozen=True):
         within("the longest delay between attempts", self.delay_max_s, 0.0, DELAY_S_MAX)
         within("the factor of a retry policy", self.factor, 1.0, 100.0)
         within("the jitter of a retry policy", self.jitter, 0.0, 1.0)
+        for names in (self.only, self.never, self.by_error):
+            _check_error_names(names)
+        if not all(isinstance(policy, RetryPolicy) for policy in self.by_error.values()):
+            raise UsageError("by_error of a retry policy has a RetryPolicy for each name")
 
 
 class Limit(_Option, frozen=True):
@@ -88,6 +98,7 @@ class Limit(_Option, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises `UsageError` when a bound is broken."""
+        check_whole_number("the number of slots", self.slots)
         if not 1 <= self.slots <= 2**31 - 1:
             raise UsageError(f"a limit of {self.slots} jobs would let none run; at least 1")
         check_key("limit", self.key)
@@ -114,6 +125,8 @@ class Unique(_Option, frozen=True):
     def __post_init__(self) -> None:
         """Raises `UsageError` when a bound is broken."""
         check_key("unique", self.key)
+        one_of("time of a unique key", self.during, DURINGS)
+        one_of("on_conflict of a unique key", self.on_conflict, ON_CONFLICTS)
         if (self.during == "period") != (self.period_s is not None):
             raise UsageError('a unique key has period_s=… just when it is during="period"')
         if self.period_s is not None:
@@ -261,19 +274,36 @@ def options_of(stored: str | bytes | None) -> tuple[JobOptions, str | None]:
 
 
 def within(what: str, value: float, least: float, most: float) -> None:
-    """Raises `UsageError` unless `value` lies between the bounds, both allowed."""
+    """Raises `UsageError` unless `value` is a number between the bounds, both allowed."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"{what} is a number, not {value!r}")
     if not least <= value <= most:
-        raise UsageError(f"{what} of {value:g} will not do; from {least:g} to {most:g}")
+        raise UsageError(f"{what} of {value:.12g} will not do; from {least:.12g} to {most:.12g}")
+
+
+def one_of(what: str, said: str, choices: Collection[str]) -> None:
+    """Raises `UsageError` unless what is said is one of the choices."""
+    if said not in choices:
+        raise UsageError(f"unknown {what} {said!r}; one of {', '.join(choices)}")
 
 
 def check_timeout(timeout_s: float) -> None:
     """Raises `UsageError` when no attempt could have this timeout."""
+    if not isinstance(timeout_s, int | float):
+        raise UsageError(f"a timeout is a number of seconds, not {timeout_s!r}")
     if not 0 < timeout_s < math.inf:
         raise UsageError(f"a timeout of {timeout_s:g} s will not do; it must be above 0")
 
 
+def _check_error_names(names: object) -> None:
+    several = isinstance(names, Collection) and not isinstance(names, str)
+    if not several or not all(isinstance(name, str) for name in cast("Collection[object]", names)):
+        raise UsageError(f"a retry policy names errors by text, as ('OSError',), not {names!r}")
+
+
 def check_label(label: str) -> None:
     """Raises `UsageError` when a job cannot have this label."""
+    check_text("a label", label)
     bounded_text(f"label {label[:40]!r}" if label else "label", label, LABEL_BYTES_MAX)
     if not label.isascii() and label.encode("utf-8", "replace").decode() != label:
         raise UsageError(f"the label {label[:40]!r} is no text that can be stored")
@@ -281,6 +311,7 @@ def check_label(label: str) -> None:
 
 def check_key(what: str, key: str) -> None:
     """Raises `UsageError` when a key is too long, or PostgreSQL cannot store it."""
+    check_text(f"the {what} key", key)
     size = len(key.encode("utf-8", "surrogatepass"))
     if size > KEY_BYTES_MAX:
         raise UsageError(f"the {what} key is too long: {size} bytes, at most {KEY_BYTES_MAX}")

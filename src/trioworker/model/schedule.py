@@ -18,7 +18,7 @@ import msgspec
 
 from trioworker.errors import UsageError
 from trioworker.model.job import DEFAULT_TAG, Kind, NewJob
-from trioworker.model.options import DELAY_S_MAX, NO_OPTIONS, JobOptions, within
+from trioworker.model.options import DELAY_S_MAX, NO_OPTIONS, JobOptions, one_of, within
 from trioworker.model.ticks import Timing
 
 Overlap = Literal["skip", "queue_one", "allow"]
@@ -64,11 +64,15 @@ class Schedule(
     def __post_init__(self) -> None:
         """Raises `UsageError` when a bound is broken."""
         check_name(self.name)
-        _one_of("overlap", self.overlap, OVERLAPS)
-        _one_of("catch_up", self.catch_up, CATCH_UPS)
+        one_of("overlap", self.overlap, OVERLAPS)
+        one_of("catch_up", self.catch_up, CATCH_UPS)
         if self.deadline_s is not None:
             within("a deadline", self.deadline_s, 0.001, DELAY_S_MAX)
-        self.job(UUID(int=0), None, _UNTIMED)
+        self.any_job()
+
+    def any_job(self) -> NewJob:
+        """One of its jobs, for what all of them have in common. Raises as `job` does."""
+        return self.job(UUID(int=0), None, _UNTIMED)
 
     def job(self, id_: UUID, tick: datetime | None, now: datetime) -> NewJob:
         """The job of a tick, or of no tick, due at once. Raises `UsageError` for what is no job."""
@@ -235,8 +239,3 @@ def _run_ahead(schedule: Schedule, progress: Progress, now: datetime) -> Move:
         look_at=None if beyond is None else beyond - HORIZON,
     )
     return Move(done, ticks)
-
-
-def _one_of(what: str, said: str, choices: Sequence[str]) -> None:
-    if said not in choices:
-        raise UsageError(f"unknown {what} {said!r}; one of {', '.join(choices)}")

@@ -52,11 +52,11 @@ def make_schedule(
     said = dict(settings)
     overlap, catch_up = said.pop("overlap", "skip"), said.pop("catch_up", "none")
     try:
-        stored = {} if args is None else msgspec.json.decode(encoded := msgspec.json.encode(args))
+        encoded = _encoded(args)
         resolved = resolve(
             cast("JobSettings", said),
             path=path,
-            args=b"{}" if args is None else encoded,
+            args=encoded,
             handler=handler,
             now=None,
         )
@@ -64,7 +64,7 @@ def make_schedule(
             name=name,
             path=path,
             kind=kind,
-            args=stored,
+            args=msgspec.json.decode(encoded),
             timing=Timing(**times),
             tag=resolved.tag,
             priority=resolved.priority,
@@ -76,5 +76,10 @@ def make_schedule(
         )
     except UsageError as error:
         raise UsageError(f"schedule '{name}': {error}") from None
+
+
+def _encoded(args: dict[str, Any] | list[Any] | None) -> bytes:
+    try:
+        return msgspec.json.encode({} if args is None else args)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise UsageError(f"schedule '{name}': the arguments cannot be JSON: {error}") from error
+        raise UsageError(f"the arguments cannot be JSON: {error}") from error

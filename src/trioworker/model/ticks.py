@@ -15,6 +15,7 @@ import msgspec
 from cronsim import CronSim, CronSimError
 
 from trioworker.errors import UsageError
+from trioworker.model.bounds import check_text
 from trioworker.model.options import DELAY_S_MAX, within
 
 CRON_BYTES_MAX: Final = 200
@@ -51,9 +52,13 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
             raise UsageError("only a cron line is read in a time zone; drop timezone=…")
         if self.every_s is not None:
             within("the interval of a schedule", self.every_s, EVERY_S_MIN, DELAY_S_MAX)
+        if self.at is not None and not isinstance(self.at, datetime):
+            raise UsageError(f"the time of a schedule is a datetime, not {self.at!r}")
         if self.at is not None and self.at.tzinfo is None:
             raise UsageError(f"the time {self.at} has no time zone; give it one")
         if self.cron is not None:
+            check_text("the cron line", self.cron)
+            check_text("the time zone", self.timezone)
             _check_cron(self.cron, _zone(self.timezone))
 
     def next(self, after: datetime) -> datetime | None:

@@ -36,8 +36,10 @@ Cause = type[Outcome] | str
 TRANSITIONS: Final[Mapping[tuple[Place, Cause], Place]] = {
     (Place.READY, "pull"): Place.CLAIMED,
     (Place.READY, "cancel"): Place.COMPLETED,
+    (Place.READY, "replace"): Place.COMPLETED,
     (Place.READY, "wait for a slot"): Place.WAITING,
     (Place.WAITING, "cancel"): Place.COMPLETED,
+    (Place.WAITING, "replace"): Place.COMPLETED,
     (Place.WAITING, "release"): Place.READY,
     (Place.CLAIMED, "reap"): Place.READY,
     (Place.CLAIMED, "give up"): Place.COMPLETED,

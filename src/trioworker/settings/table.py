@@ -295,7 +295,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = LogFormat.AUTO
     log_flush_s: Annotated[
         float,
-        _spec(seconds(), "How often is stored what running jobs have written.", modes=_WORKING),
+        _spec(
+            seconds(),
+            "How often is stored what running jobs have written and told.",
+            modes=_WORKING,
+        ),
     ] = 1.0
     log_statements: Annotated[
         bool, _spec(switch(), "Log every statement and how many jobs it claims or stores.")

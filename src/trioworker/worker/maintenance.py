@@ -22,8 +22,11 @@ TIDY_EVERY_SWEEPS: Final = 12
 SCHEDULE_ROUNDS_MAX: Final = 100
 DELETE_ROUNDS_MAX: Final = 20
 LOOK_PAUSE_S: Final = 0.02
-"""Before each look at the limits: however many hints come, there are no more looks than this, and
+"""Before each look at the limits, about: however many hints come, there are no more looks, and
 a job whose hint was spared by its client is found by the look that an earlier one's hint brings."""
+LOOK_SPREAD: Final = (0.5, 2.5)
+"""Between which times that pause it is. All workers may know when a window passes: whoever is first
+lets in the next, and the others find nothing to do instead of waiting for the same rows."""
 LOOK_IN_VAIN_S: Final = 0.5
 """The longest pause after looks that let nobody in although it was time: whoever is next is in the
 hands of a client, which may keep him for long."""
@@ -59,7 +62,7 @@ class Maintenance:
         while True:
             with trio.CancelScope(deadline=self._look_at_s) as self._rest:
                 await self.wake.wait()
-            await trio.sleep(LOOK_PAUSE_S)
+            await trio.sleep(LOOK_PAUSE_S * self._ports.rng.uniform(*LOOK_SPREAD))
             await self._promote()
 
     async def sweep(self) -> None:

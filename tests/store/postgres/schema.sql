@@ -8,7 +8,7 @@
 -- 0004 parents_and_attempts fd5247093756fd059c448808d34548a9
 -- 0005 limits a1e7dc7fd2328d4f0ba05f56529db6a2
 -- 0006 schedules de08dc001bdd59063190f1400c850889
--- 0007 unique_keys 797489aae861a88a38246b05b2ca969a
+-- 0007 unique_keys 3044464c812c19642c56b83de6d6b2e8
 -- 0008 labels_and_deletion e93922fd457c40cbca6a0c86d4f476e1
 -- 0009 result_cache 0051e96064c89dfb75cc0330e5357bc2
 -- 0010 ranks 1a0e4bb3c56095b8e1ece8ab47e27b23
@@ -27,6 +27,19 @@ declare
     due timestamptz := coalesce(scheduled_for, now());
     first_id uuid;
 begin
+    if jsonb_typeof(options -> 'retry') <> 'null'
+       and not coalesce((options #>> '{retry,attempts}')::numeric >= 1,
+                        options #> '{retry,forever}' = 'true', false) then
+        raise exception 'a retry policy has attempts, at least 1, or is forever, as {"retry": {"attempts": 5}}'
+            using errcode = 'check_violation';
+    end if;
+    if jsonb_typeof(options -> 'limit') = 'object' then
+        slots := options #>> '{limit,slots}';
+        if slots is null or slots < 1 then
+            raise exception 'a limit of % jobs would let none run; at least 1', coalesce(slots, 0)
+                using errcode = 'check_violation';
+        end if;
+    end if;
     if jsonb_typeof(options -> 'unique') = 'object' then
         if jsonb_typeof(options -> 'debounce') = 'object' then
             raise exception 'a job is unique or debounced, not both; drop one of the two'
@@ -45,11 +58,6 @@ begin
     values (new_id, kind, path, args, tag, priority, options, awaited, parent)
         on conflict on constraint job_pkey do nothing;
     if found and jsonb_typeof(options -> 'limit') = 'object' then
-        slots := options #>> '{limit,slots}';
-        if slots is null or slots < 1 then
-            raise exception 'a limit of % jobs would let none run; at least 1', slots
-                using errcode = 'check_violation';
-        end if;
         -- No key is locked in a transaction that may be long: a worker looks for the slot.
         insert into trioworker.waiting (id, reason, key, priority, scheduled_for, fresh)
         values (new_id, 'limit', coalesce(nullif(options #>> '{limit,key}', ''), path), priority,
@@ -157,6 +165,9 @@ begin
     elsif sort = 'unique' and (during not in ('queued', 'unfinished', 'period')
                                or (during = 'period') <> coalesce(period > '0 s', false)) then
         raise exception 'a unique key is held during queued, unfinished, or a period of period_s seconds'
+            using errcode = 'check_violation';
+    elsif coalesce(said ->> 'on_conflict', 'keep') not in ('keep', 'replace', 'raise') then
+        raise exception 'a second job with a unique key is to keep, replace, or raise'
             using errcode = 'check_violation';
     elsif sort = 'debounce' and not coalesce(delay > '0 s', false) then
         raise exception 'a debounced job needs a delay, as {"debounce": {"delay_s": 5}}'

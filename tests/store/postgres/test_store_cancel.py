@@ -62,7 +62,7 @@ async def test_a_cancel_that_meets_a_pull_tells_the_worker(scene: Scene) -> None
     worker = await scene.worker()
     found: list[Cancellation] = []
     async with trio.open_nursery() as nursery:
-        with scene.under_way("pull", new_id(), worker, 10, ["default"], *NO_FLOORS, 3):
+        with scene.under_way("pull", new_id(), worker, 10, ["default"], *NO_FLOORS, 3, [0]):
             nursery.start_soon(cancel, scene, ids, found)
             await scene.until_blocked()
     assert (list(found[0].ended), list(found[0].asked)) == ([], ids)
@@ -77,7 +77,7 @@ async def test_a_cancel_that_meets_a_pull_that_fails_ends_the_jobs(scene: Scene)
     found: list[Cancellation] = []
     async with trio.open_nursery() as nursery:
         with scene.under_way(
-            "pull", new_id(), worker, 10, ["default"], *NO_FLOORS, 3
+            "pull", new_id(), worker, 10, ["default"], *NO_FLOORS, 3, [0]
         ) as connection:
             nursery.start_soon(cancel, scene, ids, found)
             await scene.until_blocked()

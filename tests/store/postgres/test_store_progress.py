@@ -88,6 +88,7 @@ async def test_a_later_attempt_begins_anew(scene: Scene) -> None:
     await scene.store.store_running(worker, [said(job, 0.5)])
     await end(scene, job, Retried(BOOM, 0.0), Progress(0.9))
     assert await shown(scene, job) is None
+    assert scene.query("select fraction from trioworker.job_progress") == [(0.5,)]
     (job,) = await scene.pull(worker)
     assert await shown(scene, job) is None
     await scene.store.store_running(worker, [said(job, 0.1)])

@@ -195,3 +195,13 @@ async def test_many_dead_letters_come_in_parts(
         batch = [executed(job, BOOM) for job in await scene.pull(worker)]
         await scene.store.commit(worker, batch, again=False)
     assert parts == [ids[:2], ids[2:4], ids[4:]]
+
+
+@on_every_version
+async def test_one_whose_options_cannot_be_used_gets_its_slot(scene: Scene) -> None:
+    """What it says of its limit can be read all the same, so it does not wait in line for ever."""
+    (id_,) = await end(scene, options=JobOptions(limit=Limit(1, "k")))
+    broken = """update trioworker.job set options = options || '{"timeout_s": -1}' where id = %s"""
+    scene.do(broken, id_)
+    await scene.jobs.requeue([id_])
+    assert scene.places() == {"ready": 1}

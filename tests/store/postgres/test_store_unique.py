@@ -236,7 +236,7 @@ async def test_a_job_that_is_claimed_meanwhile_is_not_replaced(scene: Scene) -> 
         answers.extend(await enqueue(scene, second))
 
     worker = await scene.worker()
-    pull = [new_id(), worker, 1, ["default"], [], [], [], [], 3]
+    pull = [new_id(), worker, 1, ["default"], [], [], [], [], 3, [0]]
     with scene.under_way("pull", *pull) as other:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(late)

@@ -8,6 +8,7 @@
     timeout    hangs, each time                 it has less time than that takes
     killed     returns                          a worker is killed that had claimed all jobs
     fell back  returns                          their commit is refused because of another job
+    unheard    returns                          their commit takes effect, its answer is lost
     refused    returns what cannot be stored
 
 Rule of this file: an end knows no sort. What a sort makes of it is for the sort to say.
@@ -23,7 +24,7 @@ import trio
 
 from tests.worker.harness import until
 from tests.worker.matrix.functions import How
-from tests.worker.matrix.scene import Scene
+from tests.worker.matrix.scene import Gathering, Scene, Unheard
 from tests.worker.matrix.sorts import PLAIN, Sort
 
 OTHERS: Final = 1_000
@@ -73,7 +74,12 @@ async def put_poison_beside(scene: Scene) -> None:
     """One of another job's, which is as simple as can be, in the same batch if there is one."""
     await scene.enqueue(PLAIN, "at once", copy=OTHERS, priority=1)
     await scene.enqueue(PLAIN, "poison", copy=OTHERS + 1)
-    await scene.drain(gathering=True)
+    await scene.drain(Gathering(scene) if scene.way.mode.batches else None)
+
+
+async def lose_answers(scene: Scene) -> None:
+    """Whoever commits has to find out what became of it."""
+    await scene.drain(Unheard(scene.rig.database, now_s=trio.current_time))
 
 
 FELL_BACK: Final = End(
@@ -86,5 +92,6 @@ ENDS: Final = (
     End(name="timeout", how="hang", out_of_time=True),
     End(name="killed", how="return", bring_about=kill_first),
     FELL_BACK,
+    End(name="unheard", how="return", bring_about=lose_answers, like="success"),
     End(name="refused", how="poison"),
 )

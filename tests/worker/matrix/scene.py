@@ -15,11 +15,13 @@ from tests.worker.matrix.functions import Functions, How
 from tests.worker.matrix.sorts import Sort
 from trioworker import open_client
 from trioworker.client import Client
+from trioworker.errors import ConnectionLost
 from trioworker.events import JobEnded, JobStarted
 from trioworker.model.batching import BatchPolicy, Fallback, Mode
 from trioworker.model.outcome import Executed
 from trioworker.runners.function import FunctionRunner
 from trioworker.store.postgres.store import PostgresStore
+from trioworker.store.protocol import Store
 
 BATCH: Final = 500
 CONCURRENCY: Final = BATCH + 1
@@ -91,17 +93,10 @@ class Scene:
         self.rig.do("update trioworker.ready set scheduled_for = least(scheduled_for, now())")
 
     async def drain(
-        self, *, gathering: bool = False, fallback: Fallback = Fallback.PER_JOB
+        self, store: Store | None = None, *, fallback: Fallback = Fallback.PER_JOB
     ) -> None:
-        """Run a worker until nothing is left to do, and then what sweeps do.
-
-        With `gathering`, where modes batch, one commit has the outcomes of all jobs but of those
-        that end at once.
-        """
-        store = None
-        if gathering and self.way.mode.batches:
-            store = Gathering(self)
-        else:
+        """Run a worker until nothing is left to do, and then what sweeps do."""
+        if not isinstance(store, Gathering):
             self.functions.gate.set()
         await self.work(store=store, fallback=fallback)
         await self.rig.store().tidy()
@@ -137,7 +132,10 @@ class Scene:
 
 
 class Gathering(PostgresStore):
-    """Opens the gate with its first commit, which it makes when all jobs have ended."""
+    """Opens the gate with its first commit, which it makes when all jobs have ended.
+
+    The second commit then has the outcomes of all those that did not end at once.
+    """
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene.rig.database, now_s=trio.current_time)
@@ -152,6 +150,19 @@ class Gathering(PostgresStore):
             gate.set()
             await until(self._scene.all_have_ended)
         return await super().commit(worker, batch, again=again)
+
+
+class Unheard(PostgresStore):
+    """Loses the answer to the first try of every commit, which has taken effect."""
+
+    async def commit(
+        self, worker: UUID, batch: Sequence[Executed], *, again: bool
+    ) -> AbstractSet[UUID]:
+        """Commit, and say so only of further tries."""
+        lost = await super().commit(worker, batch, again=again)
+        if not again:
+            raise ConnectionLost("the line went dead", ambiguous=True)
+        return lost
 
 
 @asynccontextmanager

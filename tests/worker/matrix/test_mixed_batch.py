@@ -8,7 +8,7 @@ from tests.worker.harness import Rig
 from tests.worker.matrix.ends import OTHERS
 from tests.worker.matrix.functions import How
 from tests.worker.matrix.rows import Reader
-from tests.worker.matrix.scene import BATCH, WAYS, Name, Scene, open_scene
+from tests.worker.matrix.scene import BATCH, WAYS, Gathering, Name, Scene, open_scene
 from tests.worker.matrix.sorts import PLAIN, SORTS, Sort
 from trioworker.events import CommitFailed, OutcomeRefused
 from trioworker.model.batching import Fallback
@@ -49,7 +49,7 @@ async def test_499_are_stored_with_all_their_effects(
     async with open_scene(rig, FULL_BATCHES) as scene:
         copies = await enqueue_a_batch(scene, how)
         await scene.enqueue(PLAIN, "at once", copy=OTHERS, priority=1)
-        await scene.drain(gathering=True, fallback=fallback)
+        await scene.drain(Gathering(scene), fallback=fallback)
         stored = Reader(scene)
     # What the statement of the commit itself does not take is not in the log of statements.
     committed = [statement.jobs for statement in rig.statements("commit")]

@@ -14,7 +14,7 @@ from trioworker.errors import ConnectionLost, ServerUnavailable, UnknownJob
 from trioworker.model.following import Following
 from trioworker.model.planner import Backoff
 from trioworker.model.state import JobLogText
-from trioworker.store.postgres.jobs import PostgresJobs
+from trioworker.store.postgres.jobs import Pieces, PostgresJobs
 from trioworker.store.postgres.waits import Waits
 
 LOOK_FIRST_S: Final = 0.1
@@ -41,8 +41,16 @@ async def follow(jobs: PostgresJobs, waits: Waits, job: UUID) -> AsyncGenerator[
             if not began_anew:
                 with anyio.move_on_after(pauses.next_s()):
                     await news.heard()
-            try:
-                found = await jobs.pieces(job, following.attempt, following.chunk)
-            except (ConnectionLost, ServerUnavailable):
-                await anyio.sleep(pauses.next_s())
+            found = await _look(jobs, job, following, pauses)
     raise UnknownJob(f"there is no job {job}")
+
+
+async def _look(
+    jobs: PostgresJobs, job: UUID, following: Following, pauses: Backoff
+) -> Pieces | None:
+    """What is stored from where the follower stands. What was found before is no news any more."""
+    while True:
+        try:
+            return await jobs.pieces(job, following.attempt, following.chunk)
+        except (ConnectionLost, ServerUnavailable):
+            await anyio.sleep(pauses.next_s())

@@ -5,19 +5,21 @@ another one holds by now stays as it is.
 """
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
+from trioworker.errors import UsageError
 from trioworker.model.job import NewJob
-from trioworker.model.options import NO_OPTIONS, options_of
+from trioworker.model.options import NO_OPTIONS, JobOptions, Limit, options_of
 from trioworker.model.state import Requeued
 from trioworker.model.unique import Decision, Holder, decide, key_of
 from trioworker.store.postgres.database import Row, Transaction
 from trioworker.store.postgres.limits import limits_said, settle_limits
-from trioworker.store.postgres.unique import holder_of, lock_keys, take_keys
+from trioworker.store.postgres.unique import ask_holders, lock_keys, take_keys
 
-NOTHING_UNIQUE = Decision((), {}, {}, {})
+NOTHING_UNIQUE: Final = Decision((), {}, {}, {})
 
 
 async def requeue(tx: Transaction, ids: Sequence[UUID]) -> Requeued:
@@ -39,16 +41,32 @@ async def _settle_keys(tx: Transaction, jobs: Sequence[NewJob]) -> Decision:
     if not keys:
         return NOTHING_UNIQUE
     await lock_keys(tx, jobs)
-    rows = await tx.run("key_holders", list(keys), *zip(*keys.values(), strict=True))
-    holders = {key: holder_of(row) for key, row in zip(keys.values(), rows, strict=True)}
+    _, holders, now = await ask_holders(tx, keys)
     others = {key: Holder() if held.job in keys else held for key, held in holders.items()}
-    return decide(jobs, known=frozenset(), holders=others, now=rows[0][-1])
+    return decide(jobs, known=frozenset(), holders=others, now=now)
+
+
+class _Limited(msgspec.Struct):
+    limit: Limit | None = None
+
+
+_decode_limited = msgspec.json.Decoder(_Limited).decode
+
+
+def _limit_alone(stored: str) -> JobOptions:
+    """Of options that cannot be used, the limit: the job waits for a slot to fail in, too."""
+    try:
+        return JobOptions(limit=_decode_limited(stored).limit)
+    except (msgspec.ValidationError, UsageError):
+        return NO_OPTIONS
 
 
 def _new(row: Row) -> NewJob:
     """The job, as far as its key and its limit depend on it. It replaces no other."""
     id_, kind, path, args, tag, priority, raw_options, *_ = row
-    options, _ = options_of(raw_options)
+    options, problem = options_of(raw_options)
+    if problem is not None:
+        options = _limit_alone(raw_options)
     if options.unique is not None:
         unique = msgspec.structs.replace(options.unique, on_conflict="keep")
         options = msgspec.structs.replace(options, unique=unique)

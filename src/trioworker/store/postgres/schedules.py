@@ -9,7 +9,7 @@ that end, for whoever holds a key waits for the job that another one replaces.
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -34,8 +34,6 @@ from trioworker.store.postgres.enqueue import enqueue
 from trioworker.store.postgres.unique import lock_keys
 
 DUE_PER_SWEEP_MAX: Final = 500
-
-_UNTIMED: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _decode = msgspec.json.Decoder(Schedule).decode
 
@@ -122,7 +120,7 @@ async def declare(tx: Transaction, said: Mapping[str, Schedule]) -> Declared:
     definitions = [_text(said[name]) for name in sorted(said)]
     added = {row[0] for row in await tx.run("add_schedules", sorted(said), definitions)}
     stored = await lock(tx, said)
-    await lock_keys(tx, map(_any_job, said.values()))
+    await lock_keys(tx, [schedule.any_job() for schedule in said.values()])
     changed = [f for f in stored if f.name not in added and f.schedule != said[f.name]]
     undone = await _take_back(tx, changed, only_future=True)
     fresh = [found for found in stored if found.name in added]
@@ -181,7 +179,8 @@ async def lock_next_ticks(tx: Transaction, names: AbstractSet[str]) -> None:
     """Lock what the end of a job of these schedules will want, before that job's own row."""
     if names:
         found = await lock(tx, names)
-        await lock_keys(tx, [_any_job(one.schedule) for one in found if one.schedule is not None])
+        schedules = [one.schedule for one in found if one.schedule is not None]
+        await lock_keys(tx, [schedule.any_job() for schedule in schedules])
 
 
 async def look(tx: Transaction, names: Sequence[str] | None, limit: int) -> Sequence[Found]:
@@ -221,11 +220,6 @@ def _columns(decided: Decided) -> tuple[object, ...]:
         progress.failures,
         None if definition is not None else found.problem,
     )
-
-
-def _any_job(schedule: Schedule) -> NewJob:
-    """One that has the key of them all."""
-    return schedule.job(UUID(int=0), None, _UNTIMED)
 
 
 def _jobs(decided: Decided) -> Iterable[NewJob]:

@@ -7,18 +7,28 @@ limits, never the other way round.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from trioworker.model.effects import effects_of_replaced
 from trioworker.model.job import NewJob
 from trioworker.model.options import options_of
 from trioworker.model.unique import Decision, Holder, Key, decide, key_of
-from trioworker.store.postgres.database import Row, Transaction
+from trioworker.store.postgres.database import Transaction
 from trioworker.store.postgres.own_rows import store_own_rows
 
 LOOK_AFTER_S: Final = 60.0
 """A sweep leaves a key alone for this long after somebody took it, or was seen to hold it."""
+
+
+class Asked(NamedTuple):
+    """Which of the jobs are stored already, and who took their keys last."""
+
+    known: AbstractSet[UUID]
+    holders: Mapping[Key, Holder]
+    now: datetime
 
 
 async def settle_keys(tx: Transaction, jobs: Sequence[NewJob]) -> Decision:
@@ -72,32 +82,31 @@ async def take_keys(tx: Transaction, held: Mapping[Key, Holder]) -> None:
 
 async def forget_keys(tx: Transaction, limit: int) -> int:
     """Delete keys that nothing holds, of up to `limit` that are due; how many were due."""
-    due = await tx.run("due_keys", limit)
+    due = [Key(*row) for row in await tx.run("due_keys", limit)]
     if due:
-        sorts, texts = zip(*due, strict=True)
-        rows = await tx.run("key_holders", [UUID(int=0)] * len(due), sorts, texts)
-        held = [holder_of(row).holds(row[-1]) for row in rows]
-        await tx.run("forget_keys", sorts, texts, held, LOOK_AFTER_S)
+        asked = await ask_holders(tx, {UUID(int=number): key for number, key in enumerate(due)})
+        held = [asked.holders[key].holds(asked.now) for key in due]
+        await tx.run("forget_keys", *zip(*due, strict=True), held, LOOK_AFTER_S)
     return len(due)
 
 
-def holder_of(row: Row) -> Holder:
-    """Who took a key last, as `key_holders` says."""
-    _, job, during, until, first_at, standing, _ = row
-    return Holder(job, during, until, first_at, standing)
+async def ask_holders(tx: Transaction, keys: Mapping[UUID, Key]) -> Asked:
+    """Who took the `keys` of jobs last, which are locked, and where they stand."""
+    rows = await tx.run("key_holders", list(keys), *zip(*keys.values(), strict=True))
+    return Asked(
+        known={id_ for id_, row in zip(keys, rows, strict=True) if row[0]},
+        holders={key: Holder(*row[1:-1]) for key, row in zip(keys.values(), rows, strict=True)},
+        now=rows[0][-1],
+    )
 
 
 async def _decide(
     tx: Transaction, jobs: Sequence[NewJob], keys: Mapping[UUID, Key], ended: Mapping[UUID, UUID]
 ) -> Decision:
-    sorts, texts = zip(*keys.values(), strict=True)
-    rows = await tx.run("key_holders", list(keys), sorts, texts)
-    known = {id_ for id_, row in zip(keys, rows, strict=True) if row[0]}
-    holders = {key: _holder(row, ended) for key, row in zip(keys.values(), rows, strict=True)}
-    return decide(jobs, known=known, holders=holders, now=rows[0][-1])
-
-
-def _holder(row: Row, ended: Mapping[UUID, UUID]) -> Holder:
-    """Who took the key last; whom this transaction has ended still counts as replaceable."""
-    holder = holder_of(row)
-    return holder._replace(standing="queued") if holder.job in ended else holder
+    """Whom this transaction has `ended` still counts as replaceable."""
+    known, holders, now = await ask_holders(tx, keys)
+    holders = {
+        key: holder._replace(standing="queued") if holder.job in ended else holder
+        for key, holder in holders.items()
+    }
+    return decide(jobs, known=known, holders=holders, now=now)

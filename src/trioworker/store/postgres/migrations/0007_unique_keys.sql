@@ -46,6 +46,9 @@ begin
                                or (during = 'period') <> coalesce(period > '0 s', false)) then
         raise exception 'a unique key is held during queued, unfinished, or a period of period_s seconds'
             using errcode = 'check_violation';
+    elsif coalesce(said ->> 'on_conflict', 'keep') not in ('keep', 'replace', 'raise') then
+        raise exception 'a second job with a unique key is to keep, replace, or raise'
+            using errcode = 'check_violation';
     elsif sort = 'debounce' and not coalesce(delay > '0 s', false) then
         raise exception 'a debounced job needs a delay, as {"debounce": {"delay_s": 5}}'
             using errcode = 'check_violation';
@@ -171,6 +174,19 @@ declare
     due timestamptz := coalesce(scheduled_for, now());
     first_id uuid;
 begin
+    if jsonb_typeof(options -> 'retry') <> 'null'
+       and not coalesce((options #>> '{retry,attempts}')::numeric >= 1,
+                        options #> '{retry,forever}' = 'true', false) then
+        raise exception 'a retry policy has attempts, at least 1, or is forever, as {"retry": {"attempts": 5}}'
+            using errcode = 'check_violation';
+    end if;
+    if jsonb_typeof(options -> 'limit') = 'object' then
+        slots := options #>> '{limit,slots}';
+        if slots is null or slots < 1 then
+            raise exception 'a limit of % jobs would let none run; at least 1', coalesce(slots, 0)
+                using errcode = 'check_violation';
+        end if;
+    end if;
     if jsonb_typeof(options -> 'unique') = 'object' then
         if jsonb_typeof(options -> 'debounce') = 'object' then
             raise exception 'a job is unique or debounced, not both; drop one of the two'
@@ -189,11 +205,6 @@ begin
     values (new_id, kind, path, args, tag, priority, options, awaited, parent)
         on conflict on constraint job_pkey do nothing;
     if found and jsonb_typeof(options -> 'limit') = 'object' then
-        slots := options #>> '{limit,slots}';
-        if slots is null or slots < 1 then
-            raise exception 'a limit of % jobs would let none run; at least 1', slots
-                using errcode = 'check_violation';
-        end if;
         -- No key is locked in a transaction that may be long: a worker looks for the slot.
         insert into trioworker.waiting (id, reason, key, priority, scheduled_for, fresh)
         values (new_id, 'limit', coalesce(nullif(options #>> '{limit,key}', ''), path), priority,

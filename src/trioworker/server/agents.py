@@ -31,7 +31,7 @@ from trioworker.model.failures import backoff_s
 from trioworker.model.outcome import Executed, Interrupted
 from trioworker.server.app import answer, decode, patiently
 from trioworker.server.claims import Claims
-from trioworker.server.errors import BadRequest, Forbidden, TooLarge
+from trioworker.server.errors import NO_DATABASE, BadRequest, Forbidden, TooLarge
 from trioworker.server.guard import BODY_BYTES_MAX
 from trioworker.server.hints import Hub
 from trioworker.store import wire
@@ -129,8 +129,11 @@ class Agents:
                 if kind is not wire.Register:
                     await self._refuse_others(token, asked.worker)
                 return _response(request, await reply(Caller(request, token), asked))
-            except StoreError as error:
-                return _response(request, wire.refusal(error), _status(error))
+            except Refused as error:
+                return _response(request, wire.refusal(error, str(error)), 422)
+            except UNREACHED as error:
+                # Where the database is, and how it fares, is for the server's own log.
+                return _response(request, wire.refusal(error, NO_DATABASE), 503)
 
         return endpoint
 
@@ -293,9 +296,3 @@ def _response(request: Request, said: msgspec.Struct, status: int = 200) -> Resp
         headers = {"content-encoding": "gzip", "vary": "accept-encoding"}
         return Response(packed, status, headers, "application/json")
     return response
-
-
-def _status(error: StoreError) -> int:
-    if isinstance(error, UNREACHED):
-        return 503
-    return 422 if isinstance(error, Refused) else 500

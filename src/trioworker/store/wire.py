@@ -54,15 +54,15 @@ _NO_OPTIONS: Final = msgspec.Raw(b"null")
 Size = Annotated[int, msgspec.Meta(ge=1, le=SIZE_MAX)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Text = Annotated[str, msgspec.Meta(max_length=200)]
-
-
-# ---- requests -------------------------------------------------------------------------------
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=LABEL_BYTES_MAX)]
 LogText = Annotated[str, msgspec.Meta(max_length=LOG_CHARS_MAX)]
 Chunk = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Register(msgspec.Struct, frozen=True):
+# ---- requests -------------------------------------------------------------------------------
+
+
     """A worker introduces itself. Which tags it takes, its token says."""
 
     worker: UUID
@@ -384,6 +384,6 @@ def found(results: Mapping[str, CachedResult]) -> Results:
     return Results({key: Found(*cached) for key, cached in results.items()})
 
 
-def refusal(error: StoreError) -> Refusal:
+def refusal(error: StoreError, sentence: str) -> Refusal:
     """What a server sends of a failure of its store; an agent makes the same error of it."""
-    return Refusal(str(error), type(error).__name__, error.sqlstate, error.ambiguous)
+    return Refusal(sentence, type(error).__name__, error.sqlstate, error.ambiguous)

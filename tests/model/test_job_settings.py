@@ -6,8 +6,17 @@ from typing import Final, cast
 import msgspec
 import pytest
 
+from trioworker.errors import UsageError
 from trioworker.model.job_settings import JobSettings, Resolved, resolve
-from trioworker.model.options import Debounce, Handler, JobOptions, RetryPolicy, Unique
+from trioworker.model.options import (
+    NO_OPTIONS,
+    Debounce,
+    Handler,
+    JobOptions,
+    RetryPolicy,
+    Unique,
+    options_of,
+)
 
 SAID: Final[JobSettings] = {
     "tag": "slow",
@@ -65,3 +74,22 @@ def test_what_nobody_says_is_left_to_the_function_when_it_is_run() -> None:
     assert msgspec.json.encode(off) == b'{"timeout_s":null,"retry":null}'
     assert msgspec.json.decode(b'{"retry": null}', type=JobOptions).policy(RetryPolicy(3)) is None
     assert nothing.policy(RetryPolicy(3)) == RetryPolicy(3)
+
+
+@pytest.mark.parametrize(
+    "key", ["{x:>1000000000}", "{x!r}", "{x:{x}}", "{x.__class__}", "{x[0]}", "{0}", "{", "{}"]
+)
+def test_nothing_but_names_stands_in_the_braces_of_a_key(key: str) -> None:
+    """A key that says how wide it wants to be could take up all the memory of who reads it."""
+    with pytest.raises(UsageError, match=r"will not do|names no argument"):
+        resolve({"unique": Unique(key)}, path="send", args=b'{"x": "5"}', handler=Handler, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "stored", ["[" * 100_000, '{"retry": ' * 50_000, '{"more": ' * 50_000, "not JSON", '{"x": 1}']
+)
+def test_stored_options_that_cannot_be_read_are_the_jobs_defect(stored: str) -> None:
+    """However broken they are: the worker that reads them goes on."""
+    options, defect = options_of(stored)
+    assert options == NO_OPTIONS
+    assert defect is not None

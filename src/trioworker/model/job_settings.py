@@ -8,6 +8,7 @@ it over. Names of arguments in keys are filled in here, once, when the job is ma
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from string import Formatter
 from typing import Any, TypedDict, TypeVar
 
 import msgspec
@@ -175,11 +176,19 @@ def _filled(what: str, key: str, values: object) -> str:
     if not isinstance(values, Mapping):
         raise UsageError(f"the {what} key {key!r} names arguments, so they must be given by name")
     try:
+        _check_names(key)
         return key.format_map(_Shown(values))
     except (KeyError, IndexError) as error:
         raise UsageError(f"the {what} key {key!r} names no argument {error} of this job") from None
     except (ValueError, AttributeError, TypeError) as error:
         raise UsageError(f"the {what} key {key!r} will not do: {error}") from None
+
+
+def _check_names(key: str) -> None:
+    """Raises `ValueError` for more than names: a width alone could take up all the memory."""
+    for _, name, spec, conversion in Formatter().parse(key):
+        if spec or conversion or not {".", "["}.isdisjoint(name or ""):
+            raise ValueError("only names of arguments stand in braces")
 
 
 class _Shown(dict[str, Any]):

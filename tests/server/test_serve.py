@@ -144,6 +144,21 @@ async def test_what_is_not_http_costs_its_sender_only(head: bytes) -> None:
     assert others.json() == 1
 
 
+async def test_who_offers_more_than_http_1_1_is_answered_in_it() -> None:
+    """As curl and Java do for a plain address: an offer may be declined, and is no error."""
+    offer = (
+        b"GET /nowhere HTTP/1.1\r\nhost: a\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+        b"connection: upgrade, http2-settings, close\r\n\r\n"
+    )
+    async with served() as server:
+        said = await said_to(server.address, offer)
+        other = await said_to(server.address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+    assert said.startswith(b"HTTP/1.1 404 ")
+    assert said.endswith(b"}")
+    assert other.startswith(b"HTTP/1.1 505 ")
+
+
 async def test_a_client_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that nobody reads is not waited for for ever."""
     monkeypatch.setattr("trioworker.server.connection.SEND_S", 0.1)

@@ -59,10 +59,10 @@ LogText = Annotated[str, msgspec.Meta(max_length=LOG_CHARS_MAX)]
 Chunk = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Register(msgspec.Struct, frozen=True):
 # ---- requests -------------------------------------------------------------------------------
 
 
+class Register(msgspec.Struct, frozen=True):
     """A worker introduces itself. Which tags it takes, its token says."""
 
     worker: UUID

@@ -86,7 +86,9 @@ def test_nothing_but_names_stands_in_the_braces_of_a_key(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "stored", ["[" * 100_000, '{"retry": ' * 50_000, '{"more": ' * 50_000, "not JSON", '{"x": 1}']
+    "stored",
+    ['{"retry": ' + '{"attempts": 2, "by_error": {"a": ' * 50_000, "not JSON", '{"more": 1}'],
+    ids=["deep", "not JSON", "unknown"],
 )
 def test_stored_options_that_cannot_be_read_are_the_jobs_defect(stored: str) -> None:
     """However broken they are: the worker that reads them goes on."""

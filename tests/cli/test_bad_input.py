@@ -101,7 +101,7 @@ APPS = (
     bad("run takes_no_json:app", "call", "back"),
 )
 JOBS = (
-    bad(f"enqueue gret --app {APP}", "unknown job 'gret'", "this app has divide, greet"),
+    bad(f"enqueue gret --app {APP}", "unknown job 'gret'", "this app has climb, divide, greet"),
     bad(f"""enqueue greet '{{"name": 3}}' --app {APP}""", "expected str, got int"),
     bad(f"enqueue greet --app {APP}", "job 'greet'", "name"),
     bad("enqueue greet {name:", "the arguments are not JSON", "quote them for the shell"),

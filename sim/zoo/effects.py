@@ -194,7 +194,7 @@ def log_flush_unfenced() -> Iterator[None]:
     async def for_anybody(
         s: Statement, _worker: UUID, _claims: object, *columns: Sequence[Any]
     ) -> Rows:
-        return await MODELS["store_logs"](s, *columns)
+        return await MODELS["store_logs"](s, *columns[:4])
 
     with statement("store_running", for_anybody):
         yield

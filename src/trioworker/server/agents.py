@@ -32,7 +32,7 @@ from trioworker.model.outcome import Executed, Interrupted
 from trioworker.server.app import answer, decode, patiently
 from trioworker.server.claims import Claims
 from trioworker.server.errors import NO_DATABASE, BadRequest, Forbidden, TooLarge
-from trioworker.server.guard import BODY_BYTES_MAX
+from trioworker.server.guard import BODY, BODY_BYTES_MAX
 from trioworker.server.hints import Hub
 from trioworker.store import wire
 from trioworker.store.postgres.database import Lane
@@ -254,7 +254,7 @@ class Agents:
         jobs = await self._claims.find(asked.worker, _once_each([one.job for one in asked.said]))
         said = [wire.said(one, job) for one, job in zip(asked.said, jobs, strict=True) if job.path]
         if said:
-            await self._store.store_running(asked.worker, said)
+            await self._store.store_running(asked.worker, said, number=asked.number)
         return wire.Done()
 
 
@@ -285,6 +285,7 @@ async def _unpacked(request: Request) -> bytes:
         raise TooLarge(BODY_BYTES_MAX)
     if not unpack.eof:
         raise BadRequest("the gzip of the body ends too early")
+    request.scope[BODY].weighs(len(body) + len(plain))
     return plain
 
 

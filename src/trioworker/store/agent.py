@@ -109,6 +109,7 @@ class AgentStore:
         self._now_s = now_s
         self._timeout_s = timeout_s
         self._worker: UUID | None = None
+        self._flushes = 0
 
     async def register(self, worker: WorkerInfo) -> None:
         """See `Store.register`; the server gives the worker the tags of its token."""
@@ -170,9 +171,13 @@ class AgentStore:
             key: CachedResult(one.job, one.age_s, one.result) for key, one in found.results.items()
         }
 
-    async def store_running(self, worker: UUID, said: Sequence[Said]) -> None:
-        """See `Store.store_running`."""
-        await self._ask("logs", wire.Logs(worker, wire.written(said)), wire.Done)
+    async def store_running(
+        self, worker: UUID, said: Sequence[Said], *, number: int | None = None
+    ) -> None:
+        """See `Store.store_running`; requests may come late, or twice, so each has its number."""
+        self._flushes += 1
+        number = self._flushes if number is None else number
+        await self._ask("logs", wire.Logs(worker, number, wire.written(said)), wire.Done)
 
     async def next_due_s(self, tags: Sequence[str]) -> float | None:  # noqa: ARG002 - as in `pull`
         """See `Store.next_due_s`."""
@@ -255,12 +260,12 @@ class AgentStore:
             raise ConnectionLost(
                 f"the line to {server} was lost: {_said(error)}", ambiguous=True
             ) from error
+        raise StatementTimeout(f"the reply of {server} has no end", ambiguous=True)
 
 
 class _Content(httpx.AsyncByteStream):
     """The body of a request. Not a generator, as httpx has it: those it leaves open on failure."""
 
-        raise StatementTimeout(f"the reply of {server} has no end", ambiguous=True)
     def __init__(self, body: bytes) -> None:
         self._left = [body]
 
@@ -310,14 +315,14 @@ def _unpacked(body: bytes) -> bytes:
         plain = unpack.decompress(body, REPLY_BYTES_MAX)
     except zlib.error as error:
         raise httpx.DecodingError(str(error)) from error
+    if not unpack.eof:
+        raise httpx.DecodingError("its gzip ends too early, or is too long")
+    return plain
 
 
 def _failure(reply: httpx.Response, body: bytes) -> StoreError:
     """The error that a reply other than 200 stands for."""
     try:
-    if not unpack.eof:
-        raise httpx.DecodingError("its gzip ends too early, or is too long")
-    return plain
         said = msgspec.json.decode(body, type=wire.Refusal)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = wire.Refusal(f"{reply.status_code} {reply.reason_phrase} from {reply.url}")

@@ -47,6 +47,7 @@ PACK_FROM_BYTES: Final = 8 * 1024
 """From this size on a body is compressed, where it leaves the host."""
 HINT_WAIT_S_MAX: Final = 30.0
 LEASE_S_MAX: Final = 3_600.0
+FLUSHES_MAX: Final = 2**31 - 1
 LOG_CHARS_MAX: Final = 128 * 1024
 """More than any job writes that is stored."""
 _NO_OPTIONS: Final = msgspec.Raw(b"null")
@@ -168,6 +169,7 @@ class Logs(msgspec.Struct, frozen=True):
     """See `Store.store_running`."""
 
     worker: UUID
+    number: Annotated[int, msgspec.Meta(ge=1, le=FLUSHES_MAX)]
     said: Annotated[Sequence[Written], msgspec.Meta(max_length=SIZE_MAX)]
 
 

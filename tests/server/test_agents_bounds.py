@@ -1,5 +1,6 @@
 """What agents may say is bounded, and what the server tells them of its own troubles, too."""
 
+import gzip
 from collections.abc import AsyncIterator
 
 import pytest
@@ -91,6 +92,20 @@ async def test_what_running_jobs_write_is_bounded(
     reply = await line.post("logs", {"worker": worker, "number": 1, "said": [said]}, token=token)
     assert reply.status_code in {400, 422}, reply.text
     assert rig.query("select * from trioworker.job_log") == []
+
+
+async def test_a_body_weighs_what_it_is_unpacked(
+    server: Server, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little was sent: what all bodies take up together is bounded."""
+    monkeypatch.setattr("trioworker.server.guard.HELD_BYTES_MAX", 900_000)
+    token = await server.token()
+    worker = await line.registered(token)
+    packed = gzip.compress(b'{"worker": "%s"%s}' % (str(worker).encode(), b" " * 1_000_000))
+    headers = {"content-encoding": "gzip"}
+    refused(await line.post("ping", packed, token=token, **headers), 429)
+    monkeypatch.undo()
+    assert (await line.post("ping", packed, token=token, **headers)).status_code == 200
 
 
 async def test_an_outage_is_told_without_its_details(server: Server, line: Line, rig: Rig) -> None:

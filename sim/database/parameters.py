@@ -17,7 +17,9 @@ _ENQUEUE: Final = (
     "uuid[] text[] text[] text[] text[] smallint[] timestamp with time zone[] text[] boolean[]"
     " text[] uuid[]"
 )
-_STORE_RUNNING: Final = "uuid uuid[] uuid[] integer[] integer[] text[] double precision[] text[]"
+_STORE_RUNNING: Final = (
+    "uuid uuid[] uuid[] integer[] integer[] text[] double precision[] text[] integer"
+)
 _STORE_SCHEDULES: Final = (
     "text[] text[] boolean[] timestamp with time zone[] uuid[] timestamp with time zone[]"
     " timestamp with time zone[] integer[] text[]"

@@ -64,6 +64,7 @@ class ClaimRow(Row, frozen=True, kw_only=True):
     attempts: tuple[int, ...]
     reaped: tuple[int, ...]
     claimed_at: datetime
+    flushed: int = 0
 
 
 class CompletedRow(Row, frozen=True, kw_only=True):

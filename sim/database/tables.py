@@ -131,6 +131,8 @@ def _check_ready(row: ReadyRow) -> None:
 
 
 def _check_waiting(row: WaitingRow) -> None:
+    values.integer(row.attempt)
+    values.smallint(row.reaped)
     values.check(row.attempt >= 1, "waiting_attempt_check")
     values.check(row.reaped >= 0, "waiting_reaped_check")
     in_line = row.priority is not None and row.scheduled_for is not None

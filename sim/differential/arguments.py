@@ -232,7 +232,8 @@ def _running(draw: st.DrawFn, claims: Sequence[ClaimRow]) -> Arguments:
     texts = st.sampled_from(("live", "live", "other", "", "nul \x00"))
     chunks, told = st.sampled_from((0, 0, 1)), st.just((None, None)) | st.tuples(FRACTIONS, NOTES)
     pieces = [(*job, draw(chunks), draw(texts), *draw(told)) for job in dict(jobs).items()]
-    return (worker, named, *(list(column) for column in zip(*pieces, strict=True)))
+    columns = (list(column) for column in zip(*pieces, strict=True))
+    return (worker, named, *columns, draw(st.sampled_from((1, 2, 2, 3))))
 
 
 _NOTHING: Final[Drawn] = st.just(())

@@ -135,12 +135,13 @@ def commit(number: int, *jobs: int, result: str = DONE, **columns: object) -> Se
 
 def flush(
     jobs: Sequence[UUID], chunks: Sequence[int], texts: Sequence[str],
-    fractions: Sequence[float | None], worker: UUID = W1,
+    fractions: Sequence[float | None], *, number: int = 1, worker: UUID = W1,
 ) -> Sequence[Any]:  # fmt: skip
     """The statement that stores what running jobs of the first claim wrote and told."""
     notes = [None if fraction is None else f"at {fraction}" for fraction in fractions]
     named = list(jobs)
-    return ("store_running", worker, [C1], named, [1] * len(named), chunks, texts, fractions, notes)
+    said = (named, [1] * len(named), chunks, texts, fractions, notes)
+    return ("store_running", worker, [C1], *said, number)
 
 
 def returns(number: int, job: int, **columns: object) -> Sequence[Any]:

@@ -283,15 +283,18 @@ SCRIPTS: Final[Mapping[str, History]] = {
     ),
     "a flush and a commit of the same job": play(
         HELD, (0, *flush([J1, J2], [0, 0], ["a", "b"], [None, 0.5])),
-        (0, *flush([J1], [0], ["not mine"], [0.9], worker=W2)), (0, BEGIN), (0, *commit(1, 1)),
-        (1, *flush([J1], [1], ["late"], [0.9])), (0, "store_progress", [J1], [1], [0.75], ["x"]),
+        (0, *flush([J1], [0], ["not mine"], [0.9], worker=W2, number=2)), (0, BEGIN),
+        (0, *commit(1, 1)), (1, *flush([J1], [1], ["late"], [0.9], number=2)),
+        (0, "store_progress", [J1], [1], [0.75], ["x"]),
         (0, "store_logs", [J1], [1], [1], ["end"]), (0, COMMIT), (0, "follow_logs", J1, 1, 1),
         (0, "follow_logs", J2, 1, 0), (0, "follow_logs", J3, 1, 0), (0, "job_states", [J1, J2]),
     ),
     "a run that begins anew drops what the one before it wrote": play(
-        HELD, (0, *flush([J1], [0], ["a"], [0.5])), (0, *flush([J1], [1], ["b"], [None])),
-        (0, *flush([J1], [2], ["c"], [0.75])), (0, BEGIN), (0, *flush([J1], [0], [""], [0.5])),
-        (0, *flush([J1], [0], ["x"], [0.25])), (1, "job_states", [J1, J2]), (1, "job_logs", J1),
+        HELD, (0, *flush([J1], [0], ["a"], [0.5])), (0, *flush([J1], [1], ["b"], [None], number=2)),
+        (0, *flush([J1], [2], ["c"], [0.75], number=3)), (0, *flush([J1], [0], ["again"], [0.5])),
+        (0, BEGIN), (0, *flush([J1], [0], [""], [0.5], number=4)),
+        (0, *flush([J1], [0], ["x"], [0.25], number=5)), (1, "job_states", [J1, J2]),
+        (1, "job_logs", J1),
         (1, "store_logs", [J1], [1], [1], ["y"]), (0, COMMIT), (0, "job_logs", J1),
     ),
     "the same news twice is told once": play(

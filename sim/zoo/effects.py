@@ -194,8 +194,7 @@ def log_flush_unfenced() -> Iterator[None]:
     async def for_anybody(
         s: Statement, _worker: UUID, _claims: object, *columns: Sequence[Any]
     ) -> Rows:
-        said = [piece for piece in zip(*columns[:4], strict=True) if piece[-1]]
-        return await MODELS["store_logs"](s, *zip(*said, strict=True)) if said else []
+        return await MODELS["store_logs"](s, *columns[:4])
 
     with statement("store_running", for_anybody):
         yield

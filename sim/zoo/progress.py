@@ -41,12 +41,10 @@ def progress_unfenced() -> Iterator[None]:
     async def for_anybody(
         s: Statement, worker: UUID, claims: Sequence[UUID], *columns: Sequence[Any]
     ) -> Rows:
-        ids, attempts, chunks, texts, fractions, notes = columns
-        nothing = [None] * len(ids)
-        await fenced(s, worker, claims, ids, attempts, chunks, texts, nothing, nothing)
-        told = [
-            one for one in zip(ids, attempts, fractions, notes, strict=True) if one[2] is not None
-        ]
+        *said, fractions, notes, number = columns
+        nothing = [None] * len(fractions)
+        await fenced(s, worker, claims, *said, nothing, nothing, number)
+        told = [one for one in zip(*said[:2], fractions, notes, strict=True) if one[2] is not None]
         return await MODELS["store_progress"](s, *zip(*told, strict=True)) if told else []
 
     with statement("store_running", for_anybody):

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from tests.client.harness import ask, new_job, on_both
-from trioworker import Client, NewJob, UsageError, client, new_id, open_client
+from trioworker import App, Client, NewJob, RetryPolicy, UsageError, client, new_id, open_client
 
 
 def transactions(url: str) -> list[int]:
@@ -171,6 +171,25 @@ async def test_two_who_enqueue_the_same_jobs_at_once_share_them(database_url: st
         tasks.start_soon(enqueue, jobs)
         tasks.start_soon(enqueue, jobs[::-1])
     assert sorted(told[0] + told[1], key=str) == [job.id for job in jobs]
+
+
+@on_both
+async def test_a_job_is_made_as_it_would_be_enqueued(database_url: str) -> None:
+    """The app's settings and checks hold for what is enqueued with many others, too."""
+    app = App(tag="mail", retry=3)
+
+    @app.job
+    async def send(to: str) -> None: ...
+
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    async with open_client(database_url, app=app) as queue:
+        made = await queue.make("send", b'{"to": "you"}', delay_s=60, now=now)
+        with pytest.raises(UsageError, match="unknown job 'sent'"):
+            await queue.make("sent", b"{}")
+        assert await queue.enqueue_many([made]) == [made.id]
+        state = await queue.job(made.id)
+    assert (made.tag, made.options.retry) == ("mail", RetryPolicy(attempts=3))
+    assert (state.tag, state.scheduled_for) == ("mail", datetime(2030, 1, 1, 0, 1, tzinfo=UTC))
 
 
 async def ids(queue: Client) -> set[object]:

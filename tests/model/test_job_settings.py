@@ -12,12 +12,14 @@ from trioworker.errors import UsageError
 from trioworker.model.chunk_arguments import Chunking
 from trioworker.model.job_settings import JobSettings, Resolved, resolve
 from trioworker.model.options import (
+    NO_OPTIONS,
     Debounce,
     Handler,
     JobOptions,
     Limit,
     RetryPolicy,
     Unique,
+    options_of,
 )
 
 SAID: Final[JobSettings] = {
@@ -117,3 +119,24 @@ def test_what_could_never_be_is_one_line_where_it_is_said(
         what(**said)
     assert str(caught.value).startswith(line)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["{x:>1000000000}", "{x!r}", "{x:{x}}", "{x.__class__}", "{x[0]}", "{0}", "{", "{}"]
+)
+def test_nothing_but_names_stands_in_the_braces_of_a_key(key: str) -> None:
+    """A key that says how wide it wants to be could take up all the memory of who reads it."""
+    with pytest.raises(UsageError, match=r"will not do|names no argument"):
+        resolve({"unique": Unique(key)}, path="send", args=b'{"x": "5"}', handler=Handler, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    ['{"retry": ' + '{"attempts": 2, "by_error": {"a": ' * 50_000, "not JSON", '{"more": 1}'],
+    ids=["deep", "not JSON", "unknown"],
+)
+def test_stored_options_that_cannot_be_read_are_the_jobs_defect(stored: str) -> None:
+    """However broken they are: the worker that reads them goes on."""
+    options, defect = options_of(stored)
+    assert options == NO_OPTIONS
+    assert defect is not None

@@ -55,3 +55,4 @@ def test_an_offer_is_text_that_a_database_takes() -> None:
     log = JobLog()
     log.write("half \ud800")
     assert log.offer() == "half ?"
+    assert (log.rest(), log.text()) == ("half ?", "half ?")

@@ -52,6 +52,11 @@ class Program:
         """Send it a signal."""
         self._running.send_signal(number)
 
+    async def ended(self) -> int:
+        """Wait until it has ended, and return its status."""
+        with trio.fail_after(PATIENCE_S):
+            return await self._running.wait()
+
     async def until_said(self, words: str) -> None:
         """Wait until its log has these words."""
         with trio.fail_after(PATIENCE_S):

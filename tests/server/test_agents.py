@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import pytest
 import trio
@@ -16,6 +17,7 @@ from trioworker.model.outcome import (
     Failed,
     JobError,
     Outcome,
+    Retried,
     Succeeded,
 )
 from trioworker.model.tags import unranked
@@ -130,6 +132,24 @@ async def test_one_refused_outcome_costs_no_other_its_own(server: Server, rig: R
         await rig.work(store=store)
     assert rig.statuses() == {"success": 9, "failure": 1}
     assert sum(e.stored for e in rig.events if isinstance(e, BatchStored)) == 10
+
+
+async def test_words_that_cannot_be_sent_are_not_the_jobs_fault(server: Server, rig: Rig) -> None:
+    """A failure keeps its name, and its further attempts, whatever its message is made of."""
+    ids = await rig.enqueue(3)
+    half = JobError("Half", "of a character: \ud83d, and a NUL: \x00")
+    ends: dict[UUID, Outcome] = dict(
+        zip(ids, (Failed(half), Retried(half, 0.0), Cancelled("\ud83d")), strict=True)
+    )
+
+    async def body(job: Job) -> Outcome:
+        return Succeeded(b"1") if job.attempt > 1 else ends[job.id]
+
+    rig.runner.body = body
+    async with server.store() as store:
+        await rig.work(store=store)
+    assert rig.statuses() == {"success": 1, "failure": 1, "canceled": 1}
+    assert sorted(error["name"] for error in rig.errors()) == ["Cancelled", "Half"]
 
 
 async def test_a_job_on_an_agent_hands_over_no_sql(server: Server, rig: Rig) -> None:

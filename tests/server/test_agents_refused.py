@@ -30,7 +30,7 @@ BODIES: Mapping[str, object] = {
     "commit": {"worker": WORKER, "outcomes": []},
     "give_back": {"worker": WORKER, "jobs": []},
     "cached_results": wire.Cached(WORKER, ["key"]),
-    "logs": wire.Logs(WORKER, []),
+    "logs": wire.Logs(WORKER, 1, []),
     "next_due": wire.Mine(WORKER),
     "ping": wire.Mine(WORKER),
     "listen": wire.Listen(WORKER, 0.0),
@@ -114,7 +114,7 @@ async def test_a_claim_of_another_group_is_not_committed(
     given = wire.GiveBack(worker, [one.job for one in outcomes])
     reply = await line.post("give_back", given, token=mine)
     assert len(reply.json()["lost"]) == 2
-    said = wire.Logs(worker, [wire.Written(outcomes[0].job, 0, "forged\n")])
+    said = wire.Logs(worker, 1, [wire.Written(outcomes[0].job, 0, "forged\n")])
     await line.post("logs", said, token=mine)
     adopted = await line.post("adopt", wire.Adopt(worker, []), token=mine)
     assert adopted.json() == {"batches": []}

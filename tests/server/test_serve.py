@@ -94,6 +94,27 @@ async def test_every_request_is_counted_by_its_route() -> None:
     assert counted == [("POST", "/echo", 200), ("GET", "", 404)]
 
 
+async def test_the_bodies_of_all_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While others send much, what is large has to come again, and what is small is taken."""
+    monkeypatch.setattr("trioworker.server.guard.HELD_BYTES_MAX", 90_000)
+    monkeypatch.setattr("trioworker.server.guard.SMALL_BYTES", 1_000)
+    slow = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 90000\r\n\r\n" + b" " * 80_000
+    large, statuses = " " * 20_000, set()
+    async with served() as server:
+        with trio.fail_after(PATIENCE_S):
+            async with await trio.open_tcp_stream(*server.address[:2]) as other:
+                await other.send_all(slow)
+                while 429 not in statuses:
+                    reply = await server.client.post("/echo", json=large)
+                    statuses.add(reply.status_code)
+                small = await server.client.post("/echo", json="small")
+            while reply.status_code == 429:
+                reply = await server.client.post("/echo", json=large)
+
+    assert statuses <= {200, 429}
+    assert (small.status_code, reply.status_code) == (200, 200)
+
+
 async def test_a_slow_body_is_given_up() -> None:
     """Who announces a body and does not send it is told so and loses its connection."""
     async with served(body_s=0.1) as server:
@@ -142,6 +163,21 @@ async def test_what_is_not_http_costs_its_sender_only(head: bytes) -> None:
     assert not said or first_line.split()[1][:1] in b"45"
     assert not said or b'{"error":"' in rest
     assert others.json() == 1
+
+
+async def test_who_offers_more_than_http_1_1_is_answered_in_it() -> None:
+    """As curl and Java do for a plain address: an offer may be declined, and is no error."""
+    offer = (
+        b"GET /nowhere HTTP/1.1\r\nhost: a\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
+        b"connection: upgrade, http2-settings, close\r\n\r\n"
+    )
+    async with served() as server:
+        said = await said_to(server.address, offer)
+        other = await said_to(server.address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+    assert said.startswith(b"HTTP/1.1 404 ")
+    assert said.endswith(b"}")
+    assert other.startswith(b"HTTP/1.1 505 ")
 
 
 async def test_a_client_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 The server here is a socket that says what the test wants, down to the byte.
 """
 
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -19,9 +20,10 @@ from trioworker.errors import (
     StatementTimeout,
     StoreError,
     UnknownStoreError,
+    UsageError,
 )
 from trioworker.ids import new_id
-from trioworker.model.outcome import Executed, Failed, JobError, Succeeded
+from trioworker.model.outcome import Executed, Succeeded
 from trioworker.store.agent import AgentStore, open_agent_store
 from trioworker.store.protocol import Counters
 
@@ -129,11 +131,12 @@ async def test_an_error_that_nobody_knows_is_an_unknown_one(name: str) -> None:
         b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{",
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]",
         b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\ncontent-encoding: gzip\r\n\r\nnope",
+        b'HTTP/1.1 200 OK\r\ncontent-length: 100004\r\n\r\n{"x"' + b":" + b"[" * 99_999,
         b"SSH-2.0-OpenSSH\r\n",
     ],
 )
 async def test_a_reply_that_cannot_be_read_leaves_open_what_was_done(raw: bytes) -> None:
-    """Cut in its head, cut in its body, of another shape, or not HTTP at all."""
+    """Cut in its head, cut in its body, of another shape, too deep, or not HTTP at all."""
     error = await failure_of(saying(raw))
     assert (type(error), error.ambiguous) == (ConnectionLost, True)
 
@@ -142,6 +145,75 @@ async def test_a_server_that_says_nothing_is_given_up() -> None:
     """After the time that an answer may take; what it did meanwhile nobody knows."""
     error = await failure_of(never, timeout_s=0.1)
     assert (type(error), error.ambiguous) == (StatementTimeout, True)
+
+
+@pytest.mark.parametrize("line", [b"x-more: of this\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_a_reply_that_comes_for_ever_is_given_up(line: bytes) -> None:
+    """However little of it comes at a time, so that no silence is ever long."""
+
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.send_all(line if line.startswith(b"HTTP") else b"HTTP/1.1 200 OK\r\n")
+        while await still_there(stream, line):  # noqa: ASYNC110 - until the other side ends it
+            await trio.sleep(0.01)
+
+    with trio.fail_after(30):
+        error = await failure_of(answer, timeout_s=0.2)
+    assert (type(error), error.ambiguous) == (StatementTimeout, True)
+
+
+async def test_a_reply_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long before it has filled the memory."""
+    monkeypatch.setattr("trioworker.store.agent.REPLY_BYTES_MAX", 1_000_000)
+
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n")
+        while await still_there(stream, b" " * 60_000):
+            pass
+
+    with trio.fail_after(30):
+        error = await failure_of(answer)
+    assert (type(error), error.ambiguous) == (StatementTimeout, True)
+
+
+async def test_a_reply_that_is_long_once_unpacked_is_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A few bytes cannot fill the memory either."""
+    monkeypatch.setattr("trioworker.store.agent.REPLY_BYTES_MAX", 1_000_000)
+    packed = gzip.compress(b" " * 1_000_001)
+    error = await failure_of(with_status("200 OK", packed, "content-encoding: gzip"))
+    assert (type(error), error.ambiguous) == (ConnectionLost, True)
+    assert "too long" in str(error)
+
+
+async def still_there(stream: trio.SocketStream, data: bytes) -> bool:
+    """Whether somebody takes these bytes."""
+    try:
+        await stream.send_all(data)
+    except trio.BrokenResourceError:
+        return False
+    return True
+
+
+async def test_an_address_that_is_none_is_said_to_be() -> None:
+    """It is the user's to mend."""
+    with pytest.raises(UsageError, match="will not do"):
+        async with open_agent_store(
+            "http://é\\.example", "token", batches=True, now_s=trio.current_time
+        ):
+            pass
+
+
+async def test_what_went_wrong_is_told_in_words() -> None:
+    """Also where the error that comes out has none of its own, as with TLS to a plain port."""
+    async with store_at(saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as plain:
+        address = str(plain._client.base_url).replace("http:", "https:")  # noqa: SLF001 - nobody else knows it
+        async with open_agent_store(
+            address, "token", batches=True, now_s=trio.current_time
+        ) as store:
+            with pytest.raises(ConnectionLost, match="SSL") as caught:
+                await store.heartbeat(WORKER, Counters(0, 0, 0))
+    assert not caught.value.ambiguous
 
 
 async def test_a_server_that_is_not_there_has_done_nothing() -> None:
@@ -161,7 +233,7 @@ async def test_a_server_that_is_not_there_has_done_nothing() -> None:
 
 async def test_what_cannot_be_sent_is_refused() -> None:
     """Before anything is sent, so that the batch is divided and only this outcome suffers."""
-    bad = Executed(claimed_job(1), Failed(JobError("Error", "half a \ud83d")), 0.0, 0.1)
+    bad = Executed(claimed_job(1), Succeeded(b"1"), 0.0, 0.1, log="half a \ud83d")
     async with store_at(never) as store:
         with pytest.raises(Refused, match="cannot be sent"):
             await store.commit(WORKER, [bad], again=False)

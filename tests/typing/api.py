@@ -218,7 +218,9 @@ async def everything_is_asked(client: Client) -> None:
         UUID,
     )  # fmt: skip
     await client.enqueue("greet", ["you"], scheduled_for=datetime.now(UTC))
-    new = await client.enqueue_many(new_jobs())
+    made = await client.make("greet", b"{}", priority=1, delay_s=2, now=await client.now())
+    assert_type(made, NewJob)
+    new = await client.enqueue_many([*new_jobs(), made])
     assert_type(new, NewIds)
     assert_type(new[0], UUID)
     assert_type(new.first, dict[UUID, UUID])

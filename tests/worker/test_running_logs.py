@@ -44,11 +44,13 @@ class Unlucky(PostgresStore):
 
     lost = 0
 
-    async def store_running(self, worker: UUID, said: Sequence[Said]) -> None:
+    async def store_running(
+        self, worker: UUID, said: Sequence[Said], *, number: int | None = None
+    ) -> None:
         """Lose three, the second of them after it took effect."""
         self.lost += 1
         if self.lost in {2, 4}:
-            await super().store_running(worker, said)
+            await super().store_running(worker, said, number=number)
         if self.lost < 4:
             raise ConnectionLost("cut")
 

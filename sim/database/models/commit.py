@@ -64,14 +64,23 @@ async def commit(
     return s.shuffled([(o.id,) for o in outcomes if o.id not in stored])
 
 
-async def held_claims(s: Statement, worker: UUID, claims: Sequence[UUID]) -> list[ClaimRow]:
-    """Those of the claims that are this worker's, locked in their order."""
+async def held_claims(
+    s: Statement, worker: UUID, claims: Sequence[UUID], *, before: int | None = None
+) -> list[ClaimRow]:
+    """Those of the claims that are this worker's, locked in their order.
+
+    And have had no flush yet but such as come `before` this one.
+    """
+
+    def fits(row: ClaimRow) -> bool:
+        return row.worker == worker and (before is None or row.flushed < before)
+
     held = []
     for claim in sorted(set(claims)):
         row = s.find(s.tables.claim, claim)
-        if row is None or row.worker != worker:
+        if row is None or not fits(row):
             continue
-        locked = await s.lock(s.tables.claim, claim, still=lambda newer: newer.worker == worker)
+        locked = await s.lock(s.tables.claim, claim, still=fits)
         if locked is not None:
             held.append(locked)
     return held

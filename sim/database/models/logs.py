@@ -54,14 +54,21 @@ async def store_running(
     texts: Sequence[str],
     fractions: Sequence[float | None],
     notes: Sequence[str | None],
+    number: int,
 ) -> Rows:
-    """Stores what running jobs wrote and told, as far as they stand in a claim of this worker."""
-    held = await held_claims(s, worker, claims)
+    """Stores what running jobs wrote and told, as far as they stand in a claim of this worker.
+
+    Unless a later flush of that claim was stored before.
+    """
+    held = await held_claims(s, worker, claims, before=number)
     members = [pair for claim in held for pair in zip(claim.ids, claim.attempts, strict=True)]
     pieces = list(map(Piece, ids, attempts, chunks, texts))
     said = [piece for pair in members for piece in pieces if piece[:2] == pair and piece.text]
     told = list(map(Told, ids, attempts, fractions, notes))
     heard = [one for pair in members for one in told if one[:2] == pair]
+    for claim in held:
+        counted = partial(msgspec.structs.replace, flushed=number)
+        await s.update(s.tables.claim, claim.id, counted)
     await _store(s, s.shuffled(said), s.shuffled(heard))
     return []
 

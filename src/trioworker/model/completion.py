@@ -185,13 +185,13 @@ def error_json(error: JobError) -> str:
 def storable_error(error: JobError) -> JobError:
     """The error within bounds, and without what PostgreSQL cannot hold."""
     return JobError(
-        _storable(error.name, ERROR_MESSAGE_CHARS_MAX),
-        _storable(error.message, ERROR_MESSAGE_CHARS_MAX),
-        None if error.traceback is None else _storable(error.traceback, TRACEBACK_CHARS_MAX),
+        storable(error.name, ERROR_MESSAGE_CHARS_MAX),
+        storable(error.message, ERROR_MESSAGE_CHARS_MAX),
+        None if error.traceback is None else storable(error.traceback, TRACEBACK_CHARS_MAX),
     )
 
 
-def _storable(text: str, chars_max: int) -> str:
+def storable(text: str, chars_max: int) -> str:
     """`text` without what PostgreSQL or UTF-8 cannot hold, and not longer than `chars_max`.
 
     An error's own words must never be the reason that the error is refused.

@@ -168,8 +168,11 @@ def _shown_type(type_: Any) -> str:  # noqa: ANN401 - of a hint
 
 
 def _check_names(what: str, key: str) -> None:
+    """Raises `UsageError` for more than names: a width alone could take up all the memory."""
     try:
-        list(Formatter().parse(key))
+        for _, name, spec, conversion in Formatter().parse(key):
+            if spec or conversion or not {".", "["}.isdisjoint(name or ""):
+                raise ValueError("only names of arguments stand in braces")
     except ValueError as error:
         raise UsageError(f"the {what} key {key!r} will not do: {error}") from None
 
@@ -212,6 +215,7 @@ def _keyed(what: str, option: K | None, values: object, default: str) -> K | Non
 def _filled(what: str, key: str, values: object) -> str:
     if not isinstance(values, Mapping):
         raise UsageError(f"the {what} key {key!r} names arguments, so they must be given by name")
+    _check_names(what, key)
     try:
         return key.format_map(_Shown(values))
     except (KeyError, IndexError) as error:

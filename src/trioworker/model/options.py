@@ -269,7 +269,7 @@ def options_of(stored: str | bytes | None) -> tuple[JobOptions, str | None]:
         return NO_OPTIONS, None
     try:
         return _decode(stored), None
-    except (msgspec.ValidationError, UsageError) as error:
+    except (msgspec.DecodeError, UsageError, RecursionError) as error:
         return NO_OPTIONS, f"the stored options of this job cannot be used: {error}"
 
 

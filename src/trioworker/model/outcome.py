@@ -5,17 +5,20 @@ database (its effects) is decided by `completion.py`. The tags tell them apart w
 """
 
 from collections.abc import Iterable
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
 from trioworker.model.job import Job
+from trioworker.model.options import DELAY_S_MAX
 from trioworker.model.progress import Progress
 from trioworker.model.user_statement import UserStatement
 
 ERROR_MESSAGE_CHARS_MAX: Final = 8_000
 TRACEBACK_CHARS_MAX: Final = 32_000
 RESULT_BYTES_MAX: Final = 128 * 1024 * 1024
+Delay: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=2 * DELAY_S_MAX)]
+"""Seconds; a retry policy's jitter may double what it says."""
 
 
 class JobError(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -52,13 +55,13 @@ class Retried(msgspec.Struct, tag=True, frozen=True):
     """The attempt failed and the next one is due in `delay_s` seconds."""
 
     error: JobError
-    delay_s: float
+    delay_s: Delay
 
 
 class Snoozed(msgspec.Struct, tag=True, frozen=True):
     """The job asked to be run later, in `delay_s` seconds; not charged as an attempt."""
 
-    delay_s: float
+    delay_s: Delay
 
 
 class Cancelled(msgspec.Struct, tag=True, frozen=True):

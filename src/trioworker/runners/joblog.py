@@ -66,8 +66,7 @@ class JobLog:
         what others have said goes with it.
         """
         self._offered = len(self._head)
-        text = "".join(self._head[self._accepted : self._offered])
-        return text if text.isascii() else text.encode("utf-8", "replace").decode()
+        return _storable("".join(self._head[self._accepted : self._offered]))
 
     def accept(self) -> None:
         """What was offered last is stored, what was told of the progress among it."""
@@ -79,8 +78,8 @@ class JobLog:
     def _from(self, start: int) -> str:
         head, tail = "".join(self._head[start:]), "".join(self._tail)
         if not self._dropped:
-            return head + tail
-        return f"{head}\n… {self._dropped:,} characters left out …\n{tail}"
+            return _storable(head + tail)
+        return _storable(f"{head}\n… {self._dropped:,} characters left out …\n{tail}")
 
     def _append_tail(self, text: str) -> None:
         self._tail.append(text)
@@ -93,3 +92,8 @@ class JobLog:
             cut = min(excess, len(oldest))
             self._tail_chars -= cut
             self._dropped += cut
+
+
+def _storable(text: str) -> str:
+    """`text` with a ? for each half of a character, of which UTF-8 has none."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

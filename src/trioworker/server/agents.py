@@ -31,8 +31,8 @@ from trioworker.model.failures import backoff_s
 from trioworker.model.outcome import Executed, Interrupted
 from trioworker.server.app import answer, decode, patiently
 from trioworker.server.claims import Claims
-from trioworker.server.errors import BadRequest, Forbidden, TooLarge
-from trioworker.server.guard import BODY_BYTES_MAX
+from trioworker.server.errors import NO_DATABASE, BadRequest, Forbidden, TooLarge
+from trioworker.server.guard import BODY, BODY_BYTES_MAX
 from trioworker.server.hints import Hub
 from trioworker.store import wire
 from trioworker.store.postgres.database import Lane
@@ -129,8 +129,11 @@ class Agents:
                 if kind is not wire.Register:
                     await self._refuse_others(token, asked.worker)
                 return _response(request, await reply(Caller(request, token), asked))
-            except StoreError as error:
-                return _response(request, wire.refusal(error), _status(error))
+            except Refused as error:
+                return _response(request, wire.refusal(error, str(error)), 422)
+            except UNREACHED as error:
+                # Where the database is, and how it fares, is for the server's own log.
+                return _response(request, wire.refusal(error, NO_DATABASE), 503)
 
         return endpoint
 
@@ -251,7 +254,7 @@ class Agents:
         jobs = await self._claims.find(asked.worker, _once_each([one.job for one in asked.said]))
         said = [wire.said(one, job) for one, job in zip(asked.said, jobs, strict=True) if job.path]
         if said:
-            await self._store.store_running(asked.worker, said)
+            await self._store.store_running(asked.worker, said, number=asked.number)
         return wire.Done()
 
 
@@ -282,6 +285,7 @@ async def _unpacked(request: Request) -> bytes:
         raise TooLarge(BODY_BYTES_MAX)
     if not unpack.eof:
         raise BadRequest("the gzip of the body ends too early")
+    request.scope[BODY].weighs(len(body) + len(plain))
     return plain
 
 
@@ -293,9 +297,3 @@ def _response(request: Request, said: msgspec.Struct, status: int = 200) -> Resp
         headers = {"content-encoding": "gzip", "vary": "accept-encoding"}
         return Response(packed, status, headers, "application/json")
     return response
-
-
-def _status(error: StoreError) -> int:
-    if isinstance(error, UNREACHED):
-        return 503
-    return 422 if isinstance(error, Refused) else 500

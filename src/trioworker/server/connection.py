@@ -135,6 +135,15 @@ class _Protocol(H11Protocol):
             raise BrokenPipeError("the client has gone")
         await super().stream_send(event)
 
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Stay with HTTP/1.1: a client that offers more (`Upgrade: h2c`) has to take that.
+
+        Raises `h11.RemoteProtocolError` for one that speaks nothing else.
+        """
+        if event.http_version >= b"2":
+            await self._send_error_response(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+            raise h11.RemoteProtocolError("this is HTTP/2")
+
     async def _send_error_response(self, status_code: int) -> None:
         known = _SENTENCES.get(status_code)
         phrase = HTTPStatus(status_code).phrase.lower()

@@ -77,20 +77,7 @@ class Metrics:
         self._answers = Gauge(
             "trioworker_database_up", "Whether the database answers", registry=self._registry
         )
-        self._counts: Mapping[type[Event], Callable[[Any], object]] = {
-            JobEnded: lambda e: self._attempts.labels(e.outcome.lower()).inc(),
-            BatchPulled: self._count_pull,
-            PullFailed: lambda e: self._pull_failures.labels(e.failure).inc(),
-            BatchStored: self._count_batch,
-            OutcomeRefused: lambda _: self._refused.inc(),
-            CommitFailed: self._count_failure,
-            HeartbeatFailed: lambda _: self._beats_failed.inc(),
-            LeaseTaken: lambda _: self._leases.inc(),
-            JobsReaped: self._count_reaped,
-            StatementRun: self._count_statement,
-            RequestServed: self._count_request,
-            AccessRefused: lambda e: self._refusals.labels(e.credential).inc(),
-        }
+        self._counts = self._by_event()
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
@@ -109,6 +96,23 @@ class Metrics:
             for standing in STANDINGS:
                 self._queue.labels(of_tag.tag, standing).set(getattr(of_tag, standing))
         return generate_latest(self._registry)
+
+    def _by_event(self) -> Mapping[type[Event], Callable[[Any], object]]:
+        """What each event adds to."""
+        return {
+            JobEnded: lambda e: self._attempts.labels(e.outcome.lower()).inc(),
+            BatchPulled: self._count_pull,
+            PullFailed: lambda e: self._pull_failures.labels(e.failure).inc(),
+            BatchStored: self._count_batch,
+            OutcomeRefused: lambda _: self._refused.inc(),
+            CommitFailed: self._count_failure,
+            HeartbeatFailed: lambda _: self._beats_failed.inc(),
+            LeaseTaken: lambda _: self._leases.inc(),
+            JobsReaped: self._count_reaped,
+            StatementRun: self._count_statement,
+            RequestServed: self._count_request,
+            AccessRefused: lambda e: self._refusals.labels(e.credential).inc(),
+        }
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"trioworker_{name}", meaning, labels, registry=self._registry)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import httpx
 import msgspec
+import trio
 
 from trioworker import errors
 from trioworker.errors import (
@@ -24,6 +25,7 @@ from trioworker.errors import (
     StatementTimeout,
     StoreError,
     UnknownStoreError,
+    UsageError,
 )
 from trioworker.model.cache import CachedResult
 from trioworker.model.job import Job
@@ -39,6 +41,11 @@ T = TypeVar("T")
 CONNECT_S: Final = 10.0
 HINT_WAIT_S: Final = 25.0
 CONNECTIONS_MAX: Final = 10
+REPLY_TIMES: Final = 10
+"""How many times as long as a silence may last a whole reply may take, which comes bit by bit."""
+REPLY_BYTES_MAX: Final = 1024 * 1024 * 1024
+GZIP_WINDOW: Final = 31
+"""What zlib calls a stream with a header of gzip's."""
 LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _FAILURES: Final[Mapping[str, type[StoreError]]] = {
@@ -61,15 +68,19 @@ async def open_agent_store(
     """The store behind the server at `base_url`, for as long as the context lasts.
 
     `token` is what `trioworker token create` printed. `batches` uses the requests that carry more
-    than one job. `now_s` reads the worker's monotonic clock; `timeout_s` bounds each answer.
+    than one job. `now_s` reads the worker's monotonic clock; `timeout_s` bounds each silence of
+    the server, and `REPLY_TIMES` as much a reply. Raises `UsageError` for an address that is none.
     """
-    client = httpx.AsyncClient(
-        base_url=base_url,
-        headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
-        timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s)),
-        limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
-        transport=transport,
-    )
+    try:
+        client = httpx.AsyncClient(
+            base_url=base_url,
+            headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
+            timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s)),
+            limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
+            transport=transport,
+        )
+    except httpx.InvalidURL as error:
+        raise UsageError(f"the address {base_url} will not do: {error}") from None
     packs = client.base_url.host not in LOCAL
     client.headers["accept-encoding"] = "gzip" if packs else "identity"
     async with client:
@@ -98,6 +109,7 @@ class AgentStore:
         self._now_s = now_s
         self._timeout_s = timeout_s
         self._worker: UUID | None = None
+        self._flushes = 0
 
     async def register(self, worker: WorkerInfo) -> None:
         """See `Store.register`; the server gives the worker the tags of its token."""
@@ -159,9 +171,13 @@ class AgentStore:
             key: CachedResult(one.job, one.age_s, one.result) for key, one in found.results.items()
         }
 
-    async def store_running(self, worker: UUID, said: Sequence[Said]) -> None:
-        """See `Store.store_running`."""
-        await self._ask("logs", wire.Logs(worker, wire.written(said)), wire.Done)
+    async def store_running(
+        self, worker: UUID, said: Sequence[Said], *, number: int | None = None
+    ) -> None:
+        """See `Store.store_running`; requests may come late, or twice, so each has its number."""
+        self._flushes += 1
+        number = self._flushes if number is None else number
+        await self._ask("logs", wire.Logs(worker, number, wire.written(said)), wire.Done)
 
     async def next_due_s(self, tags: Sequence[str]) -> float | None:  # noqa: ARG002 - as in `pull`
         """See `Store.next_due_s`."""
@@ -213,7 +229,7 @@ class AgentStore:
             raise _failure(reply, body)
         try:
             return msgspec.json.decode(body, type=answer)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConnectionLost(
                 f"the reply of {self._client.base_url} cannot be read: {error}", ambiguous=True
             ) from error
@@ -228,11 +244,12 @@ class AgentStore:
         request.stream = _Content(body)
         server = self._client.base_url
         try:
-            reply = await self._client.send(request, stream=True)
-            try:
-                return reply, await _body(reply)
-            finally:
-                await reply.aclose()
+            with trio.move_on_after(REPLY_TIMES * timeout_s) as patience:
+                reply = await self._client.send(request, stream=True)
+                try:
+                    return reply, await _body(reply, patience)
+                finally:
+                    await reply.aclose()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise ConnectionLost(f"{server} cannot be reached: {_said(error)}") from error
         except httpx.TimeoutException as error:
@@ -243,6 +260,7 @@ class AgentStore:
             raise ConnectionLost(
                 f"the line to {server} was lost: {_said(error)}", ambiguous=True
             ) from error
+        raise StatementTimeout(f"the reply of {server} has no end", ambiguous=True)
 
 
 class _Content(httpx.AsyncByteStream):
@@ -275,22 +293,38 @@ def _encoded(asked: object) -> bytes:
         raise Refused(f"this cannot be sent as JSON: {error}") from error
 
 
-async def _body(reply: httpx.Response) -> bytes:
-    """What came, unpacked: httpx would leave its stream open when that fails in the middle."""
-    body = b"".join([part async for part in reply.aiter_raw()])
-    if reply.headers.get("content-encoding") != "gzip":
-        return body
+async def _body(reply: httpx.Response, patience: trio.CancelScope) -> bytes:
+    """What came, unpacked: httpx would leave its stream open when that fails in the middle.
+
+    One that is too long ends the `patience`, which leaves no stream open either.
+    """
+    parts: list[bytes] = []
+    size = 0
+    async for part in reply.aiter_raw():
+        parts.append(part)
+        size += len(part)
+        if size > REPLY_BYTES_MAX:
+            patience.cancel()
+    body = b"".join(parts)
+    return _unpacked(body) if reply.headers.get("content-encoding") == "gzip" else body
+
+
+def _unpacked(body: bytes) -> bytes:
+    unpack = zlib.decompressobj(wbits=GZIP_WINDOW)
     try:
-        return gzip.decompress(body)
-    except (OSError, EOFError, zlib.error) as error:
+        plain = unpack.decompress(body, REPLY_BYTES_MAX)
+    except zlib.error as error:
         raise httpx.DecodingError(str(error)) from error
+    if not unpack.eof:
+        raise httpx.DecodingError("its gzip ends too early, or is too long")
+    return plain
 
 
 def _failure(reply: httpx.Response, body: bytes) -> StoreError:
     """The error that a reply other than 200 stands for."""
     try:
         said = msgspec.json.decode(body, type=wire.Refusal)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = wire.Refusal(f"{reply.status_code} {reply.reason_phrase} from {reply.url}")
     if said.failure is not None:
         kind = _FAILURES.get(said.failure, UnknownStoreError)
@@ -319,4 +353,8 @@ def _by_status(status: int, sentence: str) -> StoreError:
 
 
 def _said(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    """What went wrong, in the words of the nearest cause that has any."""
+    cause: BaseException | None = error
+    while cause is not None and not str(cause):
+        cause = cause.__cause__ or cause.__context__
+    return str(cause or type(error).__name__)

@@ -130,11 +130,15 @@ class Store(Protocol):
         """The results that are kept under the keys; those that have none are left out."""
         ...
 
-    async def store_running(self, worker: UUID, said: Sequence[Said]) -> None:
+    async def store_running(
+        self, worker: UUID, said: Sequence[Said], *, number: int | None = None
+    ) -> None:
         """Store what jobs have said that still run, in one statement.
 
         What is said of a job that is not this worker's any more, or has ended, is dropped. The same
-        again, grown, takes the place of what an earlier try may have stored.
+        again, grown, takes the place of what an earlier try may have stored. Of the worker's
+        flushes it is this `number`, from 1 on, or the one after the last of this store; what comes
+        after one with a higher number is dropped, too.
         """
         ...
 

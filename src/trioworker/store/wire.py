@@ -15,9 +15,17 @@ import msgspec
 from trioworker.errors import StoreError
 from trioworker.model.batching import SIZE_MAX
 from trioworker.model.cache import CachedResult
+from trioworker.model.completion import storable, storable_error
 from trioworker.model.job import Job
-from trioworker.model.options import NO_OPTIONS, JobOptions, options_of
+from trioworker.model.options import (
+    LABEL_BYTES_MAX,
+    LABELS_MAX,
+    NO_OPTIONS,
+    JobOptions,
+    options_of,
+)
 from trioworker.model.outcome import (
+    ERROR_MESSAGE_CHARS_MAX,
     Cancelled,
     Executed,
     Failed,
@@ -39,11 +47,17 @@ PACK_FROM_BYTES: Final = 8 * 1024
 """From this size on a body is compressed, where it leaves the host."""
 HINT_WAIT_S_MAX: Final = 30.0
 LEASE_S_MAX: Final = 3_600.0
+FLUSHES_MAX: Final = 2**31 - 1
+LOG_CHARS_MAX: Final = 128 * 1024
+"""More than any job writes that is stored."""
 _NO_OPTIONS: Final = msgspec.Raw(b"null")
 
 Size = Annotated[int, msgspec.Meta(ge=1, le=SIZE_MAX)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Text = Annotated[str, msgspec.Meta(max_length=200)]
+Label = Annotated[str, msgspec.Meta(min_length=1, max_length=LABEL_BYTES_MAX)]
+LogText = Annotated[str, msgspec.Meta(max_length=LOG_CHARS_MAX)]
+Chunk = Annotated[int, msgspec.Meta(ge=0)]
 
 
 # ---- requests -------------------------------------------------------------------------------
@@ -119,9 +133,9 @@ class Sent(msgspec.Struct, frozen=True, array_like=True):
     outcome: SentOutcome
     age_s: Seconds
     duration_s: Seconds
-    log: str = ""
-    log_chunk: int = 0
-    labels: tuple[str, ...] = ()
+    log: LogText = ""
+    log_chunk: Chunk = 0
+    labels: Annotated[tuple[Label, ...], msgspec.Meta(max_length=LABELS_MAX)] = ()
     cached: bool = False
     progress: Progress | None = None
 
@@ -146,8 +160,8 @@ class Written(msgspec.Struct, frozen=True, array_like=True):
     """See `Said`."""
 
     job: Which
-    chunk: int
-    text: str
+    chunk: Chunk
+    text: LogText
     progress: Progress | None = None
 
 
@@ -155,6 +169,7 @@ class Logs(msgspec.Struct, frozen=True):
     """See `Store.store_running`."""
 
     worker: UUID
+    number: Annotated[int, msgspec.Meta(ge=1, le=FLUSHES_MAX)]
     said: Annotated[Sequence[Written], msgspec.Meta(max_length=SIZE_MAX)]
 
 
@@ -282,11 +297,24 @@ def sent(executed: Executed, *, now_s: float) -> Sent:
 
 
 def _sent_outcome(outcome: Outcome) -> SentOutcome:
-    """SQL that a job hands over stays here: whoever runs an agent is no user of the database."""
-    if not isinstance(outcome, Succeeded):
-        return outcome
-    if not outcome.statements:
-        return Result(outcome.result)
+    """SQL that a job hands over stays here: whoever runs an agent is no user of the database.
+
+    What went wrong is told in words that can be sent: it must never be lost for its own sake.
+    """
+    match outcome:
+        case Failed(error, _, for_good):
+            return Failed(storable_error(error), for_good=for_good)
+        case Retried(error, delay_s):
+            return Retried(storable_error(error), delay_s)
+        case Cancelled(reason) | Skipped(reason):
+            return type(outcome)(storable(reason, ERROR_MESSAGE_CHARS_MAX))
+        case Succeeded(result, statements):
+            return _no_sql() if statements else Result(result)
+        case _:
+            return outcome
+
+
+def _no_sql() -> Failed:
     message = "a job on an agent cannot commit SQL with its end; run it on a worker with a database"
     return Failed(JobError("NotAllowed", message))
 
@@ -358,6 +386,6 @@ def found(results: Mapping[str, CachedResult]) -> Results:
     return Results({key: Found(*cached) for key, cached in results.items()})
 
 
-def refusal(error: StoreError) -> Refusal:
+def refusal(error: StoreError, sentence: str) -> Refusal:
     """What a server sends of a failure of its store; an agent makes the same error of it."""
-    return Refusal(str(error), type(error).__name__, error.sqlstate, error.ambiguous)
+    return Refusal(sentence, type(error).__name__, error.sqlstate, error.ambiguous)

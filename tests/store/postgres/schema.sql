@@ -14,6 +14,7 @@
 -- 0010 ranks 1a0e4bb3c56095b8e1ece8ab47e27b23
 -- 0011 progress 36f5e983f75669e8d8a7eb6524bf1447
 -- 0012 agents 47344a25a5025b466633ac40426a7177
+-- 0013 flushes 4bbc54d0591b64f1365cfc5727292c76
 
 CREATE SCHEMA trioworker;
 
@@ -249,6 +250,7 @@ CREATE TABLE trioworker.claim (
     attempts integer[] NOT NULL,
     reaped smallint[] NOT NULL,
     claimed_at timestamp with time zone DEFAULT now() NOT NULL,
+    flushed integer DEFAULT 0 NOT NULL,
     CONSTRAINT claim_check CHECK (((cardinality(ids) = cardinality(attempts)) AND (cardinality(ids) = cardinality(reaped)))),
     CONSTRAINT claim_ids_check CHECK ((cardinality(ids) > 0))
 )
@@ -258,6 +260,8 @@ ALTER TABLE ONLY trioworker.claim ALTER COLUMN attempts SET STORAGE EXTERNAL;
 ALTER TABLE ONLY trioworker.claim ALTER COLUMN reaped SET STORAGE EXTERNAL;
 
 COMMENT ON TABLE trioworker.claim IS 'One row per batch: what one pull took for one worker. Lease unit and fence at once.';
+
+COMMENT ON COLUMN trioworker.claim.flushed IS 'The last flush of what its running jobs have said that was stored: an earlier one comes too late.';
 
 CREATE TABLE trioworker.concurrency (
     key text NOT NULL,

@@ -53,6 +53,18 @@ async def test_a_piece_may_be_stored_again_and_longer(scene: Scene) -> None:
     assert texts(scene) == [(1, 0, "one\ntwo")]
 
 
+async def test_a_flush_that_comes_late_or_twice_changes_nothing(scene: Scene) -> None:
+    """As requests of agents may: neither does its piece come back nor do those after it go."""
+    await scene.enqueue()
+    worker = await scene.worker()
+    (job,) = await scene.pull(worker)
+    for number, text in enumerate(("a", "b", "c")):
+        await scene.store.store_running(worker, [Said(job, number, text)], number=number + 1)
+    for late in (1, 2, 3):
+        await scene.store.store_running(worker, [Said(job, 0, "late")], number=late)
+    assert texts(scene) == [(1, 0, "a"), (1, 1, "b"), (1, 2, "c")]
+
+
 async def test_who_has_lost_a_job_writes_nothing_about_it(scene: Scene) -> None:
     """Neither about the attempt that was taken away nor about the one that followed."""
     await scene.enqueue()

@@ -62,6 +62,7 @@ class PostgresStore:
     def __init__(self, database: Database, *, now_s: Callable[[], float]) -> None:
         self._database = database
         self._now_s = now_s
+        self._flushes = 0
 
     async def register(self, worker: WorkerInfo) -> None:
         """See `Store.register`."""
@@ -167,11 +168,13 @@ class PostgresStore:
         rows = await self._database.run(PULL, "cached_results", keys)
         return {row[0]: CachedResult(row[1], row[2], row[3].encode()) for row in rows}
 
-    async def store_running(self, worker: UUID, said: Sequence[Said]) -> None:
+    async def store_running(
+        self, worker: UUID, said: Sequence[Said], *, number: int | None = None
+    ) -> None:
         """See `Store.store_running`."""
-        await self._database.run(
-            RUNNING, "store_running", worker, *said_columns(said), jobs=len(said)
-        )
+        self._flushes += 1
+        columns = (*said_columns(said), self._flushes if number is None else number)
+        await self._database.run(RUNNING, "store_running", worker, *columns, jobs=len(said))
 
     async def next_due_s(self, tags: Sequence[str]) -> float | None:
         """See `Store.next_due_s`."""

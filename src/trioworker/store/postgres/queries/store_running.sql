@@ -1,6 +1,6 @@
 -- name: store_running
 -- rows: none
--- does: what worker $1's running jobs wrote and told: $2 claims, ids, attempts, pieces, $6 texts, …
+-- does: flush $9 of what worker $1's running jobs said: $2 claims, ids, attempts, pieces, $6 texts, …
 -- locks: the claims concerned, in id order; then the pieces of log and the progress that it writes
 --
 -- Only what stands in a claim that is still this worker's: a job that was taken away, or has ended,
@@ -8,12 +8,17 @@
 -- so that what the commit stored is never overwritten by something older.
 --
 -- With its first piece a run drops what an earlier run of the same attempt, put off or interrupted,
--- has left behind. A piece without text is none; $7 and $8, fractions and notes, are null for a job
--- that has told no progress since the last time.
+-- has left behind. A flush that comes late or twice must do no such thing, so each claim has the
+-- number of its last one; with that, or a smaller one, nothing is stored. A piece without text is
+-- none; $7 and $8, fractions and notes, are null for a job that has told nothing new.
 with held as materialized (
-    select claim.ids, claim.attempts from trioworker.claim
-     where claim.id = any ($2::uuid[]) and claim.worker = $1
+    select claim.id as claim, claim.ids, claim.attempts from trioworker.claim
+     where claim.id = any ($2::uuid[]) and claim.worker = $1 and claim.flushed < $9::integer
      order by claim.id for update
+),
+counted as (
+    update trioworker.claim set flushed = $9::integer from held
+     where claim.id = any ($2::uuid[]) and claim.id = held.claim
 ),
 said as materialized (
     select piece.* from held

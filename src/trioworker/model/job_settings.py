@@ -170,11 +170,14 @@ def _shown_type(type_: Any) -> str:  # noqa: ANN401 - of a hint
 def _check_names(what: str, key: str) -> None:
     """Raises `UsageError` for more than names: a width alone could take up all the memory."""
     try:
-        for _, name, spec, conversion in Formatter().parse(key):
-            if spec or conversion or not {".", "["}.isdisjoint(name or ""):
-                raise ValueError("only names of arguments stand in braces")
+        parts = list(Formatter().parse(key))
     except ValueError as error:
         raise UsageError(f"the {what} key {key!r} will not do: {error}") from None
+    for _, name, spec, conversion in parts:
+        if spec or conversion or not {".", "["}.isdisjoint(name or ""):
+            raise UsageError(
+                f"the {what} key {key!r} will not do: only names of arguments stand in braces"
+            )
 
 
 def _deadline(deadline_s: float | None, now: datetime | None) -> datetime | None:

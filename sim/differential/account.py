@@ -47,7 +47,8 @@ async def told(action: Awaitable[object]) -> Told | object:
 
 async def account(line: Line, action: Callable[[], Awaitable[object]]) -> Account:
     """Do it on a connection that has been used before, and use the lane once more."""
-    await line.database.run(LANE, "register_worker", W1, "w", "h", 1, "worker", [RED], 60.0)
+    worker = (W1, "w", "h", 1, "worker", [RED], [0], 60.0)
+    await line.database.run(LANE, "register_worker", *worker)
     before = line.backends()
     found = await told(action())
     await line.database.run(LANE, "clock")

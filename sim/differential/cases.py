@@ -105,7 +105,7 @@ async def the_server_refuses_a_commit(line: Line) -> object:
     """Then all of the transaction is gone, and the connection is as good as before."""
 
     async def body(tx: Transaction) -> None:
-        await tx.run("register_worker", W2, "w", "h", 1, "worker", [RED], 60.0)
+        await tx.run("register_worker", W2, "w", "h", 1, "worker", [RED], [0], 60.0)
         await tx.run(*BEAT)
 
     async def action() -> object:
@@ -252,7 +252,7 @@ async def the_reply_of_a_commit_is_lost(line: Line) -> object:
     """All of it is stored, and nobody can know."""
 
     async def body(tx: Transaction) -> None:
-        await tx.run("register_worker", W2, "w", "h", 1, "worker", [RED], 60.0)
+        await tx.run("register_worker", W2, "w", "h", 1, "worker", [RED], [0], 60.0)
         await tx.run(*BEAT)
         line.lose_next_reply()
 
@@ -284,7 +284,7 @@ async def a_transaction_takes_too_long(line: Line) -> object:
     """The same in a transaction, which is gone with its connection."""
 
     async def body(tx: Transaction) -> None:
-        await tx.run("register_worker", W2, "w", "h", 1, "worker", [RED], 60.0)
+        await tx.run("register_worker", W2, "w", "h", 1, "worker", [RED], [0], 60.0)
         await tx.run(*BEAT)
 
     async def action() -> object:
@@ -299,7 +299,7 @@ async def cancelled_while_it_waits(line: Line) -> object:
     """The connection is thrown away."""
 
     async def body(tx: Transaction) -> None:
-        await tx.run("register_worker", W2, "w", "h", 1, "worker", [RED], 60.0)
+        await tx.run("register_worker", W2, "w", "h", 1, "worker", [RED], [0], 60.0)
         await tx.run(*BEAT)
 
     async def action() -> object:
@@ -319,7 +319,8 @@ async def cancelled_while_it_waits(line: Line) -> object:
 @case
 async def a_lane_is_as_wide_as_it_says(line: Line) -> object:
     """A third one waits until one of two connections is free."""
-    await line.database.run(WIDE, "register_worker", W1, "w", "h", 1, "worker", [RED], 60.0)
+    worker = (W1, "w", "h", 1, "worker", [RED], [0], 60.0)
+    await line.database.run(WIDE, "register_worker", *worker)
     running = []
 
     async def body(tx: Transaction) -> None:

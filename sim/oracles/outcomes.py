@@ -309,7 +309,7 @@ class ToldRight(Oracle):
 
     What was pulled is what the claim has. What is reported stored was stored by this worker, and
     what is reported lost was not. Allowed: an outcome that went back to ready at the same attempt,
-    in a commit whose reply was lost, is reported lost, for it leaves no trace to find; and so is one
+    in a commit whose reply was lost, is reported lost, for it leaves no trace to find. So is one
     whose job was deleted since.
     """
 

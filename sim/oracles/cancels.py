@@ -29,8 +29,8 @@ after it; at the third the answer to the second has been read."""
 class CancelHeard(Oracle):
     """What a client cancels has ended when it is answered, or its worker stops it soon.
 
-    So has all below it that was there when the client asked, and is still there: what has begun anew
-    since then is another matter.
+    So has all below it that was there when the client asked, and is still there: what has begun
+    anew since then is another matter.
     Soon is: by the second heartbeat that the server has seen, unless one failed for the worker.
     A body that is stopped ends at once. Allowed: a stubborn one goes on for a while.
     """

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from sim.database.rows import CancelRow, WorkerRow
+from sim.database.rows import CancelRow, CompletedRow, WorkerRow
 from sim.happenings import (
     BodyEnded,
     BodyStarted,
@@ -29,7 +29,8 @@ after it; at the third the answer to the second has been read."""
 class CancelHeard(Oracle):
     """What a client cancels has ended when it is answered, or its worker stops it soon.
 
-    So has all below it that was there when the client asked, and is still there.
+    So has all below it that was there when the client asked, and is still there: what has begun
+    anew since then is another matter.
     Soon is: by the second heartbeat that the server has seen, unless one failed for the worker.
     A body that is stopped ends at once. Allowed: a stubborn one goes on for a while.
     """
@@ -94,6 +95,9 @@ class CancelHeard(Oracle):
                 self._requests.add(new.id)
             elif isinstance(old, CancelRow):
                 self._requests.discard(old.id)
+            elif isinstance(old, CompletedRow) and new is None:
+                # It had ended for who asked, and is run once more or was deleted since.
+                self._before.discard(old.id)
             elif isinstance(new, WorkerRow) and is_renewal(old, new):
                 self._beat(new.id)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sim.bodies import IMMEDIATE
 from sim.bounds import RESULT_BYTES_MAX
-from sim.database.rows import ClaimRow, CompletedRow, LogRow
+from sim.database.rows import ClaimRow, CompletedRow, JobRow, LogRow
 from sim.happenings import BodyEnded, CancelAsked, Committed, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Attempt, Facts, Leaving, replaced_by
@@ -309,7 +309,8 @@ class ToldRight(Oracle):
 
     What was pulled is what the claim has. What is reported stored was stored by this worker, and
     what is reported lost was not. Allowed: an outcome that went back to ready at the same attempt,
-    in a commit whose reply was lost, is reported lost, for it leaves no trace to find.
+    in a commit whose reply was lost, is reported lost, for it leaves no trace to find. So is one
+    whose job was deleted since.
     """
 
     name = "told right"
@@ -335,11 +336,18 @@ class ToldRight(Oracle):
         for change in event.changes:
             if isinstance(change.new, ClaimRow) and change.old is None:
                 self._claimed[change.new.id] = change.new.ids
+            elif isinstance(change.old, JobRow) and change.new is None:
+                self._forget_traces(change.old.id)
         for leaving in self.facts.outcomes:
             key = (leaving.worker, leaving.job)
             self._stored[key] += 1
             if leaving.new.place is Place.COMPLETED or next_attempt(leaving):
                 self._traced[key] += 1
+
+    def _forget_traces(self, job: UUID) -> None:
+        for key in self._traced:
+            if key[1] == job:
+                self._traced[key] = 0
 
     def _pulled(self, _happening: Happening, event: BatchPulled) -> None:
         if sorted(event.jobs) != sorted(self._claimed.get(event.claim, ())):

@@ -48,6 +48,12 @@ async def pull(
         for best in _batch(_in_turn(peek, ranked)[:size], alone_from)
         if (row := await s.delete(s.tables.ready, best.id)) is not None
     ]
+    # The clock is read for them before their claim, for which the statement may have to wait.
+    answer = [
+        (*_claimed(row), *_definition(s, job))
+        for row in _in_turn(taken, ranked)
+        if (job := s.find(s.tables.job, row.id)) is not None
+    ]
     if taken:
         in_claim = s.shuffled(taken)
         await s.insert(
@@ -61,11 +67,7 @@ async def pull(
                 claimed_at=s.now,
             ),
         )
-    return [
-        (*_claimed(row), *_definition(s, job))
-        for row in _in_turn(taken, ranked)
-        if (job := s.find(s.tables.job, row.id)) is not None
-    ]
+    return answer
 
 
 async def _best_of_tag(

@@ -20,7 +20,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 CONNECT_TIMEOUT_S: Final = 10.0
 GOODBYE_S: Final = 1.0
 
-_SETTINGS: Final = {
+SETTINGS: Final = {
     "jit": "off",
     # Our statements are shaped so that one plan fits all sizes; planning them anew for each
     # execution would cost more than a batch of one.
@@ -74,7 +74,7 @@ class Connecting:
 
 def _settings(*, durable: bool) -> Mapping[str, str]:
     """What our statements want set; with `durable` a COMMIT returns when the WAL is on disk."""
-    return {**_SETTINGS, "synchronous_commit": "on" if durable else "off"}
+    return {**SETTINGS, "synchronous_commit": "on" if durable else "off"}
 
 
 async def hang_up(connection: Connection) -> None:

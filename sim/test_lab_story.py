@@ -113,7 +113,7 @@ def test_every_event_is_told_or_left_out_on_purpose() -> None:
     """A new event has to find its words."""
     silent = {"BodyStarted", "OutcomeRefused", "ConnectFailed", "JobsReaped"}
     of_apps = {"ChunksCut", "SchedulesDeclared", "SchedulesLeft"}  # a simulated worker has none
-    of_servers = {"ServerListening", "RequestServed", "RequestFailed", "AccessRefused"}
+    of_servers = {"ServerListening", "RequestServed", "RequestFailed", "AccessRefused", "Answered"}
     read = {kind.__name__ for reader in chronicled(POISON).readers() for kind in reader.reads()}
     kinds = {
         name

@@ -5,6 +5,7 @@ Rule of these files: they look at the same happenings as the oracles, and have n
 
 from typing import Final
 
+from sim.counting.agents import Agents
 from sim.counting.commits import Commits
 from sim.counting.ends import Ends
 from sim.counting.handing_over import HandingOver
@@ -21,5 +22,5 @@ from sim.counting.unique import Keys
 
 PARTS: Final[tuple[type[Part], ...]] = (
     Leases, Pulls, Commits, Ends, Limits, InHand, Keys, Ranks, Restarts, Retries, Running,
-    Schedules, HandingOver,
+    Schedules, HandingOver, Agents,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from sim.oracles.agents import OwnTags, ServersSweep, Woken
 from sim.oracles.base import Finding, Oracle, Panel
 from sim.oracles.batches import BatchesGated, Bounded, InOrder, LastChance, Modest
 from sim.oracles.calm import NoDeadlock, NoStorm, Quiet
@@ -45,6 +46,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     OneHolder, FreeKeys,
     TickOnce, TickWithItsEnd, InTurn, ScheduleGoesOn,
     HandedOver, ToldByItsOwn,
+    OwnTags, ServersSweep, Woken,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

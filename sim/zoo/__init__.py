@@ -1,6 +1,7 @@
 """Planted bugs, each of which an oracle must find: a survivor is a missing oracle."""
 
 from sim.zoo import (
+    agents,
     cancels,
     commits,
     effects,
@@ -34,6 +35,7 @@ THEMES = (
     handing_over,
     reuse,
     progress,
+    agents,
 )
 """Imported for the mutants that they name."""
 

@@ -42,7 +42,7 @@ class RetryPolicy(_Option, frozen=True):
     `forever=True`. The n-th pause is `delay_s * factor ** (n - 1)`, at most `delay_max_s`, all in
     seconds, and varies by up to `jitter` of itself in both directions. `only` names the errors that
     are retried (all when empty), `never` those that are not; names are those of the classes.
-    `by_error` has policies of their own for errors by name.
+    `by_error` has policies of their own for errors by name, which have none of theirs.
     """
 
     attempts: int | None = None
@@ -72,6 +72,10 @@ class RetryPolicy(_Option, frozen=True):
         within("the longest delay between attempts", self.delay_max_s, 0.0, DELAY_S_MAX)
         within("the factor of a retry policy", self.factor, 1.0, 100.0)
         within("the jitter of a retry policy", self.jitter, 0.0, 1.0)
+        if any(policy.by_error for policy in self.by_error.values()):
+            raise UsageError(
+                "a policy for one error has no by_error of its own; put all names in one by_error"
+            )
 
 
 class Limit(_Option, frozen=True):

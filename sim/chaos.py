@@ -16,7 +16,23 @@ import trio
 
 from sim.database.faults import Fault, Kind
 from sim.database.wire import BEGIN, COMMIT, ROLLBACK
-from sim.plan import CRASH, EXCHANGE_FAULTS, KILL, OUTAGE, PAUSE, RESTART, STANDBY, STOP, Plan
+from sim.http_faults import HttpFault, HttpKind
+from sim.plan import (
+    API_FAULTS,
+    API_KILL,
+    API_PAUSE,
+    API_STOP,
+    CRASH,
+    DATABASE_FAULTS,
+    HTTP_FAULTS,
+    KILL,
+    OUTAGE,
+    PAUSE,
+    RESTART,
+    STANDBY,
+    STOP,
+    Plan,
+)
 from sim.streams import Streams, draws
 from trioworker.errors import UsageError
 
@@ -35,6 +51,11 @@ NOT_AT: Final = {
 SLOT: Final = 1 / len(Kind)
 """Each kind has its own part of the unit interval, so that no kind's rate moves another's; a rate
 cannot be larger than this."""
+HTTP_SLOT: Final = 1 / len(HttpKind)
+"""The same for the faults of requests."""
+LARGE: Final = 40
+"""So many times its rate, of the few requests that it strikes: those with several outcomes."""
+TWICE_S: Final = (0.0, 2.0)
 LATENCY_S: Final = (0.0002, 0.002)
 AT_ONCE: Final = 0.5
 """How many messages take no time at all: a moment in which nothing else happens costs time for
@@ -48,9 +69,18 @@ DELAYS_S: Final = {
     Kind.STALLED_AFTER: STALL_S,
 }
 """Between which bounds the delay of a fault is drawn."""
+HTTP_DELAYS_S: Final = {
+    HttpKind.LATE: STALL_S,
+    HttpKind.SLOW_BODY: STALL_S,
+    HttpKind.REPLY_LATE: STALL_S,
+    HttpKind.TWICE: TWICE_S,
+    HttpKind.TWICE_UNHEARD: TWICE_S,
+}
+"""The same for the faults of requests: how late one is, or comes for the second time."""
 AIMS: Final = {
     KILL: "commit", PAUSE: "commit", STOP: "pull",
     CRASH: "pull", STANDBY: "pull", RESTART: "commit", OUTAGE: "commit",
+    API_KILL: "commit", API_PAUSE: "commit", API_STOP: "pull",
 }  # fmt: skip
 """At which of its target's queries, or of anybody's where that is the server, a fault is worst."""
 AIMED: Final = 0.5
@@ -96,6 +126,9 @@ class Chaos:
         self._rates = [plan.faults.get(kind.value, 0.0) for kind in Kind]
         self._kinds = list(Kind)
         self._strikes_exchanges = any(self._rates) or bool(self._exactly)
+        self._http_rates = [plan.faults.get(kind.value, 0.0) for kind in HttpKind]
+        self._http_kinds = list(HttpKind)
+        self._too_large = LARGE * plan.faults.get(HttpKind.TOO_LARGE.value, 0.0)
         self._awaited = {s.after: trio.Event() for s in plan.script if s.after is not None}
         self._aims: dict[str, trio.Event] = {}
         self.began_s = 0.0
@@ -110,26 +143,54 @@ class Chaos:
     def at(self, actor: str, place: str) -> Fault | None:
         """See `Faults.at`."""
         where = f"{actor}/{place}"
+        ordinal = self._pass(where, place)
+        if self.healed or not self._strikes_exchanges:
+            return None
+        which, how_long, *_ = draws(self._plan.seed, where, ordinal)
+        name = self._exactly.get((where, ordinal)) if self._exactly else None
+        kind = None if name is None else Kind(name)
+        if kind is None:
+            index = int(which / SLOT)
+            kind = self._kinds[index]
+            if which - index * SLOT >= self._rates[index] or not fits(kind, place):
+                return None
+        bounds = DELAYS_S.get(kind, (0.0, 0.0))
+        delay_s = self._struck(f"{kind.value}@{where}#{ordinal}", bounds, how_long)
+        return None if delay_s is None else Fault(kind, delay_s)
+
+    def on_the_way(self, actor: str, path: str, *, divisible: bool) -> HttpFault | None:
+        """The fault of the next request of `actor`; a `divisible` one carries several outcomes."""
+        where = f"{actor}/http {path}"
+        ordinal = self._pass(where, f"http {path}")
+        if self.healed:
+            return None
+        which, how_long, too_large, *_ = draws(self._plan.seed, where, ordinal)
+        name = self._exactly.get((where, ordinal)) if self._exactly else None
+        kind = None if name is None else HttpKind(name)
+        if kind is None and divisible and too_large < self._too_large:
+            kind = HttpKind.TOO_LARGE
+        if kind is None:
+            index = int(which / HTTP_SLOT)
+            kind = self._http_kinds[index]
+            if kind is HttpKind.TOO_LARGE or which - index * HTTP_SLOT >= self._http_rates[index]:
+                return None
+        bounds = HTTP_DELAYS_S.get(kind, (0.0, 0.0))
+        delay_s = self._struck(f"{kind.value}@{where}#{ordinal}", bounds, how_long)
+        return None if delay_s is None else HttpFault(kind, delay_s)
+
+    def _pass(self, where: str, place: str) -> int:
+        """Whoever waits for this exchange is told; returns how often it was passed before."""
         ordinal = self._passed[where]
         self._passed[where] += 1
         if self.healed:
-            return None
+            return ordinal
         if self._awaited and (exchange := f"{where}#{ordinal}") in self._awaited:
             self._awaited[exchange].set()
         if self._aims:
             for aim in (where, place):
                 if aim in self._aims:
                     self._aims.pop(aim).set()
-        if not self._strikes_exchanges:
-            return None
-        which, how_long, *_ = draws(self._plan.seed, where, ordinal)
-        kind = self._exactly.get((where, ordinal)) if self._exactly else None
-        if kind is None:
-            index = int(which / SLOT)
-            kind = self._kinds[index]
-            if which - index * SLOT >= self._rates[index] or not fits(kind, place):
-                return None
-        return self._struck(kind, f"{kind.value}@{where}#{ordinal}", how_long)
+        return ordinal
 
     def luck(self, actor: str, place: str) -> float:
         """See `Faults.luck`."""
@@ -176,7 +237,7 @@ class Chaos:
             name = f"{fault}@{target}#{ordinal}"
             if at_s < self._plan.chaos_s and name not in self._without:
                 aim = AIMS.get(fault) if aimed < AIMED else None
-                if aim is not None and target != SERVER:
+                if aim is not None and target != SERVER and fault not in API_FAULTS:
                     aim = f"{target}/{aim}"
                 yield self._strike(name, at_s)._replace(aim=aim)
 
@@ -189,22 +250,23 @@ class Chaos:
     def _strike(self, name: str, at_s: float) -> Strike:
         return Strike(name, at_s, Random(f"{self._plan.seed}/{name}"))
 
-    def _struck(self, kind: Kind, name: str, how_long: float) -> Fault | None:
+    def _struck(self, name: str, bounds: tuple[float, float], how_long: float) -> float | None:
+        """How long the fault `name` takes; None when it does not happen."""
         if name in self._without:
             return None
         self._fired(name)
-        bounds = DELAYS_S.get(kind, (0.0, 0.0))
-        return Fault(kind, self._plan.lasting.get(name, _between(bounds, how_long)))
+        return self._plan.lasting.get(name, _between(bounds, how_long))
 
 
-def _by_place(faults: Sequence[str]) -> Mapping[tuple[str, int], Kind]:
-    """Names of faults as (where, ordinal) → kind. Raises `UsageError` for what names none."""
+def _by_place(faults: Sequence[str]) -> Mapping[tuple[str, int], str]:
+    """Names of faults as (where, ordinal) → their class. Raises `UsageError` for no such name."""
     found = {}
     for fault in faults:
         name = FAULT_NAME.fullmatch(fault)
-        if name is None or name["kind"] not in EXCHANGE_FAULTS:
+        kinds = HTTP_FAULTS if name and "/http " in name["where"] else DATABASE_FAULTS
+        if name is None or name["kind"] not in kinds:
             raise UsageError(f"'{fault}' names no fault; write it as 'slow@worker-0/pull#3'")
-        found[name["where"], int(name["ordinal"])] = Kind(name["kind"])
+        found[name["where"], int(name["ordinal"])] = name["kind"]
     return found
 
 

@@ -5,7 +5,7 @@ trace is a sequence of `Happening`s: these events and those of `trioworker.event
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -172,6 +172,32 @@ class WorkerCrashed(Event, frozen=True, kw_only=True):
     """A worker's process ended with an error that nobody expected: its class and what it says."""
 
     error: str
+
+
+class ApiTurned(Event, frozen=True, kw_only=True):
+    """A server of agents was born, killed, paused, resumed, asked to stop, or has exited."""
+
+    to: Literal["born", "killed", "paused", "resumed", "stopping", "exited"]
+
+
+class ApiCrashed(Event, frozen=True, kw_only=True):
+    """A server of agents ended with an error that nobody expected: its class and what it says."""
+
+    error: str
+
+
+class Answered(Event, frozen=True, kw_only=True):
+    """An agent has the answer to a request: its path, its status, and whether it is a hint."""
+
+    path: str
+    status: int
+    hint: bool = False
+
+
+class Overtaken(Event, frozen=True, kw_only=True):
+    """A request arrived at a server after one that its agent had sent later to the same path."""
+
+    path: str
 
 
 class ServerDown(Event, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ import msgspec
 from sim.calls import CALLS
 from sim.database.faults import Kind
 from sim.database.server import EPOCH
+from sim.http_faults import HttpKind
 from sim.policies import DRAWN, POLICIES
 from sim.streams import Streams
 from sim.ticking import Ticking, draw_begins, draw_meddling, draw_schedules
@@ -34,8 +35,17 @@ CRASH: Final = "server crashed"
 OUTAGE: Final = "server away for long"
 STANDBY: Final = "failover to a standby"
 CLOCK: Final = "server clock set"
-WORLD_FAULTS: Final = (KILL, PAUSE, STOP, RESTART, CRASH, OUTAGE, STANDBY, CLOCK)
-EXCHANGE_FAULTS: Final = tuple(kind.value for kind in Kind)
+API_KILL: Final = "api killed"
+API_PAUSE: Final = "api paused"
+API_STOP: Final = "api stopped"
+DATABASE_FAULTS: Final = tuple(kind.value for kind in Kind)
+HTTP_FAULTS: Final = tuple(kind.value for kind in HttpKind)
+EXCHANGE_FAULTS: Final = (*DATABASE_FAULTS, *HTTP_FAULTS)
+API_FAULTS: Final = (API_KILL, API_PAUSE, API_STOP)
+"""What befalls a server of agents. What is called "server" here alone is the database's."""
+WORLD_FAULTS: Final = (
+    KILL, PAUSE, STOP, RESTART, CRASH, OUTAGE, STANDBY, CLOCK, *API_FAULTS,
+)  # fmt: skip
 FAULT_CLASSES: Final = (*EXCHANGE_FAULTS, *WORLD_FAULTS)
 
 HANDS_OVER: Final = "hand over"
@@ -63,6 +73,12 @@ LONG_DRAIN_S: Final = 400.0
 """Who waits in a line of slow jobs takes his time, and so does who restarts now and then."""
 MEDDLED_S: Final = 10.0
 """How long after the faults people still meddle with schedules."""
+AGENTS_RATE_MAX: Final = 0.02
+"""A request is several statements: if each failed more often, no outcome would ever get through."""
+WITH_AGENTS: Final = 0.25
+"""How many of the seeds have agents; the others cost no more than they did without."""
+AGENTS_POLL_S: Final = (1.0, 1.0, 5.0)
+"""A request costs a run as much as five statements, and idle workers do little else than poll."""
 SHARES: Final = {"deadly": 0.1, "again": 0.1, OTHER_KIND: 0.2, BY_HAND: 0.2, HANDS_OVER: 3.0}
 """How many there are of some bodies, compared with others. Of some one in a run is plenty: a worker
 that is always dying does nothing else, and one that restarts is several jobs, with ten seconds
@@ -70,9 +86,14 @@ between them. What is handed over is to meet in a commit."""
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
-    """How large everything is. Times in seconds."""
+    """How large everything is. Times in seconds.
+
+    So many `agents` are among the `workers`, the last of them, and so many `apis` serve them.
+    """
 
     workers: int = 2
+    agents: int = 0
+    apis: int = 1
     jobs: int = 40
     tags: int = 1
     mode: Mode = Mode.AGENT_BATCH
@@ -130,7 +151,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     after the beginning, and a change makes one like the next. The server's clock `begins` at a
     moment of the plan. `keys` are how long unique keys are held,
     or "debounce", which some of the drawn jobs have, and all jobs of `jobs` in turn. `ranks` are
-    those of the tags, in turn; of each next worker they begin one later.
+    those of the tags, in turn; of each next worker they begin one later. With `own_tags` an agent's
+    token leaves out one of the tags, unless nobody might be left who takes it; an `intruder` has a
+    token of his own and asks in the names of the agents.
     `labels` is the chance of a job to have labels, `delete_after_s` are times after which jobs are
     deleted, which some of the drawn jobs have, and all jobs of `jobs` in turn. So many times a
     client `requeues` what did not succeed; so many jobs have `followers` of their logs. A `narrow`
@@ -166,6 +189,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     requeues: int = 0
     followers: int = 0
     narrow: bool = False
+    own_tags: bool = False
+    intruder: bool = False
 
 
 def when_and_what(job: str) -> tuple[float, str]:
@@ -182,9 +207,24 @@ def when_and_what(job: str) -> tuple[float, str]:
 
 def tags_of(plan: Plan, slot: int) -> Tags:
     """Which tags the worker in a slot serves, and how it ranks them."""
-    turn, numbers = plan.ranks or (0,), range(plan.sizes.tags)
+    left_out = _left_out(plan, slot) if slot in slots_of_agents(plan.sizes) else None
+    turn, numbers = plan.ranks or (0,), [n for n in range(plan.sizes.tags) if n != left_out]
     names = tuple(f"tag-{number}" for number in numbers)
     return Tags(names, tuple(turn[(number + slot) % len(turn)] for number in numbers))
+
+
+def slots_of_agents(sizes: Sizes) -> range:
+    """The slots of the workers without a database."""
+    return range(max(0, sizes.workers - sizes.agents), sizes.workers)
+
+
+def _left_out(plan: Plan, slot: int) -> int | None:
+    """The tag that an agent does not take. The first worker takes all, and may stay dead."""
+    tags = plan.sizes.tags
+    alone = plan.sizes.workers < 3 and plan.one_stays_dead  # noqa: PLR2004 - two more beside it
+    if not plan.own_tags or slot == 0 or tags == 1 or alone:
+        return None
+    return slot % tags
 
 
 def draw_plan(seed: int) -> Plan:
@@ -215,10 +255,36 @@ def draw_plan(seed: int) -> Plan:
         narrow=rng.random() < 0.3,  # noqa: PLR2004 - three in ten
     )
     takes_its_time = plan.limits or "again" in plan.bodies
-    return msgspec.structs.replace(
+    plan = msgspec.structs.replace(
         plan,
         drain_s=LONG_DRAIN_S if takes_its_time else plan.drain_s,
         meddling=draw_meddling(rng, len(plan.schedules), plan.chaos_s + MEDDLED_S),
+    )
+    return _with_agents(plan, Streams(seed).stream("over HTTP"))
+
+
+def _with_agents(plan: Plan, rng: Random) -> Plan:
+    """The plan with agents in some seeds. What else it has is drawn as without them."""
+    if rng.random() >= WITH_AGENTS:
+        return plan
+    workers = plan.sizes.workers
+    sizes = msgspec.structs.replace(
+        plan.sizes,
+        agents=rng.choice((workers, workers, max(1, workers - 1))),
+        apis=rng.choice((1, 2)),
+        poll_s=rng.choice(AGENTS_POLL_S),
+    )
+    bounded = {
+        name: rate if name in WORLD_FAULTS else min(rate, AGENTS_RATE_MAX)
+        for name, rate in plan.faults.items()
+    }
+    faults = {**bounded, **_drawn_faults(rng, HTTP_FAULTS, API_FAULTS)}
+    return msgspec.structs.replace(
+        plan,
+        sizes=sizes,
+        faults=faults,
+        own_tags=rng.random() < 0.5,  # noqa: PLR2004 - half
+        intruder=rng.random() < 0.25,  # noqa: PLR2004 - a quarter
     )
 
 
@@ -249,14 +315,20 @@ def _sizes(rng: Random) -> Sizes:
 
 
 def _faults(rng: Random) -> dict[str, float]:
+    return _drawn_faults(rng, DATABASE_FAULTS, [f for f in WORLD_FAULTS if f not in API_FAULTS])
+
+
+def _drawn_faults(
+    rng: Random, of_exchanges: Sequence[str], of_world: Sequence[str]
+) -> dict[str, float]:
     """Which classes exist: each with the same chance, which is drawn, too."""
     share = rng.choice((0.0, 0.15, 0.3, 0.6))
     faults: dict[str, float] = {}
-    for name in EXCHANGE_FAULTS:
+    for name in of_exchanges:
         rate = rng.choice((0.005, 0.02, 0.06))
         if rng.random() < share:
             faults[name] = rate
-    for name in WORLD_FAULTS:
+    for name in of_world:
         mean = rng.choice((0.5, 1.0, 3.0))
         if rng.random() < share:
             faults[name] = mean

@@ -7,6 +7,7 @@ from random import Random
 from typing import Final, Protocol, TypeAlias
 from uuid import UUID
 
+import msgspec
 import trio
 
 from sim.bodies import SimRunner, runners
@@ -24,10 +25,11 @@ from sim.trio_patch import PROCESS, Process
 from trioworker.cli.exits import ExitStatus
 from trioworker.errors import StoreError
 from trioworker.events import Emit, Event, WorkerStarted
-from trioworker.model.batching import sizes_for
+from trioworker.model.batching import Mode, sizes_for
 from trioworker.model.tags import Tags
 from trioworker.store.postgres.database import Database
 from trioworker.store.postgres.store import PostgresStore
+from trioworker.store.protocol import Store
 from trioworker.worker.config import Ports, WorkerConfig
 from trioworker.worker.supervisor import Stop, work
 
@@ -35,8 +37,8 @@ REBIRTH_S: Final = (0.1, 2.0)
 """How long whoever runs the workers takes to start one again."""
 
 
-class ProcessDatabase(Database, Protocol):
-    """The connections of one process, which end with it."""
+class Line(Protocol):
+    """What leads out of a process, and ends with it."""
 
     @property
     def open_connections(self) -> int:
@@ -48,8 +50,14 @@ class ProcessDatabase(Database, Protocol):
         ...
 
 
+class ProcessDatabase(Database, Line, Protocol):
+    """The connections of one process."""
+
+
 OpenDatabase: TypeAlias = Callable[[str, Emit], AbstractAsyncContextManager[ProcessDatabase]]
 """Makes the database of a process, which is called so and says this."""
+OpenStore: TypeAlias = Callable[[str], AbstractAsyncContextManager[tuple[Line, Store]]]
+"""Makes the store of an agent, which is called so, and what it goes by."""
 
 
 class WorkerProcess:
@@ -68,7 +76,7 @@ class WorkerProcess:
         happened: Callable[[str, Event], None],
     ) -> None:
         self.name: Final = f"worker-{slot}"
-        self._config = _config(self.name, slot, sizes, tags)
+        self._config = config_of(self.name, slot, sizes, tags)
         self._open_database = open_database
         self._ports = Ports(new_id, rng)
         self._rng = rng
@@ -80,7 +88,7 @@ class WorkerProcess:
         self._scope: trio.CancelScope | None = None
         self._stop = Stop()
         self._process = Process(self.name)
-        self._database: ProcessDatabase | None = None
+        self._line: Line | None = None
         self.immortal = False
         """Whether jobs that would kill their worker do so no more."""
 
@@ -92,7 +100,7 @@ class WorkerProcess:
     @property
     def open_connections(self) -> int:
         """How many connections the process holds."""
-        return 0 if self._database is None else self._database.open_connections
+        return 0 if self._line is None else self._line.open_connections
 
     async def run(self) -> None:
         """Live again and again until the world ends."""
@@ -104,11 +112,11 @@ class WorkerProcess:
 
     def kill(self, *, for_good: bool = False) -> None:
         """SIGKILL: it does nothing more. What it had sent arrives."""
-        if self._scope is None or self._database is None:
+        if self._scope is None or self._line is None:
             return
         self._buried |= for_good
         self._happened(self.name, WorkerKilled())
-        self._database.die()
+        self._line.die()
         self._scope.cancel()
         self._scope = None
         self._process.resume()
@@ -152,16 +160,17 @@ class WorkerProcess:
             self._scope = None
 
     async def _work(self) -> None:
-        async with self._open_database(self.name, self._say) as self._database:
-            await self._work_on(self._database)
+        async with self._open_database(self.name, self._say) as database:
+            self._line = database
+            await self._work_on(PostgresStore(database, now_s=trio.current_time))
 
-    async def _work_on(self, database: Database) -> None:
+    async def _work_on(self, store: Store) -> None:
         runner = SimRunner(
             self._who, self._say, self._rng, self._executions, kill=self._killed_by_a_job
         )
         try:
             report = await work(
-                store=PostgresStore(database, now_s=trio.current_time),
+                store=store,
                 runners=runners(runner),
                 config=self._config,
                 ports=self._ports,
@@ -171,7 +180,7 @@ class WorkerProcess:
         except StoreError:
             self._say(WorkerExited(status=ExitStatus.UNREACHABLE))
         except Exception as error:  # noqa: BLE001 - whatever it is, somebody has to hear of it
-            self._say(WorkerCrashed(error=_described(error)))
+            self._say(WorkerCrashed(error=described(error)))
         else:
             status = ExitStatus.UNSAVED if report.unsaved else ExitStatus.OK
             self._say(WorkerExited(status=status, unsaved=report.unsaved))
@@ -192,16 +201,55 @@ class WorkerProcess:
         return self._life
 
 
-def _described(error: BaseException) -> str:
+class AgentProcess(WorkerProcess):
+    """The same of a worker without a database."""
+
+    def __init__(
+        self,
+        slot: int,
+        *,
+        sizes: Sizes,
+        tags: Tags,
+        open_store: OpenStore,
+        new_id: Callable[[], UUID],
+        rng: Random,
+        executions: Counter[UUID],
+        happened: Callable[[str, Event], None],
+    ) -> None:
+        super().__init__(
+            slot,
+            sizes=sizes,
+            tags=tags,
+            open_database=_no_database,
+            new_id=new_id,
+            rng=rng,
+            executions=executions,
+            happened=happened,
+        )
+        self._open_store = open_store
+        if not sizes.mode.batches:
+            self._config = msgspec.structs.replace(self._config, mode=Mode.AGENT)
+
+    async def _work(self) -> None:
+        async with self._open_store(self.name) as (self._line, store):
+            await self._work_on(store)
+
+
+def _no_database(name: str, _emit: Emit) -> AbstractAsyncContextManager[ProcessDatabase]:
+    raise AssertionError(f"{name} has no database")
+
+
+def described(error: BaseException) -> str:
     """An error in one line, without what differs between two runs."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     if isinstance(error, BaseExceptionGroup):
-        return " and ".join(_described(inner) for inner in error.exceptions)
+        return " and ".join(described(inner) for inner in error.exceptions)
     return f"{type(error).__name__}: {error}"
 
 
-def _config(name: str, slot: int, sizes: Sizes, tags: Tags) -> WorkerConfig:
+def config_of(name: str, slot: int, sizes: Sizes, tags: Tags) -> WorkerConfig:
+    """What the process in a slot is told."""
     return WorkerConfig(
         name=name,
         host="simulated",

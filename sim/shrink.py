@@ -143,9 +143,21 @@ def _fewer_jobs(plan: Plan) -> Iterator[Step]:
 
 
 def _fewer_workers(plan: Plan) -> Iterator[Step]:
+    yield from _without_agents(plan)
     if plan.sizes.workers > 1:
         sizes = msgspec.structs.replace(plan.sizes, workers=plan.sizes.workers - 1)
         yield Step(f"{sizes.workers} workers", msgspec.structs.replace(plan, sizes=sizes))
+
+
+def _without_agents(plan: Plan) -> Iterator[Step]:
+    if plan.sizes.agents:
+        with_database = msgspec.structs.replace(plan.sizes, agents=0)
+        yield Step("no agents", msgspec.structs.replace(plan, sizes=with_database, intruder=False))
+    if plan.sizes.agents and plan.sizes.apis > 1:
+        one = msgspec.structs.replace(plan.sizes, apis=1)
+        yield Step("one server for the agents", msgspec.structs.replace(plan, sizes=one))
+    if plan.intruder:
+        yield Step("no intruder", msgspec.structs.replace(plan, intruder=False))
 
 
 def _shorter(plan: Plan) -> Iterator[Step]:

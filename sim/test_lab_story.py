@@ -114,7 +114,7 @@ def test_every_event_is_told_or_left_out_on_purpose() -> None:
     silent = {"BodyStarted", "OutcomeRefused", "ConnectFailed", "JobsReaped"}
     silent |= {"LogHeard", "LogFollowed"}
     # What commands say around a worker; a simulated one has none of it.
-    of_servers = {"ServerListening", "RequestServed", "RequestFailed", "AccessRefused"}
+    of_servers = {"ServerListening", "RequestServed", "RequestFailed", "AccessRefused", "Answered"}
     of_commands = {"ChunksCut", "JobsLeft", "SchedulesDeclared", "SchedulesLeft"}
     read = {kind.__name__ for reader in chronicled(POISON).readers() for kind in reader.reads()}
     kinds = {

@@ -10,7 +10,7 @@ import pytest
 from sim.database.rows import CancelRow, LogRow
 from sim.database.transaction import DEADLOCK_TIMEOUT_S
 from sim.handmade import CLIENT, A, B, Handmade, job
-from sim.handmade_handing_over import PLAN, SORT_BREACHES
+from sim.handmade_agents import PLAN, SORT_BREACHES
 from sim.handmade_keys import KEY_BREACHES
 from sim.handmade_retries import off_record, once_too_often, too_late
 from sim.happenings import (

@@ -14,6 +14,8 @@ from uuid import UUID
 
 import trio
 
+from sim.agency import Agency
+from sim.api import ApiProcess
 from sim.chaos import SERVER, Chaos
 from sim.clients import NAME, Clients
 from sim.database.client import SimDatabase
@@ -32,9 +34,25 @@ from sim.happenings import (
     ServerDown,
     ServerUp,
 )
+from sim.intruder import Intruder
 from sim.onlooker import Onlooker
-from sim.plan import CLOCK, CRASH, KILL, OUTAGE, PAUSE, RESTART, STANDBY, STOP, Plan, tags_of
-from sim.process import WorkerProcess
+from sim.plan import (
+    API_KILL,
+    API_PAUSE,
+    API_STOP,
+    CLOCK,
+    CRASH,
+    KILL,
+    OUTAGE,
+    PAUSE,
+    RESTART,
+    STANDBY,
+    STOP,
+    Plan,
+    slots_of_agents,
+    tags_of,
+)
+from sim.process import AgentProcess, WorkerProcess
 from sim.streams import Streams
 from sim.trace import Trace
 from trioworker.events import Emit, Event
@@ -42,6 +60,7 @@ from trioworker.ids import IdMaker
 from trioworker.store.postgres.database import Lane
 from trioworker.store.postgres.jobs import CLIENT
 from trioworker.store.postgres.store import WORKER_LANES
+from trioworker.store.postgres.tokens import PostgresTokens
 from trioworker.worker.channel import Signal
 
 CLOSE_S: Final = 60.0
@@ -61,6 +80,9 @@ class World:
         self.server.watchers.append(self)
         self.executions: Counter[UUID] = Counter()
         self.workers: list[WorkerProcess] = []
+        self.apis: Sequence[ApiProcess] = ()
+        self._agency: Agency | None = None
+        self._intruder: Intruder | None = None
         self._onlooker = Onlooker()
         trace.listeners.append(self._onlooker.see)
         self._clients_database: SimDatabase
@@ -73,9 +95,15 @@ class World:
         async with trio.open_nursery() as tasks:
             wire = Wire(self.server, tasks, self.chaos)
             clients = self._populate(wire)
+            for api in self.apis:
+                tasks.start_soon(api.run)
             async with trio.open_nursery() as people:
                 for worker in self.workers:
-                    people.start_soon(worker.run)
+                    if not isinstance(worker, AgentProcess):
+                        people.start_soon(worker.run)
+                if self._agency is not None:
+                    tokens = PostgresTokens(self._clients_database, CLIENT)
+                    people.start_soon(self._agency.begin, people, tokens)
                 async with trio.open_nursery() as first_phase:
                     first_phase.start_soon(clients.run)
                     self._unleash(first_phase)
@@ -85,6 +113,9 @@ class World:
                 for worker in self.workers:
                     worker.close()
                 people.cancel_scope.deadline = trio.current_time() + CLOSE_S
+            for api in self.apis:
+                api.close()
+                await api.ended.wait()
             self._clients_database.close()
             wire.close()
             tasks.cancel_scope.deadline = trio.current_time() + CLOSE_S
@@ -111,9 +142,10 @@ class World:
 
     def leftovers(self) -> Iterator[str]:
         """What a world that has ended must not have: connections, sessions, transactions."""
-        for worker in self.workers:
-            if worker.open_connections:
-                yield f"{worker.open_connections} connections of {worker.name}"
+        processes: list[WorkerProcess | ApiProcess] = [*self.workers, *self.apis]
+        for process in processes:
+            if process.open_connections:
+                yield f"{process.open_connections} connections of {process.name}"
         for session in self.server.sessions:
             yield f"a session {'in a transaction' if session.in_transaction else 'without one'}"
 
@@ -124,7 +156,7 @@ class World:
             now_ms=lambda: begins_ms + int(trio.current_time() * 1000),
             random_bits=lambda: self._streams.stream("ids").getrandbits(64),
         )
-        for slot in range(sizes.workers):
+        for slot in range(slots_of_agents(sizes).start):
             worker = WorkerProcess(
                 slot,
                 sizes=sizes,
@@ -136,6 +168,8 @@ class World:
                 happened=self.happened,
             )
             self.workers.append(worker)
+        if sizes.agents:
+            self._populate_agency(wire, new_id)
         say = partial(self.happened, NAME)
         self._clients_database = self._database(wire, (Lane(CLIENT, 2),), NAME, say)
         return Clients(
@@ -147,6 +181,22 @@ class World:
             onlooker=self._onlooker,
             happened=self.happened,
         )
+
+    def _populate_agency(self, wire: Wire, new_id: IdMaker) -> None:
+        agency = Agency(
+            self.plan,
+            wire,
+            self.chaos,
+            self._streams,
+            new_id=new_id,
+            executions=self.executions,
+            happened=self.happened,
+        )
+        self._agency = agency
+        self.workers += agency.agents
+        self.apis = agency.apis
+        if self.plan.intruder:
+            self._intruder = agency.intruder(lambda: [*self.server.tables.claim.committed()])
 
     @asynccontextmanager
     async def _open_database(
@@ -167,6 +217,8 @@ class World:
         for worker in self.workers:
             worker.immortal = True
             worker.resume()
+        for api in self.apis:
+            api.resume()
         self._up(Health.UP)
         self.happened("chaos", Healed())
 
@@ -194,11 +246,23 @@ class World:
     def _unleash(self, nursery: trio.Nursery) -> None:
         for worker in self.workers:
             nursery.start_soon(self._kill, worker)
-            nursery.start_soon(self._pause, worker)
-            nursery.start_soon(self._stop, worker)
+            nursery.start_soon(self._pause, worker, PAUSE)
+            nursery.start_soon(self._stop, worker, STOP)
         for fault in (RESTART, CRASH, OUTAGE, STANDBY):
             nursery.start_soon(self._take_down, fault)
         nursery.start_soon(self._set_clock)
+        for api in self.apis:
+            nursery.start_soon(self._kill_api, api)
+            nursery.start_soon(self._pause, api, API_PAUSE)
+            nursery.start_soon(self._stop, api, API_STOP)
+        if self._intruder is not None:
+            nursery.start_soon(self._intruder.run)
+
+    async def _kill_api(self, api: ApiProcess) -> None:
+        for strike in self.chaos.strikes(API_KILL, api.name):
+            if await self.chaos.comes(strike):
+                self.chaos.strike(strike)
+                api.kill()
 
     async def _kill(self, worker: WorkerProcess) -> None:
         for strike in self.chaos.strikes(KILL, worker.name):
@@ -208,8 +272,8 @@ class World:
             self.chaos.strike(strike)
             worker.kill(for_good=first)
 
-    async def _pause(self, worker: WorkerProcess) -> None:
-        for strike in self.chaos.strikes(PAUSE, worker.name):
+    async def _pause(self, worker: WorkerProcess | ApiProcess, fault: str) -> None:
+        for strike in self.chaos.strikes(fault, worker.name):
             if not await self.chaos.comes(strike):
                 continue
             self.chaos.strike(strike)
@@ -218,8 +282,8 @@ class World:
             await trio.sleep(strike.lasts(leases * self.plan.sizes.lease_s))
             worker.resume()
 
-    async def _stop(self, worker: WorkerProcess) -> None:
-        for strike in self.chaos.strikes(STOP, worker.name):
+    async def _stop(self, worker: WorkerProcess | ApiProcess, fault: str) -> None:
+        for strike in self.chaos.strikes(fault, worker.name):
             if not await self.chaos.comes(strike):
                 continue
             self.chaos.strike(strike)

@@ -5,6 +5,7 @@ Rule of these files: they look at the same happenings as the oracles, and have n
 
 from typing import Final
 
+from sim.counting.agents import Agents
 from sim.counting.commits import Commits
 from sim.counting.endings import Endings
 from sim.counting.ends import Ends
@@ -23,5 +24,5 @@ from sim.counting.unique import Keys
 
 PARTS: Final[tuple[type[Part], ...]] = (
     Leases, Pulls, Commits, Ends, Limits, InHand, Keys, Ranks, Restarts, Retries, Running,
-    Schedules, HandingOver, Endings, Following,
+    Schedules, HandingOver, Endings, Following, Agents,
 )  # fmt: skip

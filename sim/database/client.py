@@ -34,7 +34,10 @@ KNOWN_IN_TIME: Final = 0.5
 
 
 class SimDatabase:
-    """A `Database` of the process `actor`, over a modelled wire to a modelled server."""
+    """A `Database` of the process `actor`, over a modelled wire to a modelled server.
+
+    `asker` says for whom the process does what it does at the moment, if that may be another one.
+    """
 
     def __init__(
         self,
@@ -44,9 +47,11 @@ class SimDatabase:
         actor: str,
         emit: Emit,
         command_timeout_s: float = 30.0,
+        asker: Callable[[], str] | None = None,
     ) -> None:
         self._wire = wire
         self._actor = actor
+        self._asker = asker
         self._emit = emit
         self._timeout_s = command_timeout_s
         self._lanes = {lane.name: _OpenLane(lane) for lane in lanes}
@@ -75,6 +80,8 @@ class SimDatabase:
         open_lane = self._lanes[lane]
         async with open_lane:
             connection = await self._connection(open_lane)
+            if self._asker is not None:
+                connection.act_for(self._asker())
             try:
                 result = await self._transaction(connection, open_lane.lane.name, body, one=one)
             except StoreError as error:

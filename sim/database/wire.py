@@ -87,6 +87,10 @@ class Connection:
         self._timeout_s = timeout_s
         self._exchange: _Exchange[Any] | None = None
 
+    def act_for(self, actor: str) -> None:
+        """From now on it is `actor` for whom it is used."""
+        self._actor = self.session.actor = actor
+
     async def begin(self) -> None:
         """BEGIN."""
         await self._ask(BEGIN, _at_once(self.session.begin))

@@ -20,8 +20,12 @@ def planned(plan: Plan) -> list[str]:
 
 
 def _workers(sizes: Sizes) -> str:
+    workers = counted(sizes.workers, "worker")
+    if sizes.agents:
+        servers = counted(sizes.apis, "server")
+        workers += f", {counted(sizes.agents, 'agent')} of {servers} among them,"
     return (
-        f"{counted(sizes.workers, 'worker')} in {sizes.mode}: pull {sizes.pull},"
+        f"{workers} in {sizes.mode}: pull {sizes.pull},"
         f" commit {sizes.commit}, concurrency {sizes.concurrency},"
         f" fallback {sizes.fallback}, policy {sizes.policy}"
     )

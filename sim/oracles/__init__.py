@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from sim.oracles.agents import OwnTags, ServersSweep, Woken
 from sim.oracles.base import Finding, Oracle, Panel
 from sim.oracles.batches import BatchesGated, Bounded, InOrder, LastChance, Modest
 from sim.oracles.calm import NoDeadlock, NoStorm, Quiet
@@ -48,6 +49,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     TickOnce, TickWithItsEnd, InTurn, ScheduleGoesOn,
     HandedOver, ToldByItsOwn,
     Labelled, Deleted, SecondChance, HeardOut,
+    OwnTags, ServersSweep, Woken,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

@@ -7,7 +7,15 @@ from uuid import UUID
 
 from sim.database.models.limits import limit_of
 from sim.database.rows import WaitingRow
-from sim.happenings import Committed, ConnectFailed, Enqueued, Happening, KeptOut, RowChange
+from sim.happenings import (
+    Answered,
+    Committed,
+    ConnectFailed,
+    Enqueued,
+    Happening,
+    KeptOut,
+    RowChange,
+)
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts
 from sim.oracles.retries import options_of
@@ -26,6 +34,7 @@ from trioworker.events import (
     LookupFailed,
     MaintenanceFailed,
     PullFailed,
+    RequestServed,
     StatementRun,
 )
 from trioworker.model.failures import Failure
@@ -43,6 +52,8 @@ STATEMENTS_PER_SLOT: Final = 9
 """Four free the slot and let in the next, some look for that one, and some whether it is time."""
 STATEMENTS_PER_LOOK: Final = 6
 """All workers that know when a job in line is due look then; one of them lets it in."""
+STATEMENTS_PER_REQUEST: Final = 20
+"""Whose token it is and whose worker; the jobs that are meant; and a commit has several."""
 STATEMENTS_PER_TICK: Final = 6
 """Three note how a tick's job has ended and enqueue the next, and some look for that one."""
 
@@ -117,7 +128,8 @@ class NoStorm(Oracle):
 
     In any two seconds: what it would ask when idle, with room for back-offs that begin again,
     and a few statements for each job that it takes or stores, for each hint that wakes it, and for
-    each job in line whose time has come, though another lets it in. A loop that forgets to pause
+    each job in line whose time has come, though another lets it in. The same of an agent and its
+    requests; its server asks for it, so many statements for each. A loop that forgets to pause
     asks ten times as much.
     """
 
@@ -132,7 +144,7 @@ class NoStorm(Oracle):
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
-        asked = (StatementRun, ConnectFailed, CommitFailed, PullFailed, HeartbeatFailed)
+        asked = (StatementRun, ConnectFailed, CommitFailed, PullFailed, HeartbeatFailed, Answered)
         moved = (BatchPulled, BatchAdopted, BatchStored)
         return {
             **dict.fromkeys((*asked, MaintenanceFailed), self._ask),
@@ -140,7 +152,13 @@ class NoStorm(Oracle):
             Committed: self._committed,
             Enqueued: self._enqueued,
             KeptOut: self._enqueued,
+            RequestServed: self._served,
         }
+
+    def _served(self, happening: Happening, _event: object) -> None:
+        """A server asks for others: what they may ask it is bounded already."""
+        earned = (self.facts.now_s, STATEMENTS_PER_REQUEST)
+        self._earned.setdefault(happening.actor, deque()).append(earned)
 
     def _enqueued(self, happening: Happening, event: Enqueued | KeptOut) -> None:
         """Who enqueues with a key asks who holds it, and perhaps again."""

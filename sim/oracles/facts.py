@@ -15,6 +15,8 @@ import msgspec
 
 from sim.database.rows import ClaimRow, CompletedRow, JobRow, ReadyRow, Row, WaitingRow, WorkerRow
 from sim.happenings import (
+    ApiCrashed,
+    ApiTurned,
     ClockJumped,
     CommitLost,
     Committed,
@@ -167,6 +169,8 @@ class Facts:
             FaultFired: self._fired,
             ServerDown: self._trouble,
             ServerUp: self._trouble,
+            ApiTurned: self._turned,
+            ApiCrashed: self._trouble,
             ClockJumped: self._jumped,
         }
 
@@ -188,6 +192,16 @@ class Facts:
             seen.add(above)
             row = self.jobs.get(above)
             above = None if row is None else row.parent
+
+    def is_agent(self, worker: UUID | None) -> bool:
+        """Whether the worker has no database, and goes by what its server tells it."""
+        row = None if worker is None else self.workers.get(worker)
+        return row is not None and row.token is not None
+
+    def takes(self, worker: UUID, tag: str) -> bool:
+        """Whether the worker takes jobs of this tag."""
+        row = self.workers.get(worker)
+        return row is not None and tag in row.tags
 
     def is_dead(self, worker: UUID | None) -> bool:
         """Whether the database knows that its claims may be taken."""
@@ -286,6 +300,11 @@ class Facts:
         if not event.fault.startswith(STOP):
             self.troubles += 1
             self._trouble()
+
+    def _turned(self, _happening: Happening, event: ApiTurned) -> None:
+        if event.to == "exited":
+            self.troubles += 1
+        self._trouble()
 
     def _trouble(self, *_: object) -> None:
         self.troubled_s = self.now_s

@@ -31,6 +31,8 @@ FINAL: Final = (Failure.REFUSED, Failure.UNKNOWN)
 WHOLE_AGAIN_MAX: Final = 1
 """How often a batch may be tried again before it is divided."""
 UNKNOWN_TRIES_MIN: Final = 3
+TOO_LARGE: Final = "413 "
+"""How an agent names what nobody but the status has said."""
 LINE_BREAKS_MIN: Final = 20
 """How often a single job must have failed in this way before it is refused without the server
 saying so."""
@@ -147,7 +149,8 @@ class RefusedAlone(Oracle):
     """Invariant 5: a refused outcome costs no other job its own.
 
     The server refuses a commit only for a result that it cannot hold, and only that result is
-    replaced by a failure, when it was tried alone.
+    replaced by a failure, when it was tried alone. Allowed: the batch of an agent is too large for
+    somebody on its way to the server.
     """
 
     name = "refused alone"
@@ -175,6 +178,8 @@ class RefusedAlone(Oracle):
     def _failed(self, _happening: Happening, event: CommitFailed) -> None:
         self._last[event.worker] = event
         if event.failure != Failure.REFUSED:
+            return
+        if event.size > 1 and event.message.startswith(TOO_LARGE):
             return
         if not any((event.worker, job) in self._poisoned for job in event.jobs):
             self.find(f"a commit of {_named(tuple(event.jobs))} was refused: {event.message}")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sim.database.rows import ClaimRow, Row, WorkerRow
 from sim.happenings import (
+    Answered,
     BodyEnded,
     BodyStarted,
     CommitLost,
@@ -26,6 +27,7 @@ from trioworker.model.transitions import Place
 
 STUBBORN: Final = "stubborn"
 """The body that a cancellation cannot stop."""
+OK: Final = 200
 WAKING_S: Final = 0.05
 """What a process that was paused may still do before it has looked at its clock."""
 
@@ -72,7 +74,8 @@ class Leases(Oracle):
     price of one clock for all. And after a start of the server from nobody for the length of a
     lease: nobody could renew his while it was down. Who has lost his lease hears of it with his
     next heartbeat that does not fail, and does not live to send another, but for a last one with
-    which a stop says goodbye.
+    which a stop says goodbye. An agent hears of it with the answer, and the first that it reads may
+    have been given before.
     """
 
     name = "leases"
@@ -91,17 +94,26 @@ class Leases(Oracle):
             ServerDown: self._down,
             ServerUp: self._up,
             StatementRun: self._ran,
+            Answered: self._was_answered,
             HeartbeatFailed: self._failed,
         }
 
     def _ran(self, happening: Happening, event: StatementRun) -> None:
-        process = self.facts.processes.get(happening.actor)
-        if event.name != "heartbeat" or process is None or process.life is None or process.stops:
+        if event.name == "heartbeat":
+            self._hears(happening.actor, at_most=1)
+
+    def _was_answered(self, happening: Happening, event: Answered) -> None:
+        if event.path == "heartbeat" and event.status == OK:
+            self._hears(happening.actor, at_most=2)
+
+    def _hears(self, actor: str, *, at_most: int) -> None:
+        process = self.facts.processes.get(actor)
+        if process is None or process.life is None or process.stops:
             return
         row = self.facts.workers.get(process.life)
         if row is not None and row.lost_at is not None:
             self._heard[process.life] += 1
-            if self._heard[process.life] > 1:
+            if self._heard[process.life] > at_most:
                 self.find(f"worker {process.life} goes on without a lease")
 
     def _failed(self, _happening: Happening, event: HeartbeatFailed) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from sim.database.rows import ClaimRow, ReadyRow
 from sim.happenings import (
+    Answered,
     CancelAsked,
     Committed,
     Drained,
@@ -20,6 +21,7 @@ from sim.happenings import (
 )
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts
+from sim.oracles.fence import OK
 from sim.plan import Plan
 from trioworker.events import (
     BatchAdopted,
@@ -48,9 +50,9 @@ BEAT: Final = "beats"
 SWEEP: Final = "sweeps"
 ASK: Final = "asks for jobs"
 CHORES: Final = {
-    "heartbeat": BEAT, "reap": SWEEP, "pull": ASK, "adopt": ASK, "next_due": ASK,
+    "heartbeat": BEAT, "reap": SWEEP, "pull": ASK, "adopt": ASK, "next_due": ASK, "batch_pull": ASK,
 }  # fmt: skip
-"""Which statement is a sign that a worker does its chores."""
+"""Which statement, or which request, is a sign that a worker does its chores."""
 
 
 class Live(Oracle):
@@ -147,13 +149,15 @@ class NobodyIdles(Oracle):
             if old is not None and isinstance(old.row, ReadyRow):
                 due_for_s = (new.row.claimed_at - old.row.scheduled_for).total_seconds()
                 waited_s = min(due_for_s, facts.now_s - facts.ready_since_s[job])
-                if waited_s > patience_s and (idle := self._idle_for(patience_s)):
+                if waited_s > patience_s and (idle := self._idle_for(patience_s, old.row.tag)):
                     self.find(f"job {job} waited for {waited_s:.2f} s while worker {idle} idled")
 
-    def _idle_for(self, patience_s: float) -> UUID | None:
-        """Somebody who has had nothing to do for that long."""
+    def _idle_for(self, patience_s: float, tag: str) -> UUID | None:
+        """Somebody who takes this tag and has had nothing to do for that long."""
         for worker, since_s in self._idle_since_s.items():
             process = self.facts.process_of(worker)
+            if not self.facts.takes(worker, tag):
+                continue
             if process is None or not process.alive or process.stops:
                 continue
             if process.life == worker and since_s <= self.facts.now_s - patience_s:
@@ -223,7 +227,8 @@ class GoesOn(Oracle):
     may take as long as its statements may until they time out, and is done also when it failed;
     a pull that failed may be followed by the longest back-off. Allowed: nothing is pulled by a
     worker that has jobs in hand or whose lease is in doubt, and nothing is done while it is
-    stopped by a signal or on its way out.
+    stopped by a signal or on its way out. An agent leaves the sweeps to its server, see
+    `ServersSweep`; what it does shows by the answers that it gets.
     """
 
     name = "goes on"
@@ -246,6 +251,7 @@ class GoesOn(Oracle):
         return {
             WorkerStarted: self._started,
             StatementRun: self._ran,
+            Answered: self._was_answered,
             HeartbeatFailed: self._beat_failed,
             MaintenanceFailed: self._sweep_failed,
             PullFailed: self._pull_failed,
@@ -258,7 +264,9 @@ class GoesOn(Oracle):
         }
 
     def _started(self, _happening: Happening, event: WorkerStarted) -> None:
-        did_s = dict.fromkeys(self._every_s, self.facts.now_s)
+        agent = self.facts.is_agent(event.worker)
+        chores = [chore for chore in self._every_s if not (agent and chore == SWEEP)]
+        did_s = dict.fromkeys(chores, self.facts.now_s)
         self._lives[event.worker] = _Chores(did_s)
 
     def _ran(self, happening: Happening, event: StatementRun) -> None:
@@ -269,6 +277,15 @@ class GoesOn(Oracle):
         self._does(process.life, chore)
         if event.name == "heartbeat":
             self._beats(self._lives[process.life], took=event.rows > 0)
+
+    def _was_answered(self, happening: Happening, event: Answered) -> None:
+        process = self.facts.processes.get(happening.actor)
+        chore = CHORES.get(event.path)
+        if process is None or process.life is None or chore is None or event.status != OK:
+            return
+        self._does(process.life, chore)
+        if event.path == "heartbeat":
+            self._beats(self._lives[process.life], took=True)
 
     def _beats(self, chores: _Chores, *, took: bool) -> None:
         if chores.renewed and chores.fenced:
@@ -281,7 +298,8 @@ class GoesOn(Oracle):
         self._lives[event.worker].renewed = False
 
     def _sweep_failed(self, _happening: Happening, event: MaintenanceFailed) -> None:
-        self._does(event.worker, SWEEP)
+        if event.worker in self._lives:
+            self._does(event.worker, SWEEP)
 
     def _pull_failed(self, _happening: Happening, event: PullFailed) -> None:
         self._does(event.worker, ASK)
@@ -309,7 +327,7 @@ class GoesOn(Oracle):
 
     def _look_at_all(self, *_: object) -> None:
         for worker in self._lives:
-            for chore in self._every_s:
+            for chore in self._lives[worker].did_s:
                 self._look(worker, chore)
 
     def _look(self, worker: UUID, chore: str) -> None:

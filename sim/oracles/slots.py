@@ -102,13 +102,15 @@ class NoSlotIdles(Oracle):
             return
         due_for_s = (new.row.claimed_at - old.row.scheduled_for).total_seconds()
         waited_s = min(due_for_s, self.facts.now_s - self.facts.ready_since_s[job])
-        if waited_s > patience_s and (idle := self._with_an_idle_slot(patience_s)):
+        if waited_s > patience_s and (idle := self._with_an_idle_slot(patience_s, old.row.tag)):
             what = f"job {job} waited for {waited_s:.2f} s"
             self.find(f"{what} while worker {idle} had a free slot and looked for nothing")
 
-    def _with_an_idle_slot(self, patience_s: float) -> UUID | None:
-        """Somebody who has had a free slot for that long, and brought nothing."""
+    def _with_an_idle_slot(self, patience_s: float, tag: str) -> UUID | None:
+        """Somebody who takes this tag, has had a free slot for that long, and brought nothing."""
         for worker, free_since_s in self._free_since_s.items():
+            if not self.facts.takes(worker, tag):
+                continue
             since_s = max(
                 free_since_s,
                 self._brought_s.get(worker, LONG_AGO_S),

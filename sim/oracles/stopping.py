@@ -6,11 +6,12 @@ from typing import Final
 from uuid import UUID
 
 from sim.database.rows import WorkerRow
-from sim.happenings import Committed, Happening, WorkerBorn, WorkerCrashed, WorkerExited
+from sim.happenings import ApiCrashed, Committed, Happening, WorkerBorn, WorkerCrashed, WorkerExited
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts
 from sim.plan import Plan
 from trioworker.cli.exits import ExitStatus
+from trioworker.errors import UnknownStoreError
 from trioworker.events import (
     BatchAdopted,
     BatchPulled,
@@ -19,6 +20,7 @@ from trioworker.events import (
     JobEnded,
     JobStarted,
     LeaseTaken,
+    RequestFailed,
     WorkerStarted,
     WorkerStopped,
     WorkerStopping,
@@ -267,13 +269,25 @@ class ExitsAsPromised(Oracle):
 
 
 class NothingUnexpected(Oracle):
-    """No error leaves a worker but those that it is meant to raise, not even in a group."""
+    """No error leaves a worker but those that it is meant to raise, not even in a group.
+
+    Nor does one leave a server, or one of its endpoints: but for what the database alone can
+    explain, which the server tells, and the agent hears of as broken.
+    """
 
     name = "nothing unexpected"
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
-        return {WorkerCrashed: self._crashed}
+        return {
+            WorkerCrashed: self._crashed,
+            ApiCrashed: self._crashed,
+            RequestFailed: self._failed,
+        }
 
-    def _crashed(self, happening: Happening, event: WorkerCrashed) -> None:
+    def _crashed(self, happening: Happening, event: WorkerCrashed | ApiCrashed) -> None:
         self.find(f"{happening.actor} crashed: {event.error}")
+
+    def _failed(self, happening: Happening, event: RequestFailed) -> None:
+        if not event.message.startswith(UnknownStoreError.__name__):
+            self.find(f"{happening.actor} failed in {event.route}: {event.message}")

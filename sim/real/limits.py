@@ -48,6 +48,8 @@ def why_not(plan: Plan) -> str | None:
     """The reason why `plan` is not run on a real server, None when it is."""
     if plan.chaos_s > PHASE_S_MAX:
         return f"it takes {plan.chaos_s:g} s of real time"
+    if plan.sizes.agents:
+        return "its agents and their servers share a network that is modelled"
     if plan.schedules:
         return "its schedules tick in virtual time"
     named = [*plan.faults, *plan.exactly, *(scripted.fault for scripted in plan.script)]

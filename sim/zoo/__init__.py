@@ -1,6 +1,7 @@
 """Planted bugs, each of which an oracle must find: a survivor is a missing oracle."""
 
 from sim.zoo import (
+    agents,
     cancels,
     commits,
     effects,
@@ -38,6 +39,7 @@ THEMES = (
     progress,
     endings,
     following,
+    agents,
 )
 """Imported for the mutants that they name."""
 

@@ -54,14 +54,16 @@ def follow(page: Page, folder: Path, variables: Mapping[str, str]) -> None:
             for line in step.text.splitlines():
                 assert line in printed, f"{page}: not printed: {line}\n{printed}"
         elif step.language == "sh" and step.words != "not run":
-            ended = _run(step.text, folder, variables)
+            ended = run_block(step.text, folder, variables)
             said = ended.stdout + ended.stderr
             assert (ended.returncode != 0) == (step.words == "fails"), f"{page}: {step.text}{said}"
             assert "Traceback" not in ended.stderr, said
             printed = said
 
 
-def _run(text: str, folder: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def run_block(
+    text: str, folder: Path, variables: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
     """Run a block of shell as a reader would, who has the environment activated."""
     programs = Path(sys.executable).parent
     clean = {name: value for name, value in os.environ.items() if name != "MODE"}

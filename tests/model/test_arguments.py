@@ -187,3 +187,10 @@ def test_a_function_that_json_cannot_call_is_refused_at_once(
     """What can never work is told when the signature is read, before any job comes."""
     with pytest.raises(UsageError, match=f"^job 'job': {line}"):
         Signature("job", function, context_type=Context)
+
+
+@pytest.mark.parametrize("args", ['{"b": ' + "[" * 100_000, "[" * 100_000])
+def test_arguments_that_are_nested_too_deeply_are_invalid(args: str) -> None:
+    """Whoever enqueues them is told so; of a worker that is handed them only the job fails."""
+    with pytest.raises(InvalidArguments, match="nested too deeply"):
+        Signature("job", loose, context_type=Context).bind(args)

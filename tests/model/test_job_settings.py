@@ -10,6 +10,7 @@ import pytest
 from trioworker.app import App
 from trioworker.errors import UsageError
 from trioworker.model.chunk_arguments import Chunking
+from trioworker.model.job import compact
 from trioworker.model.job_settings import JobSettings, Resolved, resolve
 from trioworker.model.options import (
     NO_OPTIONS,
@@ -140,3 +141,16 @@ def test_stored_options_that_cannot_be_read_are_the_jobs_defect(stored: str) -> 
     options, defect = options_of(stored)
     assert options == NO_OPTIONS
     assert defect is not None
+
+
+def test_arguments_too_deep_for_a_key_are_told_as_such() -> None:
+    """They are the caller's to mend."""
+    deep = b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    with pytest.raises(UsageError, match="nested too deeply"):
+        resolve({"unique": Unique()}, path="send", args=deep, handler=Handler, now=NOW)
+
+
+def test_arguments_too_deep_to_be_made_compact_stay_as_they_are() -> None:
+    """A job that is run again must not fail for its looks."""
+    deep = "[" * 100_000 + "]" * 100_000
+    assert (compact('{"a": [1, 2]}'), compact(deep)) == (b'{"a":[1,2]}', deep.encode())

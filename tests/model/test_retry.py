@@ -238,6 +238,7 @@ def test_attempts_that_were_lost_with_a_worker_are_not_counted(attempt: int, rea
         {"attempts": 3, "factor": 0.5},
         {"attempts": 3, "jitter": 1.5},
         {"attempts": 3, "delay_max_s": float("inf")},
+        {"attempts": 3, "by_error": {"A": RetryPolicy(2, by_error={"B": RetryPolicy(2)})}},
     ],
 )
 def test_a_policy_that_cannot_be_is_refused(said: dict[str, object]) -> None:

@@ -136,6 +136,20 @@ job()
     assert result(after) == "2"
 
 
+async def test_a_reply_that_is_nested_too_deeply_fails_its_job_only(opened: OpenGroup) -> None:
+    """The process goes on, and so does the worker."""
+    text = """
+write('{"id":%d,"result":%s}\\n' % (job()["id"], "[" * 100_000 + "]" * 100_000))
+write('{"id":%d,"result":2}\\n' % job()["id"])
+job()
+"""
+    async with opened(text) as group:
+        too_deep = await call(group, 1)
+        after = await call(group, 2)
+    assert error(too_deep).name == "UnreadableReply"
+    assert result(after) == "2"
+
+
 async def test_a_reply_may_come_in_pieces(opened: OpenGroup) -> None:
     """A line counts when its newline is there."""
     text = """

@@ -122,6 +122,15 @@ async def test_a_result_that_is_no_json_fails_the_job(
     assert failure.message.startswith(message)
 
 
+async def test_a_result_that_is_nested_too_deeply_fails_the_job(
+    runner: ScriptRunner, tmp_path: Path
+) -> None:
+    """And not the worker."""
+    write(tmp_path / "a.sh", "printf '%0100000d' 0 | tr 0 '[' > $TRIOWORKER_RESULT")
+    failure = error(await run(runner, script_job("a.sh")))
+    assert failure.name == "InvalidResult"
+
+
 async def test_a_script_that_fails_tells_its_status_and_last_words(
     runner: ScriptRunner, tmp_path: Path
 ) -> None:

@@ -5,6 +5,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any, Unpack
+from uuid import UUID
 
 import pytest
 import trio
@@ -15,6 +17,7 @@ from trioworker import Client, JobFailed, open_client
 from trioworker.events import BatchPulled, Event
 from trioworker.ids import new_id
 from trioworker.model.batching import Mode, sizes_for
+from trioworker.model.job_settings import JobSettings
 from trioworker.model.tags import unranked
 from trioworker.runners.registry import build_runners, open_runners
 from trioworker.worker.config import Ports, WorkerConfig
@@ -31,14 +34,16 @@ class Agent:
     mode: Mode
     events: list[Event]
 
-    async def result(self, path: str, args: object = None, **more: object) -> object:
+    async def result(
+        self, path: str, args: list[Any] | dict[str, Any] | None = None, **more: Unpack[JobSettings]
+    ) -> object:
         """What comes of a job."""
-        job = await self.client.enqueue(path, args, awaited=True, **more)  # type: ignore[arg-type]
+        job = await self.client.enqueue(path, args, awaited=True, **more)
         return await self.client.result(job, timeout_s=PATIENCE_S)
 
-    async def log(self, job: object) -> str:
+    async def log(self, job: UUID) -> str:
         """What a job wrote."""
-        return "".join(part.text for part in await self.client.logs(job))  # type: ignore[arg-type]
+        return "".join(part.text for part in await self.client.logs(job))
 
 
 @pytest.fixture(params=[Mode.AGENT_BATCH, Mode.AGENT], ids=str)

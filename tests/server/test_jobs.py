@@ -208,10 +208,13 @@ async def test_what_the_app_says_holds_over_http(database_url: str) -> None:
     async with api(database_url, app=app) as client:
         await enqueued(client, "tidy")
         await enqueued(client, "tidy", tag="mine", retry=None)
+        await enqueued(client, "tidy", tag=None, priority=None, labels=None, muted=None)
 
-    assert ask(database_url, "select tag, options is null from trioworker.job order by id") == [
-        ("bulk", False),
-        ("mine", True),
+    stored = ask(database_url, "select tag, options::text from trioworker.job order by id")
+    assert [(tag, '"attempts"' in (options or "")) for tag, options in stored] == [
+        ("bulk", True),
+        ("mine", False),
+        ("default", True),
     ]
 
 

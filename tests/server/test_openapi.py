@@ -1,7 +1,9 @@
 """The OpenAPI description is true: a fuzzer asks for what it allows, and for what it does not."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from types import FunctionType
 from typing import Any, Final, cast
 from urllib.parse import quote
 
@@ -48,13 +50,12 @@ def address(
         yield found
 
 
-document: Final = description(api_operations(cast("Any", None), Metrics(), cast("Any", None)))
+operations: Final = api_operations(cast("Any", None), Metrics(), cast("Any", None))
+document: Final = description(operations)
 schema: Final = schemathesis.openapi.from_dict(document)
 
 
-@schema.parametrize()
-@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck])
-def test_answers_are_as_described(address: str, case: Any) -> None:  # noqa: ANN401 - the fuzzer's own
+def _answers_are_as_described(address: str, case: Any) -> None:  # noqa: ANN401 - the fuzzer's own
     """No answer is a bug, has a status or a body that is not described, or takes what is not."""
     if case.path.endswith(("/events", "/result")):
         # A job of an earlier case may have this id, and nobody runs it: end it, so as not to wait.
@@ -62,6 +63,21 @@ def test_answers_are_as_described(address: str, case: Any) -> None:  # noqa: ANN
     excluded = [positive_data_acceptance] if case.path in ENQUEUES else []
     case.call_and_validate(base_url=address, excluded_checks=excluded, timeout=PATIENCE_S)
     assert failed == []
+
+
+def _test_of(path: str, method: str) -> Any:  # noqa: ANN401 - the fuzzer's own
+    """A test of one operation; all of them as one would be one to those who share out tests."""
+    test = FunctionType(_answers_are_as_described.__code__, globals())
+    test.__annotations__ = _answers_are_as_described.__annotations__
+    house = settings(
+        max_examples=5, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck]
+    )
+    return schema.include(path=path, method=method).parametrize()(house(test))
+
+
+for one in operations:
+    words = "_".join(re.findall(r"\w+", f"{one.method} {one.path}".lower()))
+    globals()[f"test_answers_are_as_described_{words}"] = _test_of(one.path, one.method)
 
 
 def test_the_description_is_the_one_that_is_served(address: str) -> None:

@@ -42,7 +42,6 @@ from trioworker import (
     Requeued,
     Retry,
     RetryPolicy,
-    ScheduleState,
     SchemaMismatch,
     SettingsError,
     Snooze,
@@ -52,7 +51,6 @@ from trioworker import (
     TrioworkerError,
     Unique,
     UnknownJob,
-    UnknownSchedule,
     UsageError,
     WaitTimeout,
     WorkerState,
@@ -372,31 +370,3 @@ def programs() -> None:
     """Both take it."""
     trio.run(main, "postgresql://…")
     asyncio.run(main("postgresql://…"))
-
-
-# ---- schedules --------------------------------------------------------------------------------
-
-
-@app.schedule(cron="0 6 * * MON", timezone="Europe/Berlin", args={"days": 7}, overlap="queue_one")
-@app.schedule(name="often", every_s=60, catch_up="all", retry=3)
-@app.job
-def summary(days: int = 1) -> str:
-    """Stays the function it is."""
-    return str(days)
-
-
-assert_type(summary(2), str)
-app.schedule(every_s=60, overlap="never")  # type: ignore[arg-type]  # there is no such policy
-app.schedule(every_s="60")  # type: ignore[arg-type]  # a number of seconds
-
-
-async def schedules(client: Client) -> None:
-    """What a client says of them."""
-    await client.schedules.add("s", "report", [1], at=datetime.now(UTC), tag="t", overlap="allow")
-    assert_type(await client.schedules.list(), Sequence[ScheduleState])
-    assert_type((await client.schedules.get("s")).next_tick, datetime | None)
-    assert_type(await client.schedules.run("s"), UUID)
-    try:
-        await client.schedules.pause("s")
-    except UnknownSchedule as error:
-        assert_type(error, UnknownSchedule)

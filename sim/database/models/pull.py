@@ -55,18 +55,7 @@ async def pull(
         if (job := s.find(s.tables.job, row.id)) is not None
     ]
     if taken:
-        in_claim = s.shuffled(taken)
-        await s.insert(
-            s.tables.claim,
-            ClaimRow(
-                id=claim,
-                worker=worker,
-                ids=tuple(row.id for row in in_claim),
-                attempts=tuple(row.attempt for row in in_claim),
-                reaped=tuple(row.reaped for row in in_claim),
-                claimed_at=s.now,
-            ),
-        )
+        await s.insert(s.tables.claim, _claim(s, claim, worker, s.shuffled(taken)))
     return answer
 
 
@@ -115,6 +104,17 @@ def _is_due(s: Statement, row: ReadyRow, floor: Floor | None) -> bool:
 
 def _place(row: ReadyRow) -> tuple[int, datetime, UUID]:
     return -row.priority, row.scheduled_for, row.id
+
+
+def _claim(s: Statement, claim: UUID, worker: UUID, rows: Sequence[ReadyRow]) -> ClaimRow:
+    return ClaimRow(
+        id=claim,
+        worker=worker,
+        ids=tuple(row.id for row in rows),
+        attempts=tuple(row.attempt for row in rows),
+        reaped=tuple(row.reaped for row in rows),
+        claimed_at=s.now,
+    )
 
 
 def _claimed(row: ReadyRow) -> tuple[Any, ...]:

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from sim.database.server import Health
 from sim.happenings import (
+    ApiCrashed,
+    ApiTurned,
     CancelAnswered,
     CancelAsked,
     ClockJumped,
@@ -15,6 +17,7 @@ from sim.happenings import (
     Happening,
     Healed,
     KeptOut,
+    Overtaken,
     RequeueAnswered,
     RequeueAsked,
     ServerDown,
@@ -33,6 +36,9 @@ HEALTH: Final = {
     Health.STARTING: "starts: it answers and takes no work",
     Health.STANDBY: "is a standby: it answers and takes no writes",
 }
+
+
+API: Final = {"stopping": "asked to stop", "exited": "gone"}
 
 
 class WorldReader:
@@ -57,6 +63,9 @@ class WorldReader:
             RequeueAnswered: self._answered_again,
             Healed: self._healed,
             Drained: self._drained,
+            ApiTurned: self._api_turned,
+            ApiCrashed: self._api_crashed,
+            Overtaken: self._overtaken,
         }
 
     def end(self, at_s: float) -> Iterable[Deed]:
@@ -81,6 +90,17 @@ class WorldReader:
             outcome=what,
             fault=event.fault,
         )
+
+    def _api_turned(self, happening: Happening, event: ApiTurned) -> Iterator[Deed]:
+        text = f"the server of agents is {API.get(event.to, event.to)}"
+        yield Deed(happening.at_s, happening.actor, Sort.PHASE, text)
+
+    def _api_crashed(self, happening: Happening, event: ApiCrashed) -> Iterator[Deed]:
+        yield Deed(happening.at_s, happening.actor, Sort.PHASE, f"crashes: {event.error}")
+
+    def _overtaken(self, happening: Happening, event: Overtaken) -> Iterator[Deed]:
+        text = f"a request to {event.path} arrives after a later one"
+        yield Deed(happening.at_s, happening.actor, Sort.PHASE, text)
 
     def _down(self, happening: Happening, event: ServerDown) -> Iterator[Deed]:
         text = "every line is cut"

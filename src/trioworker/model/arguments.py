@@ -20,6 +20,7 @@ _ARGUMENT_IN_PATH: Final = re.compile(r"(?P<what>.*) - at (?P<key>`key` in )?`\$
 _FIRST_OF_PATH: Final = re.compile(r"(?P<argument>\w+)(?P<rest>.*)")
 _MISSING: Final = "Object missing required field "
 _UNKNOWN: Final = "Object contains unknown field "
+TOO_DEEP: Final = "the arguments are nested too deeply"
 _decode_positions: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -45,6 +46,8 @@ class Arguments:
             raise self.invalid(self._explain(str(error))) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self.invalid(f"the arguments are not JSON: {error}") from None
+        except RecursionError:
+            raise self.invalid(TOO_DEEP) from None
 
     def by_name(self, args: bytes) -> bytes:
         """The same arguments as a JSON object, if they are given by position."""
@@ -56,7 +59,10 @@ class Arguments:
         return InvalidArguments(f"job '{self._name}': {why}")
 
     def _by_name(self, array: str) -> str:
-        values = _decode_positions(array)
+        try:
+            values = _decode_positions(array)
+        except RecursionError:
+            raise self.invalid(TOO_DEEP) from None
         if len(values) > len(self._positional):
             raise self.invalid(
                 f"{len(values)} arguments by position are too many; it takes {self._takes()}"

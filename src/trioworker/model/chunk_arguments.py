@@ -110,7 +110,7 @@ class ChunkSignature:
     def _by_any_name(self, args: str | bytes) -> object:
         try:
             return msgspec.json.decode(args, type=self._record)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidArguments(
                 f"job '{self._name}': the arguments must be a JSON object (by name): {error}"
             ) from None

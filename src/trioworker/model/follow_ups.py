@@ -21,7 +21,7 @@ from uuid import UUID
 import msgspec
 
 from trioworker.model.completion import storable_error
-from trioworker.model.job import ARGS_BYTES_MAX, UNCLAIMED, Job, NewJob
+from trioworker.model.job import ARGS_BYTES_MAX, UNCLAIMED, Job, NewJob, compact
 from trioworker.model.options import Handler, HandlerOf, JobOptions
 from trioworker.model.outcome import (
     Executed,
@@ -214,7 +214,7 @@ def _again(end: Ended, now: datetime, origin: Origin, id_of: IdOf) -> Iterator[N
     """The same job once more; nobody waits for this one."""
     job = end.job
     # PostgreSQL shows JSON with spaces, which must not make it too long for another time.
-    args = msgspec.json.format(job.args.encode(), indent=-1)
+    args = compact(job.args)
     if len(args) > ARGS_BYTES_MAX:
         return
     rest_s = RESTART_AFTER_S - (0.0 if job.claim == UNCLAIMED else end.age_s)

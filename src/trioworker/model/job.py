@@ -29,6 +29,15 @@ UNCLAIMED: Final = UUID(int=0)
 """Stands for the claim of a job that ended in no worker's hands."""
 
 
+def compact(args: str) -> bytes:
+    """Arguments without the spaces that PostgreSQL shows; those too deep for it have them still."""
+    encoded = args.encode()
+    try:
+        return msgspec.json.format(encoded, indent=-1)
+    except RecursionError:
+        return encoded
+
+
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job to be enqueued. `args` is encoded JSON; `scheduled_for` None means now.
 

@@ -121,8 +121,18 @@ def resolve(
 
 def whole_key(path: str, args: bytes) -> str:
     """The key of all jobs with this path and these arguments, whatever their order."""
-    in_order = msgspec.json.encode(msgspec.json.decode(args), order="sorted")
+    in_order = msgspec.json.encode(_read(args), order="sorted")
     return f"{path} {blake2b(in_order, digest_size=16).hexdigest()}"
+
+
+def _read(args: bytes) -> Any:  # noqa: ANN401 - JSON
+    """The arguments. Raises `UsageError` when they are too deep for keys to be made of them."""
+    try:
+        return msgspec.json.decode(args)
+    except RecursionError:
+        raise UsageError(
+            "the arguments are nested too deeply for a key to be made of them"
+        ) from None
 
 
 def _options(
@@ -194,7 +204,7 @@ def _handler(named: str | Handler | None, handler: Callable[[str], Handler]) -> 
 def _with_keys(options: JobOptions, path: str, args: bytes) -> JobOptions:
     if options.limit is None and options.unique is None and options.debounce is None:
         return options
-    values = msgspec.json.decode(args)
+    values = _read(args)
     whole = whole_key(path, args)
     return msgspec.structs.replace(
         options,

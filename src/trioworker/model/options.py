@@ -46,7 +46,7 @@ class RetryPolicy(_Option, frozen=True):
     `forever=True`. The n-th pause is `delay_s * factor ** (n - 1)`, at most `delay_max_s`, all in
     seconds, and varies by up to `jitter` of itself in both directions. `only` names the errors that
     are retried (all when empty), `never` those that are not; names are those of the classes.
-    `by_error` has policies of their own for errors by name.
+    `by_error` has policies of their own for errors by name, which have none of theirs.
     """
 
     attempts: int | None = None
@@ -82,6 +82,10 @@ class RetryPolicy(_Option, frozen=True):
             _check_error_names(names)
         if not all(isinstance(policy, RetryPolicy) for policy in self.by_error.values()):
             raise UsageError("by_error of a retry policy has a RetryPolicy for each name")
+        if any(policy.by_error for policy in self.by_error.values()):
+            raise UsageError(
+                "a policy for one error has no by_error of its own; put all names in one by_error"
+            )
 
 
 class Limit(_Option, frozen=True):

@@ -291,7 +291,7 @@ class HostProcess:
     def _receive(self, line: bytes) -> None:
         try:
             reply = read_reply(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._receive_unreadable(line, error)
             return
         call = self._in_flight.get(reply.id)

@@ -60,7 +60,11 @@ class ProcessPool:
         outcome = await self._call(function, {"contexts": contexts}, args, log, logs)
         if not isinstance(outcome, Succeeded):
             return [outcome] * len(members)
-        replies = read_replies(outcome.result)
+        try:
+            replies = read_replies(outcome.result)
+        except RecursionError:
+            too_deep = failed("InvalidResult", "a result of this chunk is nested too deeply")
+            return [too_deep] * len(members)
         for member, reply in zip(members, replies, strict=True):
             learn(member.log, reply)
         return [ended(reply) for reply in replies]

@@ -198,6 +198,6 @@ def _result(file: Path) -> Outcome:
     try:
         data.decode()
         return Succeeded(msgspec.json.format(data, indent=-1))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         start = data[:100].decode(errors="replace")
         return failed("InvalidResult", f"the script's result is not JSON: {error}; {start!r}")

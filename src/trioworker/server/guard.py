@@ -17,6 +17,7 @@ from trioworker.server.errors import (
     BadRequest,
     HttpError,
     TooLarge,
+    TooMany,
     TooSlow,
     as_http_error,
     error_response,
@@ -26,6 +27,12 @@ from trioworker.server.errors import (
 
 BODY_BYTES_MAX: Final = 32 * 1024 * 1024
 BODY_S: Final = 30.0
+HELD_BYTES_MAX: Final = 512 * 1024 * 1024
+"""What the bodies of all requests under way may take up together."""
+SMALL_BYTES: Final = 256 * 1024
+"""A body up to this size is taken however much others take up."""
+BODY: Final = "trioworker.body"
+"""Where in a request's scope its body is."""
 DRAIN_BYTES_MAX: Final = 2 * BODY_BYTES_MAX
 DRAIN_S: Final = 5.0
 """What is read of a body that nobody wants, so that its sender gets to read why."""
@@ -51,6 +58,7 @@ class Guard:
         self._emit = emit
         self._body_bytes_max = body_bytes_max
         self._body_s = body_s
+        self._held = _Held()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
@@ -58,7 +66,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began_s = trio.current_time()
-        body = _Body(receive, scope, bytes_max=self._body_bytes_max, seconds=self._body_s)
+        body = scope[BODY] = _Body(
+            receive, scope, self._held, bytes_max=self._body_bytes_max, seconds=self._body_s
+        )
         answer = _Answer(send, body)
         try:
             _refuse_two_lengths(scope)
@@ -66,6 +76,7 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - the rule of this file
             await self._told(error, scope, body, answer)
         finally:
+            body.weighs(0)
             self._emit(
                 RequestServed(
                     method=scope["method"],
@@ -99,11 +110,22 @@ def route_of(scope: Scope) -> str:
     return _CONVERTER.sub("}", pattern)
 
 
+class _Held:
+    """What the bodies of all requests under way take up."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
 class _Body:
     """What comes in: bounded in size and time."""
 
-    def __init__(self, receive: Receive, scope: Scope, *, bytes_max: int, seconds: float) -> None:
+    def __init__(
+        self, receive: Receive, scope: Scope, held: _Held, *, bytes_max: int, seconds: float
+    ) -> None:
         self._receive = receive
+        self._held = held
+        self._weight = 0
         self._bytes_max = bytes_max
         self._seconds = seconds
         self._until_s = trio.current_time() + seconds
@@ -113,7 +135,7 @@ class _Body:
         self.ended = False
 
     async def receive(self) -> Message:
-        """The next piece. Raises `TooLarge` and `TooSlow`."""
+        """The next piece. Raises `TooLarge`, `TooSlow` and `TooMany`."""
         if self.ended:
             return await self._receive()
         if self._size > self._bytes_max:
@@ -124,7 +146,15 @@ class _Body:
             raise TooSlow(f"the body did not come within {self._seconds:g} s; send it at once")
         if self._size > self._bytes_max:
             raise TooLarge(self._bytes_max)
+        self.weighs(self._read)
         return message
+
+    def weighs(self, size: int) -> None:
+        """It takes up so many bytes from now on. Raises `TooMany` when that is too much."""
+        held = self._held.bytes - self._weight + size
+        if size > SMALL_BYTES and held > HELD_BYTES_MAX:
+            raise TooMany("too much is sent at once, by all together; try again in a second")
+        self._held.bytes, self._weight = held, size
 
     @property
     def _size(self) -> int:

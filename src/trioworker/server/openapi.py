@@ -19,7 +19,7 @@ OPENAPI: Final = "3.1.0"
 TEMPLATE: Final = "#/components/schemas/{name}"
 ALWAYS: Final = (400, 503)
 """Refusals that any request can meet."""
-OF_BODIES: Final = (413, 415)
+OF_BODIES: Final = (413, 415, 429)
 OF_KEYS: Final = (401, 403)
 
 _PARAMETERS: Final[Mapping[str, Any]] = {

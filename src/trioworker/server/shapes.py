@@ -68,8 +68,8 @@ class NewJobRequest(Request, frozen=True, kw_only=True):
     awaited: bool = True
     dedicated: bool = False
     language: str | None = None
-    tag: Text | UnsetType = UNSET
-    priority: Annotated[int, Meta(ge=PRIORITY_MIN, le=PRIORITY_MAX)] | UnsetType = UNSET
+    tag: Text | UnsetType | None = UNSET
+    priority: Annotated[int, Meta(ge=PRIORITY_MIN, le=PRIORITY_MAX)] | UnsetType | None = UNSET
     timeout_s: Annotated[float, Meta(gt=0)] | UnsetType | None = UNSET
     deadline_s: Annotated[float, Meta(ge=0.001, le=DELAY_S_MAX)] | UnsetType | None = UNSET
     retry: Annotated[int, Meta(ge=1)] | RetryPolicy | UnsetType | None = UNSET
@@ -80,9 +80,9 @@ class NewJobRequest(Request, frozen=True, kw_only=True):
     on_error: str | Handler | UnsetType | None = UNSET
     on_success: str | Handler | UnsetType | None = UNSET
     on_recovery: str | Handler | UnsetType | None = UNSET
-    muted: bool | UnsetType = UNSET
-    labels: Annotated[Sequence[Label], Meta(max_length=LABELS_MAX)] | UnsetType = UNSET
-    restart: bool | UnsetType = UNSET
+    muted: bool | UnsetType | None = UNSET
+    labels: Annotated[Sequence[Label], Meta(max_length=LABELS_MAX)] | UnsetType | None = UNSET
+    restart: bool | UnsetType | None = UNSET
     delete_after_s: Annotated[float, Meta(ge=0, le=DELAY_S_MAX)] | UnsetType | None = UNSET
 
 

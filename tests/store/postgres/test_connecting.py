@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -24,6 +26,7 @@ from trioworker.errors import (
 )
 from trioworker.events import discard
 from trioworker.store.postgres import connecting
+from trioworker.store.postgres.connecting import one_server_each
 from trioworker.store.postgres.database import Lane, open_database
 
 HELPLESS: Final = "trioworker_test_nobody"
@@ -222,3 +225,58 @@ async def test_a_server_that_asks_that_stops_and_that_is_gone() -> None:
         await server.stop()
         error = await refused(server.url)
         assert (type(error), code_of(error)) == (ConnectionLost, None)
+
+
+async def test_a_server_that_says_nothing_is_not_the_last(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is one that refuses: of those that an address names each has a time of its own."""
+    monkeypatch.setattr(connecting, "CONNECT_TIMEOUT_S", 2.0)
+    before, _, query = database_url.partition("?host=")
+    folder, _, port = query.partition("&port=")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        with socket.create_server(("127.0.0.1", 0)) as gone:
+            silent, closed = mute.getsockname()[1], gone.getsockname()[1]
+        url = f"{before}?host=127.0.0.1,127.0.0.1,{folder}&port={silent},{closed},{port}"
+        async with open_database(url, (Lane("x"),), emit=discard) as database:
+            assert await database.run("x", "ping")
+        assert isinstance(await refused(url.removesuffix(port) + str(closed)), ConnectionLost)
+
+
+@pytest.mark.parametrize(
+    ("url", "each"),
+    [
+        ("postgresql:///db", ["postgresql:///db"]),
+        ("postgresql://u:p@h:1/db?a=b", ["postgresql://u:p@h:1/db?a=b"]),
+        (
+            "postgresql://u:p,q@one:1,[::1]:2,three/db?target_session_attrs=read-write",
+            [
+                f"postgresql://u:p,q@{host}/db?target_session_attrs=read-write"
+                for host in ("one:1", "[::1]:2", "three")
+            ],
+        ),
+        ("postgresql://one,two", ["postgresql://one", "postgresql://two"]),
+        (
+            "postgresql:///db?host=/a,two&port=1,2&x=y",
+            [
+                f"postgresql:///db?host={quote(host, safe='')}&port={port}&x=y"
+                for host, port in (("/a", 1), ("two", 2))
+            ],
+        ),
+        (
+            "postgresql://me@/db?host=one,two",
+            ["postgresql://me@/db?host=one", "postgresql://me@/db?host=two"],
+        ),
+        (
+            "postgresql://me@/db?host=one,two&port=7",
+            ["postgresql://me@/db?host=one&port=7", "postgresql://me@/db?host=two&port=7"],
+        ),
+        (
+            "postgresql:///db?host=one,two&port=1,2,3",
+            ["postgresql:///db?host=one,two&port=1,2,3"],
+        ),
+    ],
+)
+def test_an_address_of_several_servers(url: str, each: list[str]) -> None:
+    """Each of them is named as it would be alone; what makes no sense is left to the driver."""
+    assert one_server_each(url) == each

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from trioworker.errors import UsageError
-from trioworker.model.job import NewJob
+from trioworker.model.job import NewJob, compact
 from trioworker.model.options import NO_OPTIONS, JobOptions, Limit, options_of
 from trioworker.model.state import Requeued
 from trioworker.model.unique import Decision, Holder, decide, key_of
@@ -72,7 +72,12 @@ def _new(row: Row) -> NewJob:
         options = msgspec.structs.replace(options, unique=unique)
     if options.unique is None and options.limit is None:
         options = NO_OPTIONS
-    compact = msgspec.json.format(args.encode(), indent=-1)
     return NewJob(
-        id=id_, kind=kind, path=path, args=compact, tag=tag, priority=priority, options=options
+        id=id_,
+        kind=kind,
+        path=path,
+        args=compact(args),
+        tag=tag,
+        priority=priority,
+        options=options,
     )

@@ -276,6 +276,12 @@ SCRIPTS: Final[Mapping[str, History]] = {
         {}, (0, "store_results", ["r"], [J1], ["1"], [7_200.0]), (0, "cached_results", ["r"]),
         (0, "forget_results", 9), (0, "mend_looks", 9), (0, "sweep_cancels"),
     ),
+    "a pull reads the clock before it waits for the name of its claim": play(
+        scene(msgspec.structs.replace(job(1), options='{"deadline": "2027-01-01T00:00:00Z"}'),
+              ready(1), ready(2, tag=BLUE), worker(1)),
+        (1, BEGIN), (1, "pull", C1, W1, 1, [BLUE], [], [], [], [], 3, [0]), (0, *PULL),
+        (1, ROLLBACK),
+    ),
     "two write one log": play(
         {}, (0, BEGIN), (0, "store_logs", [J1], [1], [0], ["a"]),
         (1, "store_logs", [J1], [1], [0], ["b"]), (2, "store_logs", [J1], [1], [0], ["c"]),

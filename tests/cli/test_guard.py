@@ -117,3 +117,9 @@ def test_debug_shows_where(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lines_of_others_become_one(said: Said) -> None:
     """A message of several lines is told on one."""
     assert said(SettingsError("first\n  second"))[1] == "trioworker: first second\n"
+
+
+def test_what_others_say_steers_no_terminal(said: Said) -> None:
+    """The words may be a server's, or a job's; they are one line of letters all the same."""
+    status, line = said(ServerUnavailable("it says\n\x1b[2J \x9b5m: \u202eno"))
+    assert (status, line) == (4, "trioworker: it says \\x1b[2J \\x9b5m: \\u202eno\n")

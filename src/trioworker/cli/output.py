@@ -60,7 +60,7 @@ def counted(count: int, noun: str) -> str:
 def complain(message: str) -> None:
     """One line on stderr, if anybody is there to read it."""
     with suppress(OSError):
-        sys.stderr.write(f"trioworker: {' '.join(message.split())}\n")
+        sys.stderr.write(f"trioworker: {on_one_line(' '.join(message.split()))}\n")
 
 
 def begin_output() -> None:

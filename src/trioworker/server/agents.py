@@ -24,16 +24,15 @@ from trioworker.errors import (
     Refused,
     ServerUnavailable,
     StatementTimeout,
-    StoreError,
 )
 from trioworker.model.agent_token import AgentToken
-from trioworker.model.failures import backoff_s
 from trioworker.model.outcome import Executed, Interrupted
 from trioworker.server.app import answer, decode, patiently
 from trioworker.server.claims import Claims
 from trioworker.server.errors import NO_DATABASE, BadRequest, Forbidden, TooLarge
 from trioworker.server.guard import BODY, BODY_BYTES_MAX
 from trioworker.server.hints import Hub
+from trioworker.server.upkeep import listen
 from trioworker.store import wire
 from trioworker.store.postgres.database import Lane
 from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, RUNNING
@@ -88,13 +87,8 @@ class Agents:
 
     async def run(self) -> NoReturn:
         """Pass the database's hints on to those who wait, until cancelled."""
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                await self._store.listen(self._hub.heard)
-            except StoreError:
-                await trio.sleep(backoff_s(tries, self._rng))
+        await listen(self._store, self._hub.heard, self._rng)
+        raise AssertionError  # it ends by being cancelled
 
     def routes(self) -> Sequence[BaseRoute]:
         """One for each request of `wire`."""

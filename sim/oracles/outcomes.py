@@ -205,7 +205,8 @@ class AllOrNothing(Oracle):
     The last piece of its log in the same transaction, so that the pieces together are what an
     execution of that very attempt wrote; a notification for whom it awaits it. What a job writes
     while it runs is stored by the worker that holds it, and by nobody else.
-    Allowed: no log beside a failure that was stored bare because even its log was refused; no
+    Allowed: no log beside a failure that was stored bare because even its log was refused, nor of a
+    job that goes back unrun, though its worker ran it before a crash forgot that it had it; no
     notification from a reaper, since who waits looks for himself, too.
     """
 
@@ -217,6 +218,7 @@ class AllOrNothing(Oracle):
         self._logs: dict[Attempt, list[str]] = {}
         self._pieces: dict[tuple[UUID, int], dict[int, str]] = {}
         self._refusals: Counter[tuple[UUID, UUID]] = Counter()
+        self._claims: Counter[Attempt] = Counter()
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
@@ -236,6 +238,9 @@ class AllOrNothing(Oracle):
     def _committed(self, happening: Happening, event: Committed) -> None:
         logs = self._stored(event)
         told = {payload for channel, payload in event.notified if channel == DONE_CHANNEL}
+        for claimed, _old, new in self.facts.moves:
+            if new is not None and new.place is Place.CLAIMED and new.worker is not None:
+                self._claims[new.worker, claimed, new.attempt] += 1
         for leaving in self.facts.outcomes:
             self._log(leaving, logs.pop(leaving.job, None))
             if leaving.new.place is Place.COMPLETED and str(leaving.job) not in told:
@@ -277,6 +282,8 @@ class AllOrNothing(Oracle):
                 return
             if whole not in written or log.attempt != old.attempt:
                 self.find(f"job {job} has a log that attempt {old.attempt} did not write")
+            return
+        if leaving.new.place is Place.READY and len(written) < self._claims[leaving.attempt]:
             return
         bare = self._refusals[worker, job] >= REFUSALS_BEFORE_BARE
         if written and all(written) and whole not in written and not bare:

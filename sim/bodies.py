@@ -69,14 +69,14 @@ class SimRunner:
     """Runs the bodies in one worker life, and says when each begins and ends.
 
     `executions` counts all executions of a job in the whole world; `kill` ends the process, as
-    long as jobs can do that.
+    long as jobs can do that. `life` is none for a process that was killed, which begins no job.
     """
 
     run_now: None = None
 
     def __init__(
         self,
-        life: Callable[[], UUID],
+        life: Callable[[], UUID | None],
         emit: Emit,
         rng: Random,
         executions: Counter[UUID],
@@ -100,9 +100,11 @@ class SimRunner:
 
     async def run(self, job: Job, log: JobLog) -> Outcome:
         """See `Runner`."""
+        worker = self._life()
+        if worker is None:
+            await trio.sleep_forever()
         self._executions[job.id] += 1
         said = Said(job.id, job.attempt, self._executions[job.id])
-        worker = self._life()
         self._emit(BodyStarted(worker=worker, job=job.id, attempt=job.attempt, path=job.path))
         outcome: Outcome | None = None
         try:

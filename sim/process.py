@@ -196,9 +196,9 @@ class WorkerProcess:
         if self._scope is not None:
             self._happened(self.name, event)
 
-    def _who(self) -> UUID:
-        assert self._life is not None
-        return self._life
+    def _who(self) -> UUID | None:
+        """The life that this process leads; the dead lead none."""
+        return None if self._scope is None else self._life
 
 
 class AgentProcess(WorkerProcess):

@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from sim.database.rows import ClaimRow, CompletedRow, LogRow, ProgressRow, ReadyRow
-from sim.happenings import CancelAsked, Committed, Happening
+from sim.happenings import CancelAsked, Committed, FaultFired, Happening
 from sim.oracles.base import Handler, Oracle
-from sim.oracles.facts import Facts, Leaving, may_be_replaced, ranks_of
+from sim.oracles.facts import LONG_AGO_S, Facts, Leaving, may_be_replaced, ranks_of
 from sim.plan import Plan
 from trioworker.events import (
     BatchAdopted,
@@ -25,6 +25,10 @@ from trioworker.events import (
 from trioworker.model.batching import BatchPolicy
 from trioworker.model.planner import FLOOR_AGE_MAX_S
 
+COMES_AGAIN: Final = ("request twice", "request late", "bad gateway")
+PULL: Final = "pull#"
+DOUBLED_S: Final = 20.0
+"""How long a pull that comes twice, or late, may be under way."""
 LATE_S: Final = 1e-6
 """Less than any latency: for comparing two times that were computed in different ways."""
 
@@ -151,7 +155,8 @@ class InOrder(Oracle):
     the smaller id. Allowed: a floor hides a job that came (or came back) within `FLOOR_AGE_MAX_S`
     before the pull was sent, or since; a client that cancels a job, or stores another one with its
     key, may have its row locked; a pull whose reply was lost tells nobody when it was sent, and is
-    not judged.
+    not judged; the pull of an agent that comes again may wait for the end of its claim, and holds
+    what it would take.
     """
 
     name = "in order"
@@ -161,6 +166,7 @@ class InOrder(Oracle):
         super().__init__(plan, facts)
         self._passed: dict[UUID, Sequence[_Passed]] = {}
         self._cancelled: set[UUID] = set()
+        self._doubled_s = LONG_AGO_S
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
@@ -168,7 +174,12 @@ class InOrder(Oracle):
             Committed: self._committed,
             BatchPulled: self._pulled,
             CancelAsked: self._cancel_asked,
+            FaultFired: self._fired,
         }
+
+    def _fired(self, _happening: Happening, event: FaultFired) -> None:
+        if PULL in event.fault and event.fault.startswith(COMES_AGAIN):
+            self._doubled_s = self.facts.now_s
 
     def _cancel_asked(self, _happening: Happening, event: CancelAsked) -> None:
         self._cancelled.update(event.jobs)
@@ -194,6 +205,8 @@ class InOrder(Oracle):
         ]
 
     def _may_be_locked(self, job: UUID) -> bool:
+        if self.facts.now_s < self._doubled_s + DOUBLED_S:
+            return True
         cancelled = not self._cancelled.isdisjoint(self.facts.lineage(job))
         return cancelled or may_be_replaced(self.facts.jobs[job])
 

@@ -22,7 +22,8 @@ class Reused(Oracle):
 
     A result is kept with the success that it is, in one transaction, and never that of a job which
     took it over itself. It is taken by jobs of the same kind, path and arguments, while it is not
-    older than they ask; it may grow older by as long as an answer may take. Where somebody has set
+    older than they ask; it may grow older by as long as an answer may take, and by as
+    long as its worker was stopped by a signal while it waited for that. Where somebody has set
     the server's clock nobody can tell how old it is.
     """
 
@@ -73,8 +74,15 @@ class Reused(Oracle):
     def _young(self, row: CompletedRow, kept: ResultRow, ttl_s: float) -> bool:
         assert row.started_at is not None
         age_s = (row.started_at - kept.stored_at).total_seconds()
-        late_s = self.plan.sizes.command_timeout_s + SLACK_S
+        late_s = self.plan.sizes.command_timeout_s + SLACK_S + self._paused_s(row.worker)
         return bool(self.facts.jumps) or age_s <= ttl_s + late_s
+
+    def _paused_s(self, worker: UUID | None) -> float:
+        """How long the worker was stopped by a signal, when it last was."""
+        process = None if worker is None else self.facts.process_of(worker)
+        if process is None or process.resumed_s < process.paused_s or process.paused_s < 0:
+            return 0.0
+        return process.resumed_s - process.paused_s
 
 
 def _equal(one: JobRow, other: JobRow) -> bool:

@@ -44,6 +44,24 @@ def ended(batch: dict[str, object], result: bytes = b"1") -> list[wire.Sent]:
     ]
 
 
+async def test_a_pull_that_comes_again_when_its_jobs_have_ended_claims_nothing(
+    server: Server, rig: Rig
+) -> None:
+    """Its claim is gone by then, and nobody would know of the jobs of another one."""
+    await rig.enqueue(5)
+    token = await server.token()
+    async with open_line(server) as line:
+        worker = await line.registered(token)
+        asked = wire.Pull(worker, new_id(), 3)
+        first = await line.post("batch_pull", asked, token=token)
+        done = wire.Commit(worker, ended(first.json()))
+        assert (await line.post("batch_commit", done, token=token)).json() == {"lost": []}
+        second = await line.post("batch_pull", asked, token=token)
+        assert (second.status_code, second.json()["ambiguous"]) == (422, True)
+        found = await line.post("adopt", wire.Adopt(worker, []), token=token)
+    assert found.json() == {"batches": []}
+
+
 async def test_a_pull_that_comes_twice_claims_once(server: Server, rig: Rig) -> None:
     """The second is told so that its agent looks for the claim of the first."""
     await rig.enqueue(5)

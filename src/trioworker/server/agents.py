@@ -177,6 +177,8 @@ class Agents:
     # ---- jobs in ----------------------------------------------------------------------------
 
     async def _pull(self, caller: Caller, asked: wire.Pull) -> wire.Batch:
+        if not self._claims.is_first(asked.worker, asked.claim):
+            raise Refused("this pull has come before", ambiguous=True)
         try:
             jobs = await self._store.pull(
                 asked.worker,

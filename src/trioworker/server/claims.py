@@ -21,6 +21,8 @@ from trioworker.store.wire import Which
 BYTES_MAX: Final = 128 * 1024 * 1024
 """What the remembered jobs may take up, by their arguments and `JOB_BYTES` each."""
 JOB_BYTES: Final = 1_000
+ASKED_MAX: Final = 10_000
+"""Of how many pulls it is remembered that they came."""
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -35,6 +37,20 @@ class Claims:
         self._bytes_max = bytes_max
         self._bytes = 0
         self._claims: OrderedDict[tuple[int, int], dict[int, Job]] = OrderedDict()
+        self._asked: OrderedDict[tuple[int, int], None] = OrderedDict()
+
+    def is_first(self, worker: UUID, claim: UUID) -> bool:
+        """Whether this server is asked for this claim for the first time, as far as it remembers.
+
+        The database would refuse it the second time only while some of its jobs are unsettled.
+        """
+        key = (worker.int, claim.int)
+        if key in self._asked:
+            return False
+        self._asked[key] = None
+        if len(self._asked) > ASKED_MAX:
+            self._asked.popitem(last=False)
+        return True
 
     def remember(self, worker: UUID, jobs: Iterable[Job]) -> None:
         """These were handed to `worker`."""

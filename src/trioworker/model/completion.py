@@ -72,6 +72,9 @@ class Columns(NamedTuple):
     delays_s: Sequence[float | None]
     charged: Sequence[bool]
 
+LEFT_OUT_CHARS: Final = 50
+"""Room for the words that say how much is missing."""
+
 
 def complete(outcome: Outcome) -> Completion:
     """What one outcome stores."""
@@ -194,10 +197,12 @@ def storable_error(error: JobError) -> JobError:
 def storable(text: str, chars_max: int) -> str:
     """`text` without what PostgreSQL or UTF-8 cannot hold, and not longer than `chars_max`.
 
-    An error's own words must never be the reason that the error is refused.
+    An error's own words must never be the reason that the error is refused. What came through here
+    stays as it is when it comes again, from an agent through its server.
     """
     if len(text) > chars_max:
-        text = f"{text[:chars_max]} … {len(text) - chars_max:,} characters left out"
+        kept = chars_max - LEFT_OUT_CHARS
+        text = f"{text[:kept]} … {len(text) - kept:,} characters left out"
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 

@@ -312,7 +312,8 @@ class ToldRight(Oracle):
     What was pulled is what the claim has. What is reported stored was stored by this worker, and
     what is reported lost was not. Allowed: an outcome that went back to ready at the same attempt,
     in a commit whose reply was lost, is reported lost, for it leaves no trace to find. So is one
-    whose job was deleted since.
+    whose job was deleted since. And when a crash of the server has put a job into the hands of an
+    agent twice, both outcomes are reported stored: the server finds one, and asks no agent which.
     """
 
     name = "told right"
@@ -321,6 +322,7 @@ class ToldRight(Oracle):
         super().__init__(plan, facts)
         self._stored: Counter[tuple[UUID, UUID]] = Counter()
         self._traced: Counter[tuple[UUID, UUID]] = Counter()
+        self._ever: set[tuple[UUID, UUID]] = set()
         self._in_hand: Counter[tuple[UUID, UUID]] = Counter()
         self._claimed: dict[UUID, Sequence[UUID]] = {}
 
@@ -343,6 +345,7 @@ class ToldRight(Oracle):
         for leaving in self.facts.outcomes:
             key = (leaving.worker, leaving.job)
             self._stored[key] += 1
+            self._ever.add(key)
             if leaving.new.place is Place.COMPLETED or next_attempt(leaving):
                 self._traced[key] += 1
 
@@ -369,7 +372,10 @@ class ToldRight(Oracle):
                 continue
             self._stored[key] -= 1
             self._traced[key] = min(self._traced[key], self._stored[key])
-            if self._stored[key] < 0:
+            if self._stored[key] >= 0:
+                continue
+            self._stored[key] = 0
+            if not (self.facts.is_agent(event.worker) and key in self._ever):
                 self.find(f"job {job} was reported stored and was not")
 
     def _told_lost(self, key: tuple[UUID, UUID]) -> None:

@@ -58,7 +58,9 @@ class Sort(StrEnum):
 
 FAILED_COMMITS: Final = frozenset({Sort.COMMIT_FAILED, Sort.FALLBACK, Sort.REFUSED})
 
-STRUCK: Final = frozenset({Sort.KILLED, Sort.PAUSED, Sort.STOPPING, Sort.SERVER_DOWN, Sort.CLOCK})
+STRUCK: Final = frozenset(
+    {Sort.KILLED, Sort.PAUSED, Sort.STOPPING, Sort.SERVER_DOWN, Sort.CLOCK, Sort.PHASE}
+)
 """What the faults of the world do to whom they strike."""
 
 

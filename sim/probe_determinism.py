@@ -206,9 +206,13 @@ def _patches_without(part: str) -> Iterator[None]:
 
 
 def _scrambled_heap(number: int) -> list[bytes]:
-    """Junk with holes in it, which the objects of the runs will fill."""
+    """Junk with holes in it, which the objects of the runs will fill.
+
+    The holes come about in no order: Python fills the youngest first.
+    """
     rng = Random(f"junk/{number}")
     junk = [bytes(rng.randrange(8, 512)) for _ in range(JUNK)]
+    rng.shuffle(junk)
     return [each for each in junk if rng.getrandbits(1)]
 
 

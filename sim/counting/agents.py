@@ -99,7 +99,8 @@ class Agents(Part):
             return
         self._pulled_s.update(((event.worker, job), happening.at_s) for job in event.jobs)
         takers = [row for row in self._facts.workers.values() if row.token is not None]
-        tags = {self._facts.jobs[job].tag for job in event.jobs}
+        known = self._facts.jobs
+        tags = {known[job].tag for job in event.jobs if job in known}
         if any(tags - {*row.tags} for row in takers):
             self._seen["a job that not every agent takes"] += 1
 

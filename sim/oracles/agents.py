@@ -49,9 +49,9 @@ class OwnTags(Oracle):
         self._tags[event.worker] = {tag.partition(MARK)[0] for tag in event.tags}
 
     def _started(self, happening: Happening, event: JobStarted) -> None:
-        tag = self.facts.jobs[event.job].tag
-        if tag not in self._tags[event.worker]:
-            self.find(f"{happening.actor} runs job {event.job}, whose tag {tag} it does not take")
+        job = self.facts.jobs.get(event.job)  # none, when it has ended elsewhere and was deleted
+        if job is not None and job.tag not in self._tags[event.worker]:
+            self.find(f"{happening.actor} runs job {event.job} of the tag {job.tag}, not its own")
 
 
 class ServersSweep(Oracle):

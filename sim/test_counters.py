@@ -227,7 +227,6 @@ STORIES: Final[list[tuple[Story, tuple[str, ...]]]] = [
         (
             "lines of several running jobs stored at once",
             "a flush that failed",
-            "a piece of log that was stored again and had grown",
             "a run whose first piece drops those of an earlier run",
         ),
     ),

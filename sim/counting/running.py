@@ -15,7 +15,6 @@ class Running(Part):
     states = (
         "lines of several running jobs stored at once",
         "a flush that failed",
-        "a piece of log that was stored again and had grown",
         "a run whose first piece drops those of an earlier run",
         "progress stored while its job runs",
         "progress stored with the outcome",
@@ -42,8 +41,5 @@ class Running(Part):
                     self._seen[f"progress stored {how}"] += 1
                     if isinstance(before, ProgressRow) and before.attempt < row.attempt:
                         self._seen["progress of an attempt in the place of an earlier one's"] += 1
-                case LogRow(text=before), LogRow(text=after) if before != after:
-                    if after.startswith(before):
-                        self._seen["a piece of log that was stored again and had grown"] += 1
                 case LogRow(), None:
                     self._seen["a run whose first piece drops those of an earlier run"] += 1

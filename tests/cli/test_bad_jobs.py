@@ -29,7 +29,7 @@ CANNOT: Mapping[str, tuple[Mapping[str, object], tuple[str, str]]] = {
     ),
     "unknown function": (
         {"path": "gret"},
-        ("UnknownFunction", "unknown job 'gret'; this app has divide, greet"),
+        ("UnknownFunction", "unknown job 'gret'; this app has climb, divide, greet"),
     ),
     "wrong arguments": (
         {"path": "divide", "args": {"a": 1, "b": "two"}},

@@ -92,9 +92,12 @@ def test_ctrl_c_ends_a_wait(here: Run, database_url: str, command: Sequence[str]
             text=True,
         ) as process,
     ):
-        trio.run(until, lambda: watcher.execute(LISTENS).fetchall())
-        process.send_signal(signal.SIGINT)
-        printed, complaints = process.communicate()
+        try:
+            trio.run(until, lambda: watcher.execute(LISTENS).fetchall())
+            process.send_signal(signal.SIGINT)
+            printed, complaints = process.communicate()
+        finally:
+            process.kill()
     assert (process.returncode, printed, complaints) == (130, "", "")
     with psycopg.connect(database_url) as connection:
         left = connection.execute("select id from trioworker.ready").fetchall()

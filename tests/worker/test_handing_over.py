@@ -63,7 +63,7 @@ async def test_the_effect_of_a_success_is_there_once(
         f"the database refused the outcome of this job: statement 3 that was handed over, {NOTE}:"
     )
     assert "violates check constraint" in error["message"]
-    assert error["message"].endswith("1 bytes): 1")
+    assert error["message"].endswith("1 byte): 1")
 
 
 async def test_a_batch_whose_commit_dies_has_its_effects_once(shop: Rig) -> None:

@@ -173,7 +173,7 @@ def tag_list() -> ValueKind:
             tag, rank = _ranked_tag(one)
             if ranks.setdefault(tag, rank) != rank:
                 raise UsageError(
-                    f"the tag '{tag}' has two ranks, {ranks[tag]} and {rank}; drop one"
+                    f"the tag '{_plain(tag)}' has two ranks, {ranks[tag]} and {rank}; drop one"
                 )
         if not ranks:
             raise ValueError
@@ -203,11 +203,17 @@ def _rank(tag: str, rank: str) -> int:
     except ValueError:
         number = RANK_MAX + 1
     if not RANK_MIN <= number <= RANK_MAX:
+        tag, rank = _plain(tag), _plain(rank)
         raise UsageError(
             f"the rank of the tag '{tag}' is '{rank}'; give a whole number from {RANK_MIN} to"
             f" {RANK_MAX}, or write {tag}{MARK}{rank}{MARK}0 if that is a tag"
         )
     return number
+
+
+def _plain(text: str) -> str:
+    """Text as it can be shown on a line."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _bytes(value: str) -> int:

@@ -57,10 +57,8 @@ REFUSALS: Final[Mapping[str, tuple[type[StoreError], str]]] = {
     "select 1/0": (Refused, "22012"),
     "insert into trioworker.waiting (id, reason) values (null, '')": (Refused, "23502"),
     "update trioworker.migration set number = 1 where number > 1": (Refused, "23505"),
-    "insert into trioworker.worker values (gen_random_uuid(), '', '', 1, '', '{}', 0)": (
-        Refused,
-        "23514",
-    ),
+    "insert into trioworker.worker (id, name, host, pid, mode, tags, ranks, lease_s)"
+    " values (gen_random_uuid(), '', '', 1, '', '{}', '{}', 0)": (Refused, "23514"),
     "set local statement_timeout = '20ms'; select pg_sleep(60)": (StatementTimeout, "57014"),
     "table trioworker.never": (SchemaMismatch, "42P01"),
     "select never from trioworker.job": (SchemaMismatch, "42703"),

@@ -12,6 +12,7 @@ import msgspec
 import trio
 import typer
 
+from trioworker.cli.loop import run_trio
 from trioworker.store.postgres import embedded
 from trioworker.store.postgres.embedded_programs import bundled_programs
 
@@ -37,7 +38,7 @@ def start(data_dir: DataDir = None) -> None:
 
     It runs until `trioworker db stop`, even when nobody uses it.
     """
-    trio.run(embedded.start, data_dir)
+    run_trio(embedded.start, data_dir)
     stands = embedded.status(data_dir)
     typer.echo(
         f"PostgreSQL {stands.version} runs in {stands.data_dir} (pid {stands.pid})"
@@ -48,7 +49,7 @@ def start(data_dir: DataDir = None) -> None:
 @db_app.command()
 def stop(data_dir: DataDir = None) -> None:
     """Stop it now; those who use it wait until it runs again."""
-    before = trio.run(embedded.stop, data_dir)
+    before = run_trio(embedded.stop, data_dir)
     if not before.running:
         typer.echo(f"PostgreSQL did not run in {before.data_dir}")
     elif not before.users:
@@ -85,7 +86,7 @@ def psql(context: typer.Context, data_dir: DataDir = None) -> None:
     # A Ctrl-C is for psql, which then drops a query, and not for us. A handler, unlike SIG_IGN, is
     # not inherited.
     signal.signal(signal.SIGINT, lambda *_: None)
-    raise typer.Exit(trio.run(_psql, data_dir, context.args))
+    raise typer.Exit(run_trio(_psql, data_dir, context.args))
 
 
 async def _psql(data_dir: Path | None, arguments: list[str]) -> int:

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-import trio
 import typer
 
 from trioworker.cli.exits import ExitStatus
+from trioworker.cli.loop import run_trio
 from trioworker.cli.options import takes_settings
 from trioworker.cli.output import complain, counted, print_json, print_table
 from trioworker.cli.place import open_jobs
@@ -21,7 +21,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Recount what must agree: the slots of limits."""
-    found, left = trio.run(_examined, settings, fix)
+    found, left = run_trio(_examined, settings, fix)
     if as_json:
         print_json({"found": found, "left": len(left)})
     elif found:

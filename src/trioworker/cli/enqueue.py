@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, BinaryIO, Final, TypeAlias
 from uuid import UUID
 
-import trio
 import typer
 
 from trioworker.app import App, load_app
 from trioworker.cli.exits import ExitStatus
+from trioworker.cli.loop import run_trio
 from trioworker.cli.options import takes_settings
 from trioworker.cli.output import complain, counted, print_json
 from trioworker.cli.place import open_jobs
@@ -161,7 +161,7 @@ def enqueue(
     )
     checker = None if app is None else load_app(app)
     orders = _orders(flags, count, checker, awaited=wait)
-    raise typer.Exit(trio.run(_enqueue, settings, orders, wait, as_json))
+    raise typer.Exit(run_trio(_enqueue, settings, orders, wait, as_json))
 
 
 def _orders(flags: Wanted, count: int, app: App | None, *, awaited: bool) -> Sequence[Order]:

@@ -7,10 +7,10 @@ from typing import Annotated, Final, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 import msgspec
-import trio
 import typer
 
 from trioworker.cli.exits import ExitStatus
+from trioworker.cli.loop import run_trio
 from trioworker.cli.options import takes_settings
 from trioworker.cli.output import (
     complain,
@@ -220,7 +220,7 @@ def _ask(settings: Settings, question: Callable[[Client], Awaitable[T]]) -> T:
         async with open_jobs(settings) as client:
             return await question(client)
 
-    return trio.run(ask)
+    return run_trio(ask)
 
 
 def _id(text: str) -> UUID:

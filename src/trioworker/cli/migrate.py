@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-import trio
 import typer
 
+from trioworker.cli.loop import run_trio
 from trioworker.cli.options import takes_settings
 from trioworker.cli.place import open_admin, open_server
 from trioworker.settings import Settings
@@ -27,7 +27,7 @@ def migrate(
     Does nothing when it is. Safe to run from several places at once. DATABASE_URL needs a user who
     may create tables.
     """
-    found = trio.run(_pending if dry_run else _apply, settings)
+    found = run_trio(_pending if dry_run else _apply, settings)
     for migration in found:
         typer.echo(
             f"{'would apply' if dry_run else 'applied'} {migration.number:04} {migration.name}"

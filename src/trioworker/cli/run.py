@@ -3,12 +3,12 @@
 import sys
 from typing import Annotated
 
-import trio
 import typer
 
 from trioworker.app import App, load_app
 from trioworker.cli.agent import work_from
 from trioworker.cli.exits import ExitStatus
+from trioworker.cli.loop import run_trio
 from trioworker.cli.options import EVERY, takes_settings
 from trioworker.cli.output import counted
 from trioworker.cli.place import open_place
@@ -45,7 +45,7 @@ def run(
             raise UsageError("--drain: the mode server runs no jobs; drop it, or choose a worker")
         serve_settings(settings, served)
         return
-    report = trio.run(_run, settings, served, drain)
+    report = run_trio(_run, settings, served, drain)
     raise typer.Exit(told(report))
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 import msgspec
-import trio
 import typer
 
+from trioworker.cli.loop import run_trio
 from trioworker.cli.options import takes_settings
 from trioworker.cli.output import json_text, on_one_line, print_json, print_table, shown_time
 from trioworker.cli.place import open_jobs
@@ -178,7 +178,7 @@ def _ask(settings: Settings, question: Callable[[Client], Awaitable[T]]) -> T:
         async with open_jobs(settings) as client:
             return await question(client)
 
-    return trio.run(ask)
+    return run_trio(ask)
 
 
 def _told(schedule: ScheduleState, *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from trioworker.app import App, load_app
 from trioworker.cli.http import open_http
+from trioworker.cli.loop import run_trio
 from trioworker.cli.options import OF_SERVERS, takes_settings
 from trioworker.cli.place import open_place
 from trioworker.cli.sinks import Log, log_sink
@@ -45,7 +46,7 @@ def serve_settings(settings: Settings, app: App | None) -> None:
     """Serve until a signal. Raises `UsageError` when there is nowhere to."""
     if settings.address is None:
         raise UsageError("a server that listens nowhere serves nobody; leave out --listen off")
-    trio.run(_serve, settings, app)
+    run_trio(_serve, settings, app)
 
 
 async def _serve(settings: Settings, app: App | None) -> None:

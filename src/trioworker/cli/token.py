@@ -12,10 +12,10 @@ from typing import Annotated, Final, TypeAlias
 from uuid import UUID
 
 import msgspec
-import trio
 import typer
 
 from trioworker.cli.exits import ExitStatus
+from trioworker.cli.loop import run_trio
 from trioworker.cli.options import DATABASE, takes_settings
 from trioworker.cli.output import (
     complain,
@@ -70,7 +70,7 @@ def create(
 
     It is shown this once and not stored; give it to an agent as AGENT_TOKEN.
     """
-    text, token = trio.run(_create, settings, group, _tags(tag_list), expires)
+    text, token = run_trio(_create, settings, group, _tags(tag_list), expires)
     if as_json:
         print_json(_document(token) | {"token": text})
     else:
@@ -86,7 +86,7 @@ def list_tokens(
     as_json: AsJson = False,
 ) -> None:
     """The tokens that were made, the newest first."""
-    found = trio.run(_list, settings, bounded_limit(limit))
+    found = run_trio(_list, settings, bounded_limit(limit))
     if as_json:
         print_json(found)
         return
@@ -107,7 +107,7 @@ def revoke(
     Servers refuse them from then on, a second later at most. Fails unless there are all.
     """
     ids = list(dict.fromkeys(map(_id, tokens)))
-    revoked = trio.run(_revoke, settings, ids)
+    revoked = run_trio(_revoke, settings, ids)
     unknown = [id_ for id_ in ids if id_ not in revoked]
     if as_json:
         print_json({"revoked": [id_ for id_ in ids if id_ in revoked], "unknown": unknown})

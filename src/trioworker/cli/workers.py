@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-import trio
 import typer
 
+from trioworker.cli.loop import run_trio
 from trioworker.cli.options import takes_settings
 from trioworker.cli.output import print_json, print_table, shown_time
 from trioworker.cli.place import open_jobs
@@ -21,7 +21,7 @@ def workers(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """The workers that live, then those that ended last."""
-    found = trio.run(_workers, settings, limit)
+    found = run_trio(_workers, settings, limit)
     if as_json:
         print_json(found)
         return

@@ -1,5 +1,6 @@
 """What every test of the repository shares: how Hypothesis behaves here, and what Ctrl-C does."""
 
+import os
 import signal
 from typing import Final
 
@@ -21,3 +22,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Hand the longest files out first; all others stay in their order."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: most tests wait for processes and servers."""
+    return (os.cpu_count() or 1) + 1

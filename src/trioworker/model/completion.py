@@ -72,6 +72,7 @@ class Columns(NamedTuple):
     delays_s: Sequence[float | None]
     charged: Sequence[bool]
 
+
 LEFT_OUT_CHARS: Final = 50
 """Room for the words that say how much is missing."""
 

@@ -62,9 +62,7 @@ async def work_from(settings: Settings, app: App | None, tally: Tally, *, drain:
                 emit=emit,
             )
         except NotAllowed as error:
-            raise UsageError(
-                f"{settings.base_internal_url} takes no such agent: {error}"
-            ) from error
+            raise UsageError(f"{server} takes no such agent: {error}") from error
         except StoreError as error:
             raise ServerAway(
                 f"{error}; check BASE_INTERNAL_URL, and that a server runs there"

@@ -4,7 +4,6 @@ Rule of this file: what a request says is believed of its own worker only. Tags 
 jobs from the database; of a job an agent says which one it is and how it ended.
 """
 
-import gzip
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
@@ -34,14 +33,13 @@ from trioworker.server.guard import BODY, BODY_BYTES_MAX
 from trioworker.server.hints import Hub
 from trioworker.server.upkeep import listen
 from trioworker.store import wire
+from trioworker.store.packing import PACK_FROM_BYTES, pack, unpack
 from trioworker.store.postgres.database import Lane
 from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, RUNNING
 from trioworker.store.protocol import Store, WorkerInfo
 
 UNREACHED: Final = (ConnectionLost, ServerUnavailable, Exhausted, Contention, StatementTimeout)
 """Failures of which a later request may see nothing; the others are this request's or a bug's."""
-GZIP_WINDOW: Final = 31
-"""What zlib calls a stream with a header of gzip's."""
 
 
 class Authority(Protocol):
@@ -272,14 +270,13 @@ async def _unpacked(request: Request) -> bytes:
         return body
     if packing != "gzip":
         raise BadRequest(f"a body in the encoding {packing!r} cannot be read; send gzip, or plain")
-    unpack = zlib.decompressobj(wbits=GZIP_WINDOW)
     try:
-        plain = unpack.decompress(body, BODY_BYTES_MAX + 1)
+        plain, whole = unpack(body, BODY_BYTES_MAX + 1)
     except zlib.error:
         raise BadRequest("the body says that it is gzip, and is not") from None
     if len(plain) > BODY_BYTES_MAX:
         raise TooLarge(BODY_BYTES_MAX)
-    if not unpack.eof:
+    if not whole:
         raise BadRequest("the gzip of the body ends too early")
     request.scope[BODY].weighs(len(body) + len(plain))
     return plain
@@ -288,8 +285,8 @@ async def _unpacked(request: Request) -> bytes:
 def _response(request: Request, said: msgspec.Struct, status: int = 200) -> Response:
     response = answer(said, status)
     takes = request.headers.get("accept-encoding", "")
-    if len(response.body) >= wire.PACK_FROM_BYTES and "gzip" in takes:
-        packed = gzip.compress(response.body, 1)
+    if len(response.body) >= PACK_FROM_BYTES and "gzip" in takes:
+        packed = pack(response.body)
         headers = {"content-encoding": "gzip", "vary": "accept-encoding"}
         return Response(packed, status, headers, "application/json")
     return response

@@ -46,14 +46,13 @@ class Hub:
 
     def heard(self, hint: Hint) -> None:
         """Keep `hint` for whom it concerns; all others are left to sleep."""
-        anything = hint.tag is None and hint.cancel_for is None
         if hint.cancel_for is not None:
             self._cancel_for(hint.cancel_for)
             return
         for waiting in self._waiting.values():
-            if anything:
+            if hint.tag is None:
                 waiting.anything = True
-            elif hint.tag is not None and hint.tag in waiting.tags:
+            elif hint.tag in waiting.tags:
                 waiting.found[hint.tag] = None
             else:
                 continue

@@ -4,7 +4,6 @@ Rule of this file: a request that got no readable answer may have been done, and
 server that was never reached, or that names what went wrong, is believed. Nothing is repeated here.
 """
 
-import gzip
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -34,6 +33,7 @@ from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said
 from trioworker.model.tags import Tags
 from trioworker.store import wire
+from trioworker.store.packing import PACK_FROM_BYTES, pack, unpack
 from trioworker.store.protocol import Counters, Heartbeat, Hint, Promoted, Reaped, WorkerInfo
 
 T = TypeVar("T")
@@ -44,8 +44,6 @@ CONNECTIONS_MAX: Final = 10
 REPLY_TIMES: Final = 10
 """How many times as long as a silence may last a whole reply may take, which comes bit by bit."""
 REPLY_BYTES_MAX: Final = 1024 * 1024 * 1024
-GZIP_WINDOW: Final = 31
-"""What zlib calls a stream with a header of gzip's."""
 LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _FAILURES: Final[Mapping[str, type[StoreError]]] = {
@@ -237,8 +235,8 @@ class AgentStore:
     async def _send(self, path: str, body: bytes, timeout_s: float) -> tuple[httpx.Response, bytes]:
         timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
         request = self._client.build_request("POST", wire.PREFIX + path, timeout=timeout)
-        if self._packs and len(body) >= wire.PACK_FROM_BYTES:
-            body = gzip.compress(body, 1)
+        if self._packs and len(body) >= PACK_FROM_BYTES:
+            body = pack(body)
             request.headers["content-encoding"] = "gzip"
         request.headers["content-length"] = str(len(body))
         request.stream = _Content(body)
@@ -310,12 +308,11 @@ async def _body(reply: httpx.Response, patience: trio.CancelScope) -> bytes:
 
 
 def _unpacked(body: bytes) -> bytes:
-    unpack = zlib.decompressobj(wbits=GZIP_WINDOW)
     try:
-        plain = unpack.decompress(body, REPLY_BYTES_MAX)
+        plain, whole = unpack(body, REPLY_BYTES_MAX)
     except zlib.error as error:
         raise httpx.DecodingError(str(error)) from error
-    if not unpack.eof:
+    if not whole:
         raise httpx.DecodingError("its gzip ends too early, or is too long")
     return plain
 

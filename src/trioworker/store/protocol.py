@@ -78,6 +78,11 @@ class Hint(msgspec.Struct, frozen=True):
     tag: str | None = None
     cancel_for: str | None = None
 
+    @property
+    def anything(self) -> bool:
+        """Whether it tells of nothing in particular, so that everything is worth a look."""
+        return self.tag is None and self.cancel_for is None
+
 
 class Store(Protocol):
     """Everything a worker asks of the place where jobs live."""

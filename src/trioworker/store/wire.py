@@ -43,8 +43,6 @@ from trioworker.model.running import Said
 from trioworker.store.protocol import Counters
 
 PREFIX: Final = "/api/agent_workers/"
-PACK_FROM_BYTES: Final = 8 * 1024
-"""From this size on a body is compressed, where it leaves the host."""
 HINT_WAIT_S_MAX: Final = 30.0
 LEASE_S_MAX: Final = 3_600.0
 FLUSHES_MAX: Final = 2**31 - 1

@@ -238,12 +238,11 @@ class _Life:
                 await trio.sleep(backoff_s(tries, self._ports.rng))
 
     def _heard(self, hint: Hint) -> None:
-        anything = hint.tag is None and hint.cancel_for is None
-        if anything or hint.tag in self._config.tags.names:
+        if hint.anything or hint.tag in self._config.tags.names:
             self._pull.wake.set()
             # It may be limited, and be ready only after a look.
             self._maintenance.wake.set()
-        if anything or hint.cancel_for == str(self._worker):
+        if hint.anything or hint.cancel_for == str(self._worker):
             self._heartbeat.wake.set()
 
     def _report(self) -> Report:

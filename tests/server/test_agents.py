@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 import trio
 
-from tests.server.agents import Server, open_server
+from tests.server.agents import Server
 from tests.worker.harness import Rig, until
 from trioworker.events import BatchStored, StatementRun
 from trioworker.model.batching import Mode
@@ -24,19 +24,6 @@ from trioworker.model.tags import unranked
 from trioworker.model.user_statement import user_statement
 from trioworker.runners.joblog import JobLog
 from trioworker.worker.supervisor import Stop
-
-
-@pytest.fixture
-async def server(database_url: str) -> AsyncIterator[Server]:
-    """A server for agents of a fresh queue."""
-    async with open_server(database_url) as server:
-        yield server
-
-
-@pytest.fixture
-def rig(server: Server, database_url: str) -> Rig:
-    """The queue, and workers that are given their store."""
-    return Rig(database_url, server.database, [])
 
 
 @pytest.mark.parametrize("mode", [Mode.AGENT_BATCH, Mode.AGENT])

@@ -1,9 +1,7 @@
 """What is lost or comes twice between agent and server, and a server that starts anew: no harm."""
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
-import pytest
 import trio
 
 from tests.server.agents import Server, open_line, open_server
@@ -20,19 +18,6 @@ from trioworker.store.protocol import Hint, WorkerInfo
 from trioworker.worker.supervisor import Stop
 
 ANSWERED_S = 20.0
-
-
-@pytest.fixture
-async def server(database_url: str) -> AsyncIterator[Server]:
-    """A server for agents of a fresh queue."""
-    async with open_server(database_url) as server:
-        yield server
-
-
-@pytest.fixture
-def rig(server: Server, database_url: str) -> Rig:
-    """The queue, and workers that are given their store."""
-    return Rig(database_url, server.database, [])
 
 
 def ended(batch: dict[str, object], result: bytes = b"1") -> list[wire.Sent]:

@@ -1,12 +1,11 @@
 """What agents may say is bounded, and what the server tells them of its own troubles, too."""
 
 import gzip
-from collections.abc import AsyncIterator
 
 import pytest
 import trio
 
-from tests.server.agents import Line, Server, open_line, open_server
+from tests.server.agents import Line, Server
 from tests.server.gate import TERMINATE, held
 from tests.server.test_agents_refused import refused
 from tests.worker.harness import Rig
@@ -19,26 +18,6 @@ from trioworker.store import wire
 
 OK = {"type": "Succeeded", "result": "MQ=="}
 ERROR = {"name": "Error", "message": "no"}
-
-
-@pytest.fixture
-async def server(database_url: str) -> AsyncIterator[Server]:
-    """A server for agents of a fresh queue."""
-    async with open_server(database_url) as server:
-        yield server
-
-
-@pytest.fixture
-async def line(server: Server) -> AsyncIterator[Line]:
-    """A line to it."""
-    async with open_line(server) as line:
-        yield line
-
-
-@pytest.fixture
-def rig(server: Server, database_url: str) -> Rig:
-    """The queue."""
-    return Rig(database_url, server.database, [])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What is tried with the agents API by those who may not: one sentence, and nothing has changed."""
 
 import gzip
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from tests.server.agents import SECRET, Line, Server, open_line, open_server
+from tests.server.agents import SECRET, Line, Server
 from tests.server.serving import said_to
 from tests.server.test_agents_again import ended
 from tests.worker.harness import Rig
@@ -35,26 +35,6 @@ BODIES: Mapping[str, object] = {
     "ping": wire.Mine(WORKER),
     "listen": wire.Listen(WORKER, 0.0),
 }
-
-
-@pytest.fixture
-async def server(database_url: str) -> AsyncIterator[Server]:
-    """A server for agents of a fresh queue."""
-    async with open_server(database_url) as server:
-        yield server
-
-
-@pytest.fixture
-async def line(server: Server) -> AsyncIterator[Line]:
-    """A line to it."""
-    async with open_line(server) as line:
-        yield line
-
-
-@pytest.fixture
-def rig(server: Server, database_url: str) -> Rig:
-    """The queue."""
-    return Rig(database_url, server.database, [])
 
 
 def refused(reply: httpx.Response, status: int) -> str:

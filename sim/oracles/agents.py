@@ -8,17 +8,13 @@ from sim.database.rows import ClaimRow, ReadyRow
 from sim.happenings import ApiCrashed, ApiTurned, CancelAsked, Committed, Drained, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts, may_be_replaced
+from sim.oracles.idle import Idle
 from sim.oracles.liveness import SETTLING_S, SLACK_S, STATEMENTS_PER_SWEEP, SWEEP_JITTER
 from sim.plan import Plan
 from trioworker.events import (
-    BatchAdopted,
-    BatchPulled,
-    BatchStored,
     Event,
     JobStarted,
-    LeaseTaken,
     MaintenanceFailed,
-    OutcomeAbandoned,
     StatementRun,
     WorkerStarted,
 )
@@ -125,8 +121,7 @@ class Woken(Oracle):
         super().__init__(plan, facts)
         poll_s = plan.sizes.poll_s
         self._patience_s = WOKEN_S if poll_s > WOKEN_S else poll_s + SLACK_S
-        self._in_hand: dict[UUID, int] = {}
-        self._idle_since_s: dict[UUID, float] = {}
+        self._idle = Idle(facts)
         self._hinted_s: dict[UUID, float] = {}
         self._cancelled: set[UUID] = set()
 
@@ -135,37 +130,10 @@ class Woken(Oracle):
         if not self.plan.sizes.agents:
             return {}
         return {
-            WorkerStarted: self._started,
-            BatchPulled: self._took,
-            BatchAdopted: self._took,
-            BatchStored: self._stored,
-            OutcomeAbandoned: self._abandoned,
-            LeaseTaken: self._over,
+            **self._idle.handlers(),
             CancelAsked: self._cancel_asked,
             Committed: self._committed,
         }
-
-    def _started(self, _happening: Happening, event: WorkerStarted) -> None:
-        self._in_hand[event.worker] = 0
-        self._idle_since_s[event.worker] = self.facts.now_s
-
-    def _took(self, _happening: Happening, event: BatchPulled | BatchAdopted) -> None:
-        self._in_hand[event.worker] += len(event.jobs)
-        self._idle_since_s.pop(event.worker, None)
-
-    def _stored(self, _happening: Happening, event: BatchStored) -> None:
-        self._leaves(event.worker, len(event.jobs))
-
-    def _abandoned(self, _happening: Happening, event: OutcomeAbandoned) -> None:
-        self._leaves(event.worker, 1)
-
-    def _leaves(self, worker: UUID, jobs: int) -> None:
-        self._in_hand[worker] -= jobs
-        if not self._in_hand[worker]:
-            self._idle_since_s[worker] = self.facts.now_s
-
-    def _over(self, _happening: Happening, event: LeaseTaken) -> None:
-        self._idle_since_s.pop(event.worker, None)
 
     def _cancel_asked(self, _happening: Happening, event: CancelAsked) -> None:
         self._cancelled.update(event.jobs)
@@ -193,12 +161,7 @@ class Woken(Oracle):
 
     def _judge(self, job: UUID, tag: str, hinted_s: float) -> None:
         waited_s = self.facts.now_s - hinted_s
-        for worker, since_s in self._idle_since_s.items():
-            process = self.facts.process_of(worker)
-            works = process is not None and process.alive and not process.stops
-            if not works or process is None or process.life != worker:
-                continue
-            idled = self.facts.is_agent(worker) and since_s <= hinted_s
-            if idled and self.facts.takes(worker, tag):
+        for worker in self._idle.takers(tag, since_s=hinted_s):
+            if self.facts.is_agent(worker):
                 self.find(f"agent {worker} idled while job {job} waited for {waited_s:.2f} s")
                 return

@@ -1,6 +1,5 @@
 """Invariant 12: when faults stop, everything moves, and every worker does its part."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
@@ -22,6 +21,7 @@ from sim.happenings import (
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts
 from sim.oracles.fence import OK
+from sim.oracles.idle import Idle
 from sim.plan import Plan
 from trioworker.events import (
     BatchAdopted,
@@ -95,43 +95,16 @@ class NobodyIdles(Oracle):
 
     def __init__(self, plan: Plan, facts: Facts) -> None:
         super().__init__(plan, facts)
-        self._in_hand: Counter[UUID] = Counter()
-        self._idle_since_s: dict[UUID, float] = {}
+        self._idle = Idle(facts)
         self._cancelled: set[UUID] = set()
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
         return {
-            WorkerStarted: self._started,
-            BatchPulled: self._took,
-            BatchAdopted: self._took,
-            BatchStored: self._stored,
-            OutcomeAbandoned: self._abandoned,
-            LeaseTaken: self._over,
+            **self._idle.handlers(),
             CancelAsked: self._cancel_asked,
             Committed: self._committed,
         }
-
-    def _started(self, _happening: Happening, event: WorkerStarted) -> None:
-        self._idle_since_s[event.worker] = self.facts.now_s
-
-    def _took(self, _happening: Happening, event: BatchPulled | BatchAdopted) -> None:
-        self._in_hand[event.worker] += len(event.jobs)
-        self._idle_since_s.pop(event.worker, None)
-
-    def _stored(self, _happening: Happening, event: BatchStored) -> None:
-        self._leaves(event.worker, len(event.jobs))
-
-    def _abandoned(self, _happening: Happening, event: OutcomeAbandoned) -> None:
-        self._leaves(event.worker, 1)
-
-    def _leaves(self, worker: UUID, jobs: int) -> None:
-        self._in_hand[worker] -= jobs
-        if not self._in_hand[worker]:
-            self._idle_since_s[worker] = self.facts.now_s
-
-    def _over(self, _happening: Happening, event: LeaseTaken) -> None:
-        self._idle_since_s.pop(event.worker, None)
 
     def _cancel_asked(self, _happening: Happening, event: CancelAsked) -> None:
         self._cancelled.update(event.jobs)
@@ -149,20 +122,9 @@ class NobodyIdles(Oracle):
             if old is not None and isinstance(old.row, ReadyRow):
                 due_for_s = (new.row.claimed_at - old.row.scheduled_for).total_seconds()
                 waited_s = min(due_for_s, facts.now_s - facts.ready_since_s[job])
-                if waited_s > patience_s and (idle := self._idle_for(patience_s, old.row.tag)):
+                takers = self._idle.takers(old.row.tag, since_s=facts.now_s - patience_s)
+                if waited_s > patience_s and (idle := next(takers, None)):
                     self.find(f"job {job} waited for {waited_s:.2f} s while worker {idle} idled")
-
-    def _idle_for(self, patience_s: float, tag: str) -> UUID | None:
-        """Somebody who takes this tag and has had nothing to do for that long."""
-        for worker, since_s in self._idle_since_s.items():
-            process = self.facts.process_of(worker)
-            if not self.facts.takes(worker, tag):
-                continue
-            if process is None or not process.alive or process.stops:
-                continue
-            if process.life == worker and since_s <= self.facts.now_s - patience_s:
-                return worker
-        return None
 
 
 class ReapedInTime(Oracle):

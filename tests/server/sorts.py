@@ -59,13 +59,17 @@ def add_each(calls: list[Call[Pair]]) -> list[int | Exception]:
 
 @app.job
 async def climb(context: JobContext, file: str) -> str:
-    """Tells how far it is and writes, until somebody makes `file`."""
+    """Tells how far it is and writes, until somebody makes `file`.
+
+    What it tells last no flush is in time for: that is stored with its end.
+    """
     steps = 0
     while not Path(file).exists():  # noqa: ASYNC240 - another process makes it
         steps += 1
         context.log(f"step {steps}")
         context.progress(0.5, f"after {steps} steps")
         await trio.sleep(0.02)
+    context.progress(1, "up")
     return "up"
 
 

@@ -9,7 +9,7 @@ from trioworker.app import App
 from trioworker.runners.dedicated import SCRIPTS_MAX
 from trioworker.runners.function import THREADS_MAX, FunctionRunner, Unknown
 from trioworker.runners.host_group import HostLimits
-from trioworker.runners.immediate import identity_runner, noop_runner
+from trioworker.runners.immediate import flow_runner, identity_runner, noop_runner
 from trioworker.runners.protocol import Runner
 from trioworker.runners.script import ScriptRunner
 
@@ -48,6 +48,7 @@ def build_runners(
         ),
         "noop": noop_runner(),
         "identity": identity_runner(),
+        "flow": flow_runner(),
     }
 
 

@@ -26,6 +26,7 @@ from trioworker.model.options import (
 )
 from trioworker.model.outcome import (
     ERROR_MESSAGE_CHARS_MAX,
+    Begun,
     Cancelled,
     Executed,
     Failed,
@@ -121,7 +122,9 @@ class Result(msgspec.Struct, frozen=True, tag="Succeeded"):
     result: bytes
 
 
-SentOutcome: TypeAlias = Result | Failed | Retried | Snoozed | Cancelled | Skipped | Interrupted
+SentOutcome: TypeAlias = (
+    Result | Failed | Retried | Snoozed | Cancelled | Skipped | Interrupted | Begun
+)
 
 
 class Sent(msgspec.Struct, frozen=True, array_like=True):

@@ -21,7 +21,7 @@ PLACE: Final = "place"  # by ctid
 GROWING: Final = (
     "job", "ready", "waiting", "claim", "job_completed", "job_log", "job_attempt",
     "concurrency", "schedule", "slot", "spent_slot",
-    "result_cache", "unique_key", "job_label", "job_progress", "expiry",
+    "result_cache", "unique_key", "job_label", "job_progress", "expiry", "flow_state", "decision",
 )  # fmt: skip
 """The tables whose size is the users' to choose."""
 

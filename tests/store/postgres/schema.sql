@@ -15,6 +15,7 @@
 -- 0011 progress 36f5e983f75669e8d8a7eb6524bf1447
 -- 0012 agents 47344a25a5025b466633ac40426a7177
 -- 0013 flushes 4bbc54d0591b64f1365cfc5727292c76
+-- 0014 flows 11d6de80e20ea662934755846abe8b30
 
 CREATE SCHEMA trioworker;
 
@@ -281,6 +282,17 @@ COMMENT ON COLUMN trioworker.concurrency.said_at IS 'Since when the newest enque
 
 COMMENT ON COLUMN trioworker.concurrency.look_at IS 'When time alone may let a job in: one becomes due, or a window has passed.';
 
+CREATE TABLE trioworker.decision (
+    job uuid NOT NULL,
+    by text NOT NULL,
+    approved boolean NOT NULL,
+    form jsonb NOT NULL,
+    decided_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT decision_by_check CHECK (((octet_length(by) >= 1) AND (octet_length(by) <= 200)))
+);
+
+COMMENT ON TABLE trioworker.decision IS 'What people have said of approvals, each of them once.';
+
 CREATE TABLE trioworker.expiry (
     id uuid NOT NULL,
     at timestamp with time zone NOT NULL
@@ -288,6 +300,34 @@ CREATE TABLE trioworker.expiry (
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
 
 COMMENT ON TABLE trioworker.expiry IS 'When everything about an ended job is deleted.';
+
+CREATE TABLE trioworker.flow (
+    path text NOT NULL,
+    version integer NOT NULL,
+    definition jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text DEFAULT ''::text NOT NULL,
+    CONSTRAINT flow_path_check CHECK (((octet_length(path) >= 1) AND (octet_length(path) <= 1000))),
+    CONSTRAINT flow_version_check CHECK ((version >= 1))
+);
+
+COMMENT ON TABLE trioworker.flow IS 'Definitions of flows; a run keeps to the version that was the newest when it began.';
+
+CREATE TABLE trioworker.flow_state (
+    id uuid NOT NULL,
+    root uuid NOT NULL,
+    path text NOT NULL,
+    version integer NOT NULL,
+    state jsonb NOT NULL,
+    attempt integer NOT NULL,
+    reaped smallint NOT NULL,
+    began_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT flow_state_attempt_check CHECK ((attempt >= 1)),
+    CONSTRAINT flow_state_reaped_check CHECK ((reaped >= 0))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+COMMENT ON TABLE trioworker.flow_state IS 'Flows under way, and how far they are. Who moves one holds the row of its root, the outermost.';
 
 CREATE TABLE trioworker.job (
     id uuid NOT NULL,
@@ -301,7 +341,7 @@ CREATE TABLE trioworker.job (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     created_by text DEFAULT ''::text NOT NULL,
     parent uuid,
-    CONSTRAINT job_kind_check CHECK ((kind = ANY (ARRAY['function'::text, 'script'::text, 'noop'::text, 'identity'::text]))),
+    CONSTRAINT job_kind_check CHECK ((kind = ANY (ARRAY['function'::text, 'script'::text, 'noop'::text, 'identity'::text, 'flow'::text, 'approval'::text]))),
     CONSTRAINT job_limit_check CHECK (
 CASE
     WHEN (jsonb_typeof((options -> 'limit'::text)) = 'object'::text) THEN (
@@ -532,8 +572,17 @@ ALTER TABLE ONLY trioworker.claim
 ALTER TABLE ONLY trioworker.concurrency
     ADD CONSTRAINT concurrency_pkey PRIMARY KEY (key);
 
+ALTER TABLE ONLY trioworker.decision
+    ADD CONSTRAINT decision_pkey PRIMARY KEY (job, by);
+
 ALTER TABLE ONLY trioworker.expiry
     ADD CONSTRAINT expiry_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY trioworker.flow
+    ADD CONSTRAINT flow_pkey PRIMARY KEY (path, version);
+
+ALTER TABLE ONLY trioworker.flow_state
+    ADD CONSTRAINT flow_state_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY trioworker.job_attempt
     ADD CONSTRAINT job_attempt_pkey PRIMARY KEY (id, attempt);
@@ -609,4 +658,6 @@ CREATE INDEX unique_key_look ON trioworker.unique_key USING btree (look_at);
 CREATE INDEX waiting_fresh ON trioworker.waiting USING btree (id) WHERE fresh;
 
 CREATE INDEX waiting_turn ON trioworker.waiting USING btree (key, priority DESC, scheduled_for, id) WHERE (key IS NOT NULL);
+
+CREATE INDEX waiting_until ON trioworker.waiting USING btree (until) WHERE (until IS NOT NULL);
 

@@ -14,6 +14,9 @@ labels as (
 told as (
     delete from trioworker.job_progress where id = any ($1)
 ),
+decisions as (
+    delete from trioworker.decision where job = any ($1)
+),
 logs as (
     delete from trioworker.job_log where id = any ($1)
 ),

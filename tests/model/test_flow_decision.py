@@ -73,10 +73,10 @@ def test_one_disapproval_ends_it() -> None:
 
 def test_time_that_runs_out_ends_it() -> None:
     """In the same two ways."""
-    failed = undecided(Approval(needed=2, timeout_s=90), [yes("ann")])
+    failed = undecided(Approval(needed=2, timeout_s=90), 1)
     assert isinstance(failed, Failed)
     assert failed.error.message == "1 of 2 approvals came within 90 s"
-    told = result(undecided(Approval(go_on=True), []))
+    told = result(undecided(Approval(go_on=True), 0))
     assert (told["approved"], told["by"], told["reason"]) == (
         False,
         [],

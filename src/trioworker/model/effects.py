@@ -72,9 +72,9 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
 
 def has_effects(executed: Executed) -> bool:
     """Whether anything may follow from this end of an attempt."""
-    if type(executed.outcome) in (Retried, Begun) or executed.labels or executed.job.defect is not None:
+    if type(executed.outcome) in (Retried, Begun) or executed.labels:
         return True
-    if executed.progress is not None:
+    if executed.progress is not None or executed.job.defect is not None:
         return True
     if type(executed.outcome) is Succeeded and executed.outcome.statements:
         return True

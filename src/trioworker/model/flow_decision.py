@@ -68,10 +68,10 @@ def decided(
     return Succeeded(_encode(ApprovalResult(approved=True, by=by, form=form)))
 
 
-def undecided(approval: Approval, so_far: Sequence[Decision]) -> Succeeded | Failed:
-    """How the approval ends when its time has run out."""
+def undecided(approval: Approval, approved: int) -> Succeeded | Failed:
+    """How the approval ends when its time has run out and so many have approved."""
     assert approval.timeout_s is not None
-    came = f"{len(so_far)} of {approval.needed} approval{'s' * (approval.needed > 1)}"
+    came = f"{approved} of {approval.needed} approval{'s' * (approval.needed > 1)}"
     reason = f"{came} came within {approval.timeout_s:g} s"
     return _refusal(approval, "ApprovalTimeout", reason, [], {})
 

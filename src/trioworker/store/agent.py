@@ -190,6 +190,10 @@ class AgentStore:
         """See `Store.promote`."""
         return Promoted(0, None)
 
+    async def sweep_flows(self) -> bool:
+        """See `Store.sweep_flows`."""
+        return False
+
     async def sweep_schedules(self) -> bool:
         """See `Store.sweep_schedules`."""
         return False

@@ -172,6 +172,14 @@ class Store(Protocol):
         """
         ...
 
+    async def sweep_flows(self) -> bool:
+        """Go on with flows that wait for time alone; whether there may be more. One bounded sweep.
+
+        It ends approvals that nobody gave in time, and cancels flows that were to be canceled at
+        the very moment when they began.
+        """
+        ...
+
     async def tidy(self) -> None:
         """Delete what nobody needs any more; one bounded sweep."""
         ...

@@ -6,21 +6,24 @@ connections, retries or clocks. The simulator runs it as it is over a modelled d
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Final, NoReturn
 from uuid import UUID
 
 from trioworker.errors import Refused, ServerUnavailable
 from trioworker.model.cache import CachedResult
 from trioworker.model.completion import columns
-from trioworker.model.effects import effects_of, has_effects
+from trioworker.model.effects import has_effects
 from trioworker.model.job import Job, claims_of
 from trioworker.model.options import options_of
-from trioworker.model.outcome import Executed, Failed, JobError
+from trioworker.model.outcome import Begun, Executed, Failed, JobError
 from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said, said_columns
 from trioworker.model.tags import Tags
+from trioworker.store.postgres.approvals import APPROVALS_PER_SWEEP_MAX, sweep_approvals
+from trioworker.store.postgres.cancels import cancel
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction
-from trioworker.store.postgres.effects import store_effects, store_ends
+from trioworker.store.postgres.effects import notify_done, store_effects_of, store_ends
 from trioworker.store.postgres.limits import LimitSaid, limits_said, settle_limits
 from trioworker.store.postgres.schedules import DUE_PER_SWEEP_MAX, sweep_schedules
 from trioworker.store.postgres.unique import forget_keys
@@ -47,6 +50,7 @@ DELETED_PER_SWEEP_MAX: Final = 1_000
 FORGET_RESULTS_PER_SWEEP_MAX: Final = 1_000
 FORGET_AFTER_S: Final = 86_400.0
 LOOKS_PER_SWEEP_MAX: Final = 500
+CANCELS_PER_SWEEP_MAX: Final = 100
 KEYS_PER_ROUND_MAX: Final = 1_000
 KEY_ROUNDS_MAX: Final = 100
 
@@ -145,7 +149,7 @@ class PostgresStore:
             raise Refused(f"a result is not UTF-8: {error}") from error
         arguments = (worker, claims_of(executed.job for executed in batch), *outcomes)
         logs = [executed for executed in batch if executed.log]
-        awaited = [executed.job.id for executed in batch if executed.job.awaited]
+        awaited = [executed for executed in batch if executed.job.awaited]
         hooked = [executed for executed in batch if has_effects(executed)]
         if not (again or logs or awaited or hooked):
             rows = await self._database.run(COMMIT, "commit", *arguments, jobs=len(batch))
@@ -154,9 +158,10 @@ class PostgresStore:
         async def body(tx: Transaction) -> AbstractSet[UUID]:
             lost = {row[0] for row in await tx.run("commit", *arguments, jobs=len(batch))}
             await _store_logs(tx, [e for e in logs if e.job.id not in lost])
-            effects = effects_of([e for e in hooked if e.job.id not in lost], now_s=now_s)
-            await store_effects(tx, worker, effects)
-            await _run_for(tx, "notify_done", [id_ for id_ in awaited if id_ not in lost])
+            stored = [e for e in hooked if e.job.id not in lost]
+            flows = await store_effects_of(tx, worker, stored, now_s=now_s) if stored else ()
+            told = [e for e in awaited if e.job.id not in lost and type(e.outcome) is not Begun]
+            await notify_done(tx, [*told, *flows])
             if again and lost:
                 lost -= await _stored_before(tx, worker, batch, lost)
             return lost
@@ -225,6 +230,13 @@ class PostgresStore:
             return looked_at
 
         return await self._database.transact(CONTROL, body) == DUE_PER_SWEEP_MAX
+
+    async def sweep_flows(self) -> bool:
+        """See `Store.sweep_flows`."""
+        looked_at = await self._database.transact(CONTROL, sweep_approvals)
+        for flow, reason in await self._database.run(CONTROL, "cancelled_flows", CANCELS_PER_SWEEP_MAX):
+            await self._database.transact(CONTROL, partial(cancel, ids=[flow], reason=reason))
+        return looked_at == APPROVALS_PER_SWEEP_MAX
 
     async def tidy(self) -> None:
         """See `Store.tidy`."""

@@ -15,7 +15,7 @@
 -- 0011 progress 36f5e983f75669e8d8a7eb6524bf1447
 -- 0012 agents 47344a25a5025b466633ac40426a7177
 -- 0013 flushes 4bbc54d0591b64f1365cfc5727292c76
--- 0014 flows 11d6de80e20ea662934755846abe8b30
+-- 0014 flows 7f0362ec7949e4fa7d7c7d9e1290bdf5
 
 CREATE SCHEMA trioworker;
 
@@ -321,13 +321,14 @@ CREATE TABLE trioworker.flow_state (
     state jsonb NOT NULL,
     attempt integer NOT NULL,
     reaped smallint NOT NULL,
+    worker uuid,
     began_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT flow_state_attempt_check CHECK ((attempt >= 1)),
     CONSTRAINT flow_state_reaped_check CHECK ((reaped >= 0))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
 
-COMMENT ON TABLE trioworker.flow_state IS 'Flows under way, and how far they are. Who moves one holds the row of its root, the outermost.';
+COMMENT ON TABLE trioworker.flow_state IS 'Flows under way, and how far they are. Who moves one holds the row of its root, the outermost. worker is the one that runs all steps, if one is to.';
 
 CREATE TABLE trioworker.job (
     id uuid NOT NULL,

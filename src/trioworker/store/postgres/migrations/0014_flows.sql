@@ -22,12 +22,13 @@ create table trioworker.flow_state (
     state    jsonb       not null,
     attempt  integer     not null check (attempt >= 1),
     reaped   smallint    not null check (reaped >= 0),
+    worker   uuid,
     began_at timestamptz not null default now()
 ) with (
     fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
     autovacuum_vacuum_cost_delay = 0
 );
-comment on table trioworker.flow_state is 'Flows under way, and how far they are. Who moves one holds the row of its root, the outermost.';
+comment on table trioworker.flow_state is 'Flows under way, and how far they are. Who moves one holds the row of its root, the outermost. worker is the one that runs all steps, if one is to.';
 
 create table trioworker.decision (
     job        uuid        not null,

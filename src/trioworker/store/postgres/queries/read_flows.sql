@@ -5,7 +5,7 @@
 --
 -- A definition that several of them have comes with the first of them alone.
 select state.id, state.root, state.path, state.version, state.state, state.attempt, state.reaped,
-       job.args, job.tag, job.priority,
+       state.worker, job.args, job.tag, job.priority,
        case when row_number() over (partition by state.path, state.version order by state.id) = 1
             then flow.definition end as definition
   from unnest($1::uuid[]) as asked (id)

@@ -1,10 +1,11 @@
-"""Cancelling: unstarted jobs end at once, flows with all that is theirs, workers are told of others.
+"""Jobs that are to be canceled, and all that are below them, inside a transaction that may do more.
 
-Rule of this file: flows are locked before anything else is looked at, and the family is looked at
-again under their locks: what steps have led to in the meantime belongs to it, too.
+Rule of this file: what no worker holds ends here and now; workers of all else are told. Flows are
+locked first, and the family is looked at again under their locks: what steps have led to in the
+meantime belongs to it, too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -18,9 +19,8 @@ CHILDREN_MAX: Final = 10_000
 """So many jobs are cancelled at most because another one is."""
 
 
-async def cancel(tx: Transaction, ids: Iterable[UUID], reason: str) -> Cancellation:
-    """Cancel the jobs and those below them: unstarted ones end, workers of others are told."""
-    wanted = list(dict.fromkeys(ids))
+async def cancel_families(tx: Transaction, wanted: Sequence[UUID], reason: str) -> Cancellation:
+    """Cancel the jobs, each of which comes once, and those below them."""
     most = len(wanted) + CHILDREN_MAX
     found = await tx.run("family", wanted, most + 1)
     if await tx.run("lock_flows_of", [row[0] for row in found]):

@@ -30,7 +30,7 @@ from trioworker.model.state import (
     WorkerState,
 )
 from trioworker.model.unique import refused
-from trioworker.store.postgres.cancels import cancel
+from trioworker.store.postgres.cancels import cancel_families
 from trioworker.store.postgres.database import Database, Row, Transaction
 from trioworker.store.postgres.enqueue import Enqueued, place
 from trioworker.store.postgres.limits import find_drift, limits_said, settle_limits
@@ -130,8 +130,10 @@ class PostgresJobs:
 
     async def cancel(self, ids: Iterable[UUID], reason: str) -> Cancellation:
         """Cancel the jobs and those below them: unstarted ones end, workers of others are told."""
+        wanted = list(dict.fromkeys(ids))
+
         async def body(tx: Transaction) -> Cancellation:
-            return await cancel(tx, ids, reason)
+            return await cancel_families(tx, wanted, reason)
 
         return await self._database.transact(CLIENT, body)
 

@@ -21,7 +21,7 @@ from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said, said_columns
 from trioworker.model.tags import Tags
 from trioworker.store.postgres.approvals import APPROVALS_PER_SWEEP_MAX, sweep_approvals
-from trioworker.store.postgres.cancels import cancel
+from trioworker.store.postgres.cancels import cancel_families
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction
 from trioworker.store.postgres.effects import notify_done, store_effects_of, store_ends
 from trioworker.store.postgres.limits import LimitSaid, limits_said, settle_limits
@@ -235,7 +235,7 @@ class PostgresStore:
         """See `Store.sweep_flows`."""
         looked_at = await self._database.transact(CONTROL, sweep_approvals)
         for flow, reason in await self._database.run(CONTROL, "cancelled_flows", CANCELS_PER_SWEEP_MAX):
-            await self._database.transact(CONTROL, partial(cancel, ids=[flow], reason=reason))
+            await self._database.transact(CONTROL, partial(cancel_families, wanted=[flow], reason=reason))
         return looked_at == APPROVALS_PER_SWEEP_MAX
 
     async def tidy(self) -> None:

@@ -26,24 +26,22 @@ PER_JOB_SHARE: Final = 10
 """Per-job mode gets so many times fewer flows, to take about as long."""
 BATCH: Final = 500
 ROUNDS: Final = 3
+PATH: Final = "bench/flow"
 LENGTH: Final = 10
 WIDTH: Final = 100
 
-NOTHING: Final = {"function": "nothing"}
+NOTHING: Final = {"type": "function", "path": "nothing"}
 SEQUENCE: Final = {
-    "path": "sequence",
     "steps": [{"id": f"step_{number}", **NOTHING} for number in range(1, LENGTH + 1)],
 }
 LOOP: Final = {
-    "path": "loop",
     "steps": [
         {
             "id": "each",
-            "for_each": {
-                "items": "input.items",
-                "parallel": WIDTH,
-                "steps": [{"id": "one", **NOTHING}],
-            },
+            "type": "for_each",
+            "items": {"expr": "input.items"},
+            "parallel": True,
+            "steps": [{"id": "one", **NOTHING}],
         }
     ],
 }
@@ -81,9 +79,8 @@ async def _rate(
     definition, args, length = SHAPES[shape]
     share = 1 if mode.batches else PER_JOB_SHARE
     flows = max(1, steps // length // share)
-    path = str(definition["path"])
-    await rig.refill(flows, Sort("flow", path, msgspec.json.encode(args).decode()))
-    await script(rig.database, "push_flow", path=path, definition=_text(definition))
+    await rig.refill(flows, Sort("flow", PATH, msgspec.json.encode(args).decode()))
+    await script(rig.database, "push_flow", path=PATH, definition=_text(definition))
     jobs = flows * (length + 1)
     drained = await rig.drain(runners, worker_config(mode, batch=BATCH), jobs)
     assert drained.tally.failed == 0

@@ -24,7 +24,7 @@ from trioworker.events import (
 from trioworker.model.batching import cut, divide
 from trioworker.model.completion import refused
 from trioworker.model.failures import Failure, Step, backoff_s, classify, next_step
-from trioworker.model.outcome import Executed, Failed, Retried, Snoozed
+from trioworker.model.outcome import Begun, Executed, Failed, Retried, Snoozed
 from trioworker.worker.channel import BatchChannel, Reminder
 from trioworker.worker.config import Context
 from trioworker.worker.holdings import Holdings
@@ -186,7 +186,7 @@ class Commit:
 
     def _settle(self, group: _Group) -> None:
         hooked = [e for e in group.batch if e.job.options.has_effects]
-        if hooked:
+        if hooked or any(type(e.outcome) is Begun for e in group.batch):
             self._freed.set()
         if any(_takes_time(e) for e in hooked if e.job.options.limit is not None):
             self._delayed.set()

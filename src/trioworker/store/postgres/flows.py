@@ -18,15 +18,19 @@ from trioworker.errors import UsageError
 from trioworker.ids import derived_id
 from trioworker.model.completion import STATUS_OF, complete
 from trioworker.model.flow import Flow, flow_of
-from trioworker.model.flow_advance import Advanced, FlowRun, Missing, StepEnd, advance, begin
-from trioworker.model.flow_state import decode_state, encode_state
+from trioworker.model.flow_advance import Missing, advance, begin
+from trioworker.model.flow_run import Advanced, FlowRun, StepEnd
+from trioworker.model.flow_state import FlowState
 from trioworker.model.job import Job, NewJob
 from trioworker.model.options import options_of
 from trioworker.model.outcome import Begun, Cancelled, Executed, Failed, JobError, Outcome, Succeeded
 from trioworker.store.postgres.database import Row, Transaction
 
 DEFINITIONS_KEPT: Final = 256
+
 _parsed = lru_cache(DEFINITIONS_KEPT)(flow_of)
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(FlowState).decode
 
 LEFT_ALONE: Final = Cancelled("the flow that it is nested in has ended")
 
@@ -148,7 +152,7 @@ class _Mover:
             if moved.outcome is not None:
                 over[flow.run.id] = _Over(moved.outcome, flow.run.attempt, flow.reaped)
             else:
-                kept.append((flow, encode_state(moved.state)))
+                kept.append((flow, _encode(moved.state).decode()))
         if kept:
             kept.sort(key=lambda pair: pair[0].run.id)
             await self._tx.run("store_flows", *zip(*map(_columns, kept), strict=True))
@@ -254,7 +258,7 @@ def _run(row: Row, texts: Mapping[tuple[str, int], str]) -> FlowRun:
     if text is None:
         raise UsageError(f"version {version} of the flow '{path}' was deleted while it ran")
     return FlowRun(
-        id_, attempt, root, path, args.encode(), tag, priority, _parsed(text), decode_state(state)
+        id_, attempt, root, path, args.encode(), tag, priority, _parsed(text), _decode(state)
     )
 
 

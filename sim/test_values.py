@@ -16,6 +16,9 @@ from sim.database.rows import (
     ClaimRow,
     CompletedRow,
     ConcurrencyRow,
+    DecisionRow,
+    FlowRow,
+    FlowStateRow,
     JobRow,
     LabelRow,
     ProgressRow,
@@ -203,6 +206,11 @@ SCHEDULE: Final = ScheduleRow(
 SPENT: Final = SpentRow(key="k", free_at=EPOCH, slots=1)
 KEY: Final = UniqueKeyRow(sort="unique", key="k", look_at=EPOCH)
 
+FLOW: Final = FlowRow(path="p", version=1, definition="{}", created_at=EPOCH)
+UNDER_WAY: Final = FlowStateRow(
+    id=J1, root=J1, path="p", version=1, state="{}", attempt=1, reaped=0, began_at=EPOCH
+)
+DECISION: Final = DecisionRow(job=J1, by="ann", approved=True, form="{}", decided_at=EPOCH)
 LABEL: Final = LabelRow(id=JOB.id, label="a")
 PROGRESS: Final = ProgressRow(id=JOB.id, attempt=1, fraction=0.5, note="", told_at=EPOCH)
 VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
@@ -238,6 +246,11 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "agent_token_worker_group_check": ("agent_token", TOKEN, {"worker_group": ""}),
     "agent_token_tags_check": ("agent_token", TOKEN, {"tags": (), "ranks": ()}),
     "agent_token_check": ("agent_token", TOKEN, {"ranks": (0, 1)}),
+    "flow_path_check": ("flow", FLOW, {"path": ""}),
+    "flow_version_check": ("flow", FLOW, {"version": 0}),
+    "flow_state_attempt_check": ("flow_state", UNDER_WAY, {"attempt": 0}),
+    "flow_state_reaped_check": ("flow_state", UNDER_WAY, {"reaped": -1}),
+    "decision_by_check": ("decision", DECISION, {"by": "é" * 101}),
     "worker_lease_s_check": ("worker", WORKER, {"lease_s": 0.0}),
     "worker_check": ("worker", WORKER, {"ranks": (1,)}),
 }
@@ -248,6 +261,10 @@ BOUNDS: Final[list[tuple[str, Row, str, int]]] = [
     ("job_completed", COMPLETED, "attempt", 2**31),
     ("job_completed", COMPLETED, "reaped", 2**15),
     ("job_completed", COMPLETED, "duration_ms", 2**31),
+    ("flow", FLOW, "version", 2**31),
+    ("flow_state", UNDER_WAY, "version", 2**31),
+    ("flow_state", UNDER_WAY, "attempt", 2**31),
+    ("flow_state", UNDER_WAY, "reaped", 2**15),
     ("worker", WORKER, "pid", 2**31),
 ]
 """Table, row, column, and the first number that is too large."""

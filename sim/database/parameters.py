@@ -43,6 +43,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "adopt": "uuid uuid[]",
     "cached_results": "text[]",
     "cancel_unstarted": "uuid[] text",
+    "cancelled_flows": "bigint",
     "cancels_for_worker": "uuid",
     "clock": "",
     "commit": _COMMIT,
@@ -53,7 +54,11 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "delete_jobs": "uuid[]",
     "delete_schedules": "text[]",
     "due_schedules": "bigint",
+    "due_approvals": "bigint",
+    "end_approvals": "uuid[] text[] text[] text[]",
+    "end_flows": "uuid[] text[] text[] text[] integer[] smallint[] uuid",
     "ended_jobs": "uuid[]",
+    "ended_steps": "uuid[]",
     "enqueue": _ENQUEUE,
     "expired_jobs": "bigint",
     "family": "uuid[] bigint",
@@ -74,12 +79,15 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "list_tokens": "bigint",
     "list_workers": "bigint",
     "limit_drift": "bigint",
+    "lock_flows": "uuid[]",
+    "lock_flows_of": "uuid[]",
     "lock_keys": "text[] text[]",
     "lock_limits": "uuid[] text[] integer[] double precision[] timestamp with time zone[]",
     "lock_migrations": "",
     "lock_schedules": "text[]",
     "mark_lost": "bigint",
     "mend_looks": "bigint",
+    "newest_flows": "text[]",
     "next_due": "text[]",
     "next_look": "",
     "notify_done": "uuid[]",
@@ -90,6 +98,8 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "plan_looks": "text[]",
     "promote": "text[]",
     "pull": _PULL,
+    "read_approval": "uuid",
+    "read_flows": "uuid[]",
     "reap": "bigint smallint",
     "record_migration": "integer text",
     "register_worker": "uuid text text integer text text[] smallint[] real uuid",
@@ -102,6 +112,8 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "schema_version": "",
     "server_version": "",
     "store_attempts": "uuid uuid[] integer[] text[] double precision[] integer[]",
+    "store_decision": "uuid text boolean jsonb",
+    "store_flows": "uuid[] uuid[] text[] integer[] text[] integer[] smallint[] uuid[]",
     "store_expiries": "uuid[] double precision[]",
     "store_labels": "uuid[] text[]",
     "store_logs": "uuid[] integer[] integer[] text[]",
@@ -141,7 +153,7 @@ def read(name: str, arguments: Sequence[object]) -> None:
 def _values(name: str, arguments: Sequence[object]) -> Iterator[tuple[str, object]]:
     """The values that may not do, each with its type: all text and all integers."""
     for type_, argument in zip(_TYPES[name], arguments, strict=True):
-        if type_ in ("text", *_BOUNDS):
+        if type_ in ("jsonb", "text", *_BOUNDS):
             yield type_, argument
         elif (element := type_.removesuffix("[]")) in ("text", *_BOUNDS):
             if argument is None:

@@ -75,6 +75,13 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "due_schedules": 3,
     "store_schedules": 2,
     "take_back_jobs": 3,
+    "lock_flows": 2,
+    "lock_flows_of": 3,
+    "store_flows": 4,
+    "end_flows": 4,
+    "read_approval": 2,
+    "store_decision": 2,
+    "end_approvals": 3,
 }
 """How often a query is drawn, 1 for all others."""
 
@@ -122,6 +129,13 @@ _RIVALS: Final[Mapping[str, Sequence[str]]] = {
     "lock_schedules": ("lock_schedules", "due_schedules", "delete_schedules"),
     "due_schedules": ("due_schedules", "store_schedules", "commit", "enqueue"),
     "take_back_jobs": ("pull", "cancel_unstarted", "take_back_jobs"),
+    "lock_flows": ("lock_flows", "lock_flows_of", "store_flows", "end_flows"),
+    "lock_flows_of": ("lock_flows", "lock_flows_of", "cancel_unstarted"),
+    "store_flows": ("store_flows", "lock_flows", "end_flows", "cancel_unstarted"),
+    "end_flows": ("end_flows", "cancel_unstarted", "store_flows", "commit"),
+    "read_approval": ("read_approval", "end_approvals", "cancel_unstarted"),
+    "store_decision": ("store_decision", "read_approval", "delete_jobs"),
+    "end_approvals": ("end_approvals", "cancel_unstarted", "read_approval"),
 }
 
 
@@ -151,12 +165,12 @@ class _Cast:
 
 
 LOOKS: Final = (
-    "cached_results",
-    "cancels_for_worker", "clock", "count_jobs", "dead_letters", "ended_jobs", "hooked_jobs",
-    "job_logs", "job_origins", "job_states", "key_holders", "limit_drift", "list_jobs",
-    "list_schedules", "list_tokens", "list_workers", "next_due", "next_look", "notify_done",
-    "notify_ready", "ping", "place_in_line", "schema_version", "server_version", "token_of_worker",
-    "token_standing", "unfinished_jobs",
+    "cached_results", "cancelled_flows", "cancels_for_worker", "clock", "count_jobs",
+    "dead_letters", "due_approvals", "ended_jobs", "ended_steps", "hooked_jobs", "job_logs",
+    "job_origins", "job_states", "key_holders", "limit_drift", "list_jobs", "list_schedules",
+    "list_tokens", "list_workers", "newest_flows", "next_due", "next_look", "notify_done",
+    "notify_ready", "ping", "place_in_line", "read_flows", "schema_version", "server_version",
+    "token_of_worker", "token_standing", "unfinished_jobs",
 )  # fmt: skip
 """Statements that nobody waits for."""
 

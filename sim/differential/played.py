@@ -12,6 +12,9 @@ import msgspec
 from sim.database.rows import (
     ClaimRow,
     CompletedRow,
+    DecisionRow,
+    FlowRow,
+    FlowStateRow,
     JobRow,
     ReadyRow,
     Row,
@@ -97,6 +100,7 @@ def claim(number: int, *jobs: int, **fields: object) -> ClaimRow:
 _TABLES: Final[Mapping[type[Row], str]] = {
     JobRow: "job", ReadyRow: "ready", WaitingRow: "waiting", WorkerRow: "worker", ClaimRow: "claim",
     SlotRow: "slot", UniqueKeyRow: "unique_key", CompletedRow: "job_completed",
+    FlowRow: "flow", FlowStateRow: "flow_state", DecisionRow: "decision",
 }  # fmt: skip
 
 

@@ -110,6 +110,8 @@ async def delete_jobs(s: Statement, ids: Sequence[UUID]) -> Rows:
         await s.delete(s.tables.job_attempt, (attempt.id, attempt.attempt))
     for log in s.shuffled([r for r in s.rows(s.tables.job_log) if r.id in chosen]):
         await s.delete(s.tables.job_log, (log.id, log.attempt, log.chunk))
+    for said in s.shuffled([r for r in s.rows(s.tables.decision) if r.job in chosen]):
+        await s.delete(s.tables.decision, (said.job, said.by))
     for id_ in s.shuffled(list(ids)):
         await s.delete(s.tables.job_progress, id_)
     await _unlabel(s, ids)

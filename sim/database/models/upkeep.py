@@ -114,14 +114,15 @@ def _state(s: Statement, job: JobRow) -> tuple[Any, ...]:
     done = s.find(s.tables.job_completed, job.id)
     ready = s.find(s.tables.ready, job.id)
     waiting = s.find(s.tables.waiting, job.id)
+    under_way = s.find(s.tables.flow_state, job.id)
     claim = None
-    if done is None and ready is None and waiting is None:
+    if done is None and ready is None and waiting is None and under_way is None:
         claim = s.any([c for c in s.rows(s.tables.claim) if job.id in c.ids])
     attempt, reaped, worker = None, None, None
     if claim is not None:
         place = claim.ids.index(job.id)
         attempt, reaped, worker = claim.attempts[place], claim.reaped[place], claim.worker
-    for row in (waiting, ready, done):
+    for row in (under_way, waiting, ready, done):
         if row is not None:
             attempt, reaped = row.attempt, row.reaped
     told = s.find(s.tables.job_progress, job.id)
@@ -143,7 +144,7 @@ def _place(s: Statement, job: UUID, claim: object) -> str:
         return done.status
     if (ready := s.find(s.tables.ready, job)) is not None:
         return "scheduled" if ready.scheduled_for > s.now else "ready"
-    if s.find(s.tables.waiting, job) is not None:
+    if s.find(s.tables.waiting, job) or s.find(s.tables.flow_state, job):
         return "waiting"
     return "nowhere" if claim is None else "running"
 
@@ -192,6 +193,7 @@ def _standing(s: Statement, state: str | None) -> Iterator[tuple[UUID, str | Non
                     yield row.id, row.tag
         case "waiting":
             yield from ((row.id, None) for row in s.rows(s.tables.waiting))
+            yield from ((row.id, None) for row in s.rows(s.tables.flow_state))
         case "running":
             for claim in s.rows(s.tables.claim):
                 yield from ((id_, None) for id_ in claim.ids)
@@ -220,6 +222,8 @@ def _unfinished(s: Statement) -> Iterator[tuple[str, UUID, str | None]]:
         yield "scheduled" if ready.scheduled_for > s.now else "ready", ready.id, ready.tag
     for waiting in s.rows(s.tables.waiting):
         yield "waiting", waiting.id, None
+    for under_way in s.rows(s.tables.flow_state):
+        yield "waiting", under_way.id, None
     for claim in s.rows(s.tables.claim):
         for id_ in claim.ids:
             yield "running", id_, None

@@ -22,10 +22,17 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "cancel_unstarted": {
         "ready": {"ready_pkey", PLACE},
         "waiting": {"waiting_pkey"},
+        "flow_state": {"flow_state_pkey"},
         "job": {"job_pkey"},
     },
+    "cancelled_flows": {"flow_state": {"flow_state_pkey"}},
     "cancels_for_worker": {"claim": CLAIM},
     "commit": {"claim": CLAIM, "job": {"job_pkey"}},
+    "due_approvals": {
+        "waiting": {"waiting_until"},
+        "job": {"job_pkey"},
+        "decision": {"decision_pkey"},
+    },
     "due_keys": {"unique_key": {"unique_key_look"}},
     "due_limits": {
         "waiting": {"waiting_fresh", "waiting_pkey"},
@@ -33,6 +40,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job": {"job_pkey"},
     },
     "delete_jobs": {
+        "decision": {"decision_pkey"},
         "expiry": {"expiry_pkey"},
         "job": {"job_pkey"},
         "job_completed": {"job_completed_pkey"},
@@ -47,6 +55,9 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job": {"job_pkey"},
         "job_completed": {"job_completed_pkey"},
     },
+    "end_approvals": {"waiting": {"waiting_pkey"}, "job": {"job_pkey"}},
+    "end_flows": {"flow_state": {"flow_state_pkey"}, "job": {"job_pkey"}},
+    "ended_steps": {"job_completed": {"job_completed_pkey"}},
     "ended_jobs": {"job_completed": {"job_completed_pkey"}},
     "enqueue": {},
     "family": {"job": {"job_parent", "job_pkey"}, "job_completed": {"job_completed_pkey"}},
@@ -68,6 +79,8 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "ready": READY,
         "waiting": {"waiting_pkey"},
     },
+    "lock_flows": {"flow_state": {"flow_state_pkey"}},
+    "lock_flows_of": {"flow_state": {"flow_state_pkey"}, "job": {"job_pkey"}},
     "lock_keys": {},
     "lock_limits": {"slot": {"slot_pkey"}, "concurrency": {"concurrency_pkey"}},
     "lock_schedules": {"schedule": {"schedule_pkey"}},
@@ -79,6 +92,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "slot": {"slot_key"},
         "spent_slot": {"spent_slot_pkey"},
     },
+    "newest_flows": {},
     "next_due": {"ready": {"ready_pull"}},
     "next_look": {"waiting": {"waiting_fresh"}, "concurrency": {"concurrency_look"}},
     "notify_done": {},
@@ -97,6 +111,12 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job": {"job_pkey"},
     },
     "pull": {"ready": {"ready_pull", PLACE}, "job": {"job_pkey"}},
+    "read_approval": {
+        "waiting": {"waiting_pkey"},
+        "job": {"job_pkey"},
+        "decision": {"decision_pkey"},
+    },
+    "read_flows": {"flow_state": {"flow_state_pkey"}, "job": {"job_pkey"}},
     # Which worker is dead is no property of a claim: each sweep looks at all of them.
     "reap": {"claim": CLAIM | {ALL_OF_IT}, "job": {"job_pkey"}},
     # No index finds the claim of a job: the claims are as many as the batches under way.
@@ -130,7 +150,9 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     },
     "old_jobs": {"job_completed": {"job_completed_pkey", "job_completed_foreign"}},
     "store_attempts": {},
+    "store_decision": {},
     "store_expiries": {},
+    "store_flows": {},
     "store_labels": {},
     "store_progress": {},
     "follow_logs": {
@@ -168,6 +190,7 @@ PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job_progress": {"job_progress_pkey"},
         "ready": {"ready_pkey"},
         "waiting": {"waiting_pkey"},
+        "flow_state": {"flow_state_pkey"},
         "claim": {ALL_OF_IT},
     },
     "place_in_line": {
@@ -182,6 +205,7 @@ PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job_completed": {"job_completed_pkey", "job_completed_unsuccessful"},
         "ready": {"ready_pkey"},
         "waiting": {"waiting_pkey"},
+        "flow_state": {"flow_state_pkey"},
         "claim": {ALL_OF_IT},
     },
 }

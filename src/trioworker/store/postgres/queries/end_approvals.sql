@@ -10,7 +10,7 @@ ended as (
     insert into trioworker.job_completed (id, status, result, error, attempt, reaped, started_at, duration_ms)
     select gone.id, over.status, over.result::jsonb, over.error::jsonb, gone.attempt, gone.reaped,
            gone.since,
-           least(2147483647, extract(epoch from now() - gone.since) * 1000)
+           greatest(0, least(2147483647, extract(epoch from now() - gone.since) * 1000))
       from gone join unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
            as over (id, status, result, error) using (id)
     returning id

@@ -14,7 +14,7 @@ ended as (
     select over.id, over.status, over.result::jsonb, over.error::jsonb, $7,
            coalesce(gone.attempt, over.attempt), coalesce(gone.reaped, over.reaped),
            coalesce(gone.began_at, now()),
-           least(2147483647, extract(epoch from now() - coalesce(gone.began_at, now())) * 1000)
+           greatest(0, least(2147483647, extract(epoch from now() - coalesce(gone.began_at, now())) * 1000))
       from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::smallint[])
            as over (id, status, result, error, attempt, reaped)
       left join gone using (id)

@@ -58,4 +58,4 @@ def _decided(job: NewJob, deciding: Deciding) -> End:
         end = decided(approval, decisions[:number], decision)
         if end is not None:
             return end
-    return undecided(approval, decisions)
+    return undecided(approval, len(decisions))

@@ -19,7 +19,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from trioworker.bench import agents, backlog, dedicated, fallback, flows, hooks, latency, limit, modes, sql
+from trioworker.bench import (
+    agents,
+    backlog,
+    dedicated,
+    fallback,
+    flows,
+    hooks,
+    latency,
+    limit,
+    modes,
+    sql,
+)
 from trioworker.bench.figures import Measured, rounded
 from trioworker.bench.rig import Server, open_server
 from trioworker.model.batching import SIZE_MAX

@@ -60,7 +60,7 @@ async def nothing() -> None:
 
 
 async def measure(server: Server, *, jobs: int = STEPS) -> Measured:
-    """Drain flows of so many steps, `jobs`, in agent-batch mode and a part of that in worker mode."""
+    """Drain flows of `jobs` steps in agent-batch mode and a part of that in worker mode."""
     runners = build_runners(app, scripts_dir=Path(), rng=Random(SEED))
     async with server.rig() as rig, open_runners(runners):
         sides = {

@@ -1,6 +1,6 @@
 """Approvals wait in the queue for people, or for their time to run out, and hold no worker."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,9 +16,16 @@ from trioworker.store.postgres.approvals import decide
 from trioworker.store.postgres.jobs import CLIENT
 
 
-async def say(scene: Scene, approval: UUID, by: str, *, yes: bool = True, **form: object) -> bool:
+async def say(
+    scene: Scene,
+    approval: UUID,
+    by: str,
+    form: Mapping[str, object] | None = None,
+    *,
+    yes: bool = True,
+) -> bool:
     """What somebody decides; whether that was the last word."""
-    decision = Decision(by, yes, form)
+    decision = Decision(by, yes, form or {})
     return await scene.database.transact(CLIENT, lambda tx: decide(tx, approval, decision))
 
 
@@ -47,7 +54,7 @@ async def test_the_flow_goes_on_with_the_last_approval_that_was_needed(scene: Sc
     form: Mapping[str, object] = {"why": {"type": "string"}}
     flow, approval, worker = await asked(scene, needed=2, form=form)
     assert not await scene.pull(worker)
-    assert not await say(scene, approval, "ann", why="it is right")
+    assert not await say(scene, approval, "ann", {"why": "it is right"})
     assert await say(scene, approval, "bob")
     (after,) = await steps(scene, worker)
     assert after.args == '[{"why": "it is right"}]'
@@ -59,13 +66,14 @@ async def test_who_may_not_decide_changes_nothing(scene: Scene) -> None:
     """Not named, a second time, an unknown field, and about what is over."""
     _, approval, _ = await asked(scene, approvers=["ann", "bob"], needed=2)
     await say(scene, approval, "ann")
-    for by, form, why in (
+    refusals: Sequence[tuple[str, Mapping[str, object], str]] = (
         ("eve", {}, "'eve' may not decide about this approval; one of ann, bob may"),
         ("ann", {}, "'ann' has already decided about this approval"),
         ("bob", {"x": 1}, "the form has no field 'x'; this approval has none"),
-    ):
+    )
+    for by, form, why in refusals:
         with pytest.raises(UsageError) as refusal:
-            await say(scene, approval, by, **form)
+            await say(scene, approval, by, form)
         assert str(refusal.value) == why
     assert decisions(scene) == [("ann", True, {})]
     await say(scene, approval, "bob")

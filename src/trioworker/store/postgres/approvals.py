@@ -37,9 +37,7 @@ async def decide(tx: Transaction, job: UUID, decision: Decision) -> bool:
     approval = _approval(rows[0][0])
     if rows[0][1]:
         raise UsageError(f"the time to decide about {job} has run out")
-    so_far = [
-        Decision(by, approved, _decode_form(form)) for _, _, by, approved, form in rows if by
-    ]
+    so_far = [Decision(by, approved, _decode_form(form)) for _, _, by, approved, form in rows if by]
     outcome = decided(approval, so_far, decision)
     form = _encode(decision.form).decode()
     await tx.run("store_decision", job, decision.by, decision.approve, form)

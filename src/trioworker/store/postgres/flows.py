@@ -1,8 +1,8 @@
-"""Flows go on in the transactions that end their steps: read under a lock, moved, and stored again.
+"""Flows go on in the transactions that end their steps: read under a lock, moved, stored again.
 
-Rule of this file: what follows from the end of a step is for `model/flow_advance.py` to say; here it
-is carried out for all flows of a batch at once. Of everything that jobs share, the outermost flows
-are locked first, in id order; whatever is nested in them is theirs to guard.
+Rule of this file: what follows from the end of a step is for `model/flow_advance.py` to say; here
+it is carried out for all flows of a batch at once. Of everything that jobs share, the outermost
+flows are locked first, in id order; whatever is nested in them is theirs to guard.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,15 @@ from trioworker.model.flow_run import Advanced, FlowRun, StepEnd
 from trioworker.model.flow_state import FlowState
 from trioworker.model.job import Job, NewJob
 from trioworker.model.options import options_of
-from trioworker.model.outcome import Begun, Cancelled, Executed, Failed, JobError, Outcome, Succeeded
+from trioworker.model.outcome import (
+    Begun,
+    Cancelled,
+    Executed,
+    Failed,
+    JobError,
+    Outcome,
+    Succeeded,
+)
 from trioworker.store.postgres.database import Row, Transaction
 
 DEFINITIONS_KEPT: Final = 256
@@ -60,7 +68,8 @@ async def move_flows(
 ) -> Moved:
     """Move the flows that begin with the `batch`, or of which steps have ended with it.
 
-    What is nested moves what it is nested in, when it ends. `now_s` is the worker's monotonic clock.
+    What is nested moves what it is nested in, when it ends. `now_s` is the worker's monotonic
+    clock.
     """
     begun = [executed.job for executed in batch if type(executed.outcome) is Begun]
     ends = _step_ends(batch)
@@ -80,9 +89,7 @@ async def move_flows(
 class _Mover:
     """Moves flows in one transaction, whose time is `now`."""
 
-    def __init__(
-        self, tx: Transaction, worker: UUID | None, now: datetime, now_s: float
-    ) -> None:
+    def __init__(self, tx: Transaction, worker: UUID | None, now: datetime, now_s: float) -> None:
         self._tx = tx
         self._worker = worker
         self._now = now
@@ -92,9 +99,7 @@ class _Mover:
         self.jobs: list[NewJob] = []
         self.ended: list[Executed] = []
 
-    async def begin(
-        self, jobs: Sequence[Job], locked: AbstractSet[UUID]
-    ) -> dict[UUID, "_Over"]:
+    async def begin(self, jobs: Sequence[Job], locked: AbstractSet[UUID]) -> dict[UUID, "_Over"]:
         """Begin the flows that the `jobs` are; those that are over with it."""
         if not jobs:
             return {}
@@ -178,9 +183,7 @@ class _Mover:
     def _advance(self, flow: _Moving) -> Advanced:
         if flow.run.state is None:
             return begin(flow.run, now=self._now, id_of=self._id_of, known=self._known)
-        return advance(
-            flow.run, flow.ends, now=self._now, id_of=self._id_of, known=self._known
-        )
+        return advance(flow.run, flow.ends, now=self._now, id_of=self._id_of, known=self._known)
 
     async def end(self, over: Mapping[UUID, "_Over"]) -> Sequence[Executed]:
         """End the flows that are `over`."""

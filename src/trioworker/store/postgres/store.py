@@ -234,8 +234,10 @@ class PostgresStore:
     async def sweep_flows(self) -> bool:
         """See `Store.sweep_flows`."""
         looked_at = await self._database.transact(CONTROL, sweep_approvals)
-        for flow, reason in await self._database.run(CONTROL, "cancelled_flows", CANCELS_PER_SWEEP_MAX):
-            await self._database.transact(CONTROL, partial(cancel_families, wanted=[flow], reason=reason))
+        late = await self._database.run(CONTROL, "cancelled_flows", CANCELS_PER_SWEEP_MAX)
+        for flow, reason in late:
+            cancel = partial(cancel_families, wanted=[flow], reason=reason)
+            await self._database.transact(CONTROL, cancel)
         return looked_at == APPROVALS_PER_SWEEP_MAX
 
     async def tidy(self) -> None:

@@ -67,8 +67,10 @@ class Driver:
         self._steps: dict[UUID, NewJob] = {}
         self._pending: list[UUID] = []
         self._told: list[tuple[UUID, StepEnd]] = []
+        self._ended: list[tuple[UUID, End]] = []
         args = msgspec.json.encode(asked.args)
         self._begin(NewJob(id=ROOT, kind="flow", path=asked.path, args=args, tag=tag), ROOT)
+        self._end_flows()
 
     def run(self, most: int = 1_000_000) -> End:
         """All of it, at most `most` jobs at a time; how the outermost flow ended."""
@@ -92,12 +94,16 @@ class Driver:
                 self._pending.remove(job)
             step = self._steps[job].options.step
             assert step is not None
-            end = _end(step.at, job, outcome)
-            self.results[job] = end.result
-            self._told.append((step.flow, end))
-            flows.setdefault(step.flow, []).append(end)
+            flows.setdefault(step.flow, []).append(_end(step.at, job, outcome))
         for flow, new in flows.items():
             self._advance(flow, new)
+        self._end_flows()
+
+    def _end_flows(self) -> None:
+        """The ends of nested flows are ends of steps in turn."""
+        ended, self._ended = self._ended, []
+        if ended:
+            self.end(*ended)
 
     def cancel(self, reason: str) -> None:
         """Somebody cancels the outermost flow, and all jobs below it end when they can."""
@@ -119,6 +125,8 @@ class Driver:
 
     def _advance(self, flow: UUID, new: list[StepEnd]) -> None:
         run = self._runs[flow]
+        self._told += [(flow, end) for end in new]
+        self.results |= {end.job: end.result for end in new}
         again = [end for of, end in self._told if of == flow and self._rng.random() < 0.1]
         strange = [StepEnd("nobody[3]", UUID(int=7), "success", b"1", None)]
         ends = [*new, *again[-3:], *strange * self._rng.randint(0, 1), *new[:1]]
@@ -165,7 +173,7 @@ class Driver:
         assert left == {job for job in self._unended() if self._flow_of(job) == flow}
         assert bool(left) == (advanced.outcome is None and flow not in self.outcomes)
         if advanced.outcome is not None and flow in self._steps:
-            self.end((flow, advanced.outcome))
+            self._ended.append((flow, advanced.outcome))
 
     def _store(self, job: NewJob) -> None:
         assert job.id not in self._steps, "a step was made twice"

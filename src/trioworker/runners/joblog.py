@@ -15,6 +15,7 @@ from trioworker.errors import UsageError
 from trioworker.model.job import ARGS_BYTES_MAX
 from trioworker.runners.labels import Labels
 from trioworker.runners.telling import Telling
+from trioworker.runners.workflow import Workflow
 
 LOG_CHARS_MAX: Final = 64 * 1024
 
@@ -25,6 +26,7 @@ class JobLog:
     __slots__ = (
         "_accepted", "_dropped", "_head", "_head_room", "_offered", "_tail", "_tail_chars",
         "_tail_max", "chunk", "labels", "preprocessed", "progress",
+        "workflow",
     )  # fmt: skip
 
     def __init__(self, chars_max: int = LOG_CHARS_MAX) -> None:
@@ -35,6 +37,7 @@ class JobLog:
         self.labels = Labels()
         self.progress = Telling()
         self.preprocessed: str | None = None
+        self.workflow: Workflow | None = None
         self._head_room = chars_max // 2
         self._tail: deque[str] = deque()
         self._tail_chars = 0

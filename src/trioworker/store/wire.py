@@ -259,11 +259,15 @@ class Due(msgspec.Struct, frozen=True):
 
 
 class Hints(msgspec.Struct, frozen=True):
-    """What may be worth a look: tags, or the worker's cancels; or anything may have happened."""
+    """What may be worth a look: tags, or the worker's cancels; or anything may have happened.
+
+    `done` are children that it has asked for, and that have ended since.
+    """
 
     tags: Sequence[str] = ()
     cancels: bool = False
     anything: bool = False
+    done: Sequence[str] = ()
 
 
 class Done(msgspec.Struct, frozen=True):

@@ -94,6 +94,13 @@ class Pull:
         self._stopping = True
         self._waits.cancel()
 
+    def look_soon(self) -> None:
+        """Jobs were enqueued here a moment ago."""
+        self._idle.reset()
+        self.wake.set()
+        if self._config.drain:
+            self._holdings.emptied.set()
+
     def pause(self, *, paused: bool) -> None:
         """Claim nothing while the lease is in doubt."""
         self._paused = paused
@@ -118,14 +125,23 @@ class Pull:
         return _Next.GO_ON
 
     async def _drained(self) -> "_Next":
-        """Nothing is ready; but something may be, if a limit holds it back no longer."""
+        """Nothing is ready; but something may be, if a limit holds it back no longer.
+
+        Or once what could not wait for its children here may go on.
+        """
         try:
             promoted = await self._store.promote()
         except StoreError as error:
             self._failed(error)
             await self._pause()
             return _Next.GO_ON
-        return _Next.GO_ON if promoted.jobs else _Next.DRAINED
+        if promoted.jobs:
+            return _Next.GO_ON
+        if (delay_s := self._execute.put_off_for_s) > 0:
+            with self._until_stopped():
+                await trio.sleep(delay_s)
+            return _Next.GO_ON
+        return _Next.DRAINED
 
     def _holds_last_chance(self) -> bool:
         """Whether a job on its last chance is in hand: its outcome is neither stored nor lost."""

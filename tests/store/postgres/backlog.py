@@ -4,7 +4,7 @@ Ids are numbers: first the ready jobs of the tag `deep`, then those of `shallow`
 ones, then those in claims. The worker number 1 holds the first `OWN_CLAIMS` claims. A tenth as many
 as are ready wait for a slot of one of a thousand keys; those have ids of their own. As many, at
 most 100,000, hold a unique key. A tenth as many as are ready are flows under way, of ids of their
-own, and as many approvals wait.
+own, and as many approvals wait. As many jobs have had children, and steps.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -135,6 +135,10 @@ said as (
 )
 insert into trioworker.waiting (id, reason, until)
 select id, 'approval', now() + interval '1 hour' from asked;
+insert into trioworker.parent (id, tries)
+select pg_temp.id(n), 1 from generate_series(1, greatest(1000, %(ready)s / 10)) as n;
+insert into trioworker.job_step (job, name, result)
+select id, 'step ' || n, '1' from trioworker.parent cross join generate_series(1, 3) as n;
 insert into trioworker.unique_key (sort, key, job, during)
 select 'unique', 'key ' || n, pg_temp.id(n), 'unfinished'
   from generate_series(1, least(%(ready)s, 100000)) as n;

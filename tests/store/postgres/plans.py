@@ -22,6 +22,7 @@ GROWING: Final = (
     "job", "ready", "waiting", "claim", "job_completed", "job_log", "job_attempt",
     "concurrency", "schedule", "slot", "spent_slot",
     "result_cache", "unique_key", "job_label", "job_progress", "expiry", "flow_state", "decision",
+    "job_step", "parent",
 )  # fmt: skip
 """The tables whose size is the users' to choose."""
 

@@ -16,6 +16,7 @@
 -- 0012 agents 47344a25a5025b466633ac40426a7177
 -- 0013 flushes 4bbc54d0591b64f1365cfc5727292c76
 -- 0014 flows 7f0362ec7949e4fa7d7c7d9e1290bdf5
+-- 0015 children_and_steps 0d2833398550ba77816cf15ccf490bcf
 
 CREATE SCHEMA trioworker;
 
@@ -422,11 +423,30 @@ WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_thr
 
 COMMENT ON TABLE trioworker.job_progress IS 'What a job has told last of its progress, by the attempt that told it.';
 
+CREATE TABLE trioworker.job_step (
+    job uuid NOT NULL,
+    name text NOT NULL,
+    result jsonb NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT job_step_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 200)))
+);
+
+COMMENT ON TABLE trioworker.job_step IS 'What steps of functions have returned; a later attempt of the job takes it from here.';
+
 CREATE TABLE trioworker.migration (
     number integer NOT NULL,
     name text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
+
+CREATE TABLE trioworker.parent (
+    id uuid NOT NULL,
+    tries integer NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT parent_tries_check CHECK ((tries >= 1))
+);
+
+COMMENT ON TABLE trioworker.parent IS 'Jobs that have enqueued children, which of their tries did so last, and since when.';
 
 CREATE TABLE trioworker.ready (
     id uuid NOT NULL,
@@ -603,8 +623,14 @@ ALTER TABLE ONLY trioworker.job
 ALTER TABLE ONLY trioworker.job_progress
     ADD CONSTRAINT job_progress_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY trioworker.job_step
+    ADD CONSTRAINT job_step_pkey PRIMARY KEY (job, name);
+
 ALTER TABLE ONLY trioworker.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY trioworker.parent
+    ADD CONSTRAINT parent_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY trioworker.ready
     ADD CONSTRAINT ready_pkey PRIMARY KEY (id);

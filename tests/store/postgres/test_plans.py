@@ -27,6 +27,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     },
     "cancelled_flows": {"flow_state": {"flow_state_pkey"}},
     "cancels_for_worker": {"claim": CLAIM},
+    "child_ends": {"job": {"job_pkey"}, "job_completed": {"job_completed_pkey"}},
     "commit": {"claim": CLAIM, "job": {"job_pkey"}},
     "due_approvals": {
         "waiting": {"waiting_until"},
@@ -48,6 +49,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job_label": {"job_label_pkey"},
         "job_log": {"job_log_pkey"},
         "job_progress": {"job_progress_pkey"},
+        "job_step": {"job_step_pkey"},
     },
     "delete_schedules": {"schedule": {"schedule_pkey"}},
     "due_schedules": {
@@ -58,6 +60,12 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "end_approvals": {"waiting": {"waiting_pkey"}, "job": {"job_pkey"}},
     "end_flows": {"flow_state": {"flow_state_pkey"}, "job": {"job_pkey"}},
     "ended_steps": {"job_completed": {"job_completed_pkey"}},
+    # Which parent has ended is no property of its row: each sweep looks at all that have not.
+    "ended_parents": {
+        "parent": {"parent_pkey", ALL_OF_IT},
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey"},
+    },
     "ended_jobs": {"job_completed": {"job_completed_pkey"}},
     "enqueue": {},
     "family": {"job": {"job_parent", "job_pkey"}, "job_completed": {"job_completed_pkey"}},
@@ -66,11 +74,14 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job_attempt": {"job_attempt_pkey"},
     },
     "forget_keys": {"unique_key": {"unique_key_pkey", PLACE}},
+    "forget_parents": {"parent": {"parent_pkey"}},
     "forget_workers": {"claim": CLAIM},
     "heartbeat": {},
+    "hold_parents": {"claim": CLAIM},
     "job_attempts": {"job": {"job_pkey"}, "job_attempt": {"job_attempt_pkey"}},
     "hooked_jobs": {"job": {"job_pkey"}, "job_completed": {"job_completed_pkey"}},
     "job_origins": {"job": {"job_pkey"}},
+    "job_steps": {"job_step": {"job_step_pkey"}},
     "job_logs": {"job": {"job_pkey"}, "job_log": {"job_log_pkey"}},
     "key_holders": {
         "unique_key": {"unique_key_pkey"},
@@ -78,6 +89,11 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job_completed": {"job_completed_pkey"},
         "ready": READY,
         "waiting": {"waiting_pkey"},
+    },
+    "known_children": {
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey"},
+        "parent": {"parent_pkey"},
     },
     "lock_flows": {"flow_state": {"flow_state_pkey"}},
     "lock_flows_of": {"flow_state": {"flow_state_pkey"}, "job": {"job_pkey"}},
@@ -97,6 +113,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "next_look": {"waiting": {"waiting_fresh"}, "concurrency": {"concurrency_look"}},
     "notify_done": {},
     "notify_ready": {},
+    "own_children": {"claim": CLAIM, "job": {"job_pkey"}},
     "plan_looks": {
         "waiting": {"waiting_turn"},
         "concurrency": {"concurrency_pkey"},
@@ -164,6 +181,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "cached_results": {"result_cache": {"result_cache_pkey"}},
     "store_results": {},
     "forget_results": {"result_cache": {"result_cache_expiry", PLACE}},
+    "store_steps": {"claim": CLAIM},
     "store_running": {"claim": CLAIM, "job_log": {"job_log_pkey", PLACE}},
     "take_keys": {"unique_key": {"unique_key_pkey"}},
     "take_slots": {},
@@ -179,6 +197,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
 """By which indexes each statement of the worker and of a busy client reads what can grow."""
 
 PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
+    "children": {"job": {"job_parent"}},
     "dead_letters": {
         "job": {"job_pkey"},
         "job_completed": {"job_completed_unsuccessful"},

@@ -27,6 +27,7 @@ from trioworker.store.postgres.effects import notify_done, store_effects_of, sto
 from trioworker.store.postgres.limits import LimitSaid, limits_said, settle_limits
 from trioworker.store.postgres.schedules import DUE_PER_SWEEP_MAX, sweep_schedules
 from trioworker.store.postgres.unique import forget_keys
+from trioworker.store.postgres.workflow import PostgresWorkflow
 from trioworker.store.protocol import Counters, Heartbeat, Hint, Promoted, Reaped, WorkerInfo
 
 PULL: Final = "pull"
@@ -67,6 +68,7 @@ class PostgresStore:
         self._database = database
         self._now_s = now_s
         self._flushes = 0
+        self.workflow = PostgresWorkflow(database, running=RUNNING, control=CONTROL, now_s=now_s)
 
     async def register(self, worker: WorkerInfo) -> None:
         """See `Store.register`."""
@@ -287,7 +289,8 @@ class PostgresStore:
     async def listen(self, heard: Callable[[Hint], None]) -> NoReturn:
         """See `Store.listen`."""
         await self._database.listen(
-            (READY_CHANNEL, CANCEL_CHANNEL), lambda channel, payload: heard(_hint(channel, payload))
+            (READY_CHANNEL, CANCEL_CHANNEL, DONE_CHANNEL),
+            lambda channel, payload: heard(_hint(channel, payload)),
         )
 
 
@@ -296,6 +299,8 @@ def _hint(channel: str, payload: str) -> Hint:
         return Hint(tag=payload)
     if channel == CANCEL_CHANNEL:
         return Hint(cancel_for=payload)
+    if channel == DONE_CHANNEL:
+        return Hint(done=payload)
     return Hint()
 
 

@@ -22,5 +22,8 @@ logs as (
 ),
 attempts as (
     delete from trioworker.job_attempt where id = any ($1)
+),
+steps as (
+    delete from trioworker.job_step where job = any ($1)
 )
 delete from trioworker.job where id = any ($1)

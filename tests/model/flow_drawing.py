@@ -54,13 +54,13 @@ class _Drawing:
         name = f"s{self._count}"
         self._count += 1
         simple = ["echo", "echo", "items", "fail_if", "value", "flow", "noop", "sleep"]
-        groups = ["for_each", "while", "branch_one", "branch_all"]
+        groups = ["for_each", "for_each", "while", "branch_one", "branch_all", "branch_all"]
         room = depth < 3 and self._count < 20
         sort = self._draw(st.sampled_from(simple + groups * room))
         step = self._of_sort(sort, name, before, stops, loops=loops, depth=depth)
         if self._one_in(6):
             step["skip_if"] = self._condition(before, loops)
-        if self._one_in(5):
+        if self._one_in(2 if "steps" in step or "branches" in step else 6):
             step["continue_on_error"] = True
         if stops and self._one_in(6):
             step["stop_after_if"] = {"if": self._condition([*before, name], loops)}
@@ -78,7 +78,7 @@ class _Drawing:
             case "items":
                 return _call(name, "items", [self._draw(st.integers(0, 3))])
             case "fail_if":
-                bad = {"expr": self._condition(before, loops)}
+                bad = True if self._one_in(2) else {"expr": self._condition(before, loops)}
                 return _call(name, "fail_if", {"bad": bad, "value": self._value(before, loops)})
             case "value":
                 return {"type": "value", "id": name, "value": self._value(before, loops)}

@@ -96,9 +96,7 @@ _WILL_NOT_DO: Final = "the flow will not do at"
 
 def _ids(steps: Sequence[AnyStep], depth: int) -> Iterator[str]:
     if depth > DEPTH_MAX:
-        raise UsageError(
-            f"a flow of loops in branches in loops … is nested {DEPTH_MAX} deep at most"
-        )
+        raise UsageError(f"steps inside of steps are nested at most {DEPTH_MAX} deep")
     for step in steps:
         yield step.id
         for _, body in bodies(step):

@@ -6,6 +6,7 @@ that only those results are read which it needs. It has no way to go round in ci
 make an unreasonable number of copies of what it is given.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -30,6 +31,10 @@ NAMES: Final = ("input", "results", "previous", "iter", "error", "flow", "result
 
 _FUNCTIONS: Final[Mapping[str, object]] = Functions.FUNCTION_TABLE
 _SHOWN_CHARS_MAX: Final = 60
+
+_QUOTED: Final = re.compile(
+    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`(?P<literal>(?:\\.|[^`\\])*)`""", re.DOTALL
+)
 
 _ROOT, _RESULTS, _DATA = object(), object(), object()
 """Where a part of an expression looks: at all names, at the results by step, somewhere in one."""
@@ -84,6 +89,7 @@ class Expression(NamedTuple):
 def read(text: str) -> Expression:
     """The expression that a text is. Raises `UsageError` when it is none."""
     bounded_text("expression", text, EXPRESSION_BYTES_MAX)
+    _check_literals(text)
     try:
         parsed = jmespath.compile(text)
         tree = parsed.parsed
@@ -101,6 +107,21 @@ def read(text: str) -> Expression:
         )
     names = frozenset(name for name, _ in found)
     return Expression(text, parsed, names, frozenset(step for _, step in found if step))
+
+
+def _check_literals(text: str) -> None:
+    """The parser would take what is no JSON for text, and warn in a place that nobody sees."""
+    for found in _QUOTED.finditer(text):
+        literal = found["literal"]
+        if literal is None:
+            continue
+        try:
+            msgspec.json.decode(literal.replace("\\`", "`"))
+        except (msgspec.DecodeError, RecursionError):
+            raise UsageError(
+                f"the expression {shown(text)} will not do: {shown(literal)} in backticks is no"
+                " JSON; text stands in single quotes"
+            ) from None
 
 
 def encoded(value: object) -> bytes:
@@ -141,6 +162,8 @@ def _look(node: Mapping[str, Any], at: object, found: list[tuple[str, str]]) -> 
     if kind in _LEAVES:
         return _data(at) if kind != "literal" else _DATA
     if kind in _IN_TURN:
+        if children[0]["type"] == "not_expression":
+            raise UsageError("'!' is about one name only; say !(input.a) for !input.a")
         for number, child in enumerate(children):
             # The condition of a filter sees the elements, as what comes after it.
             at = _look(child, at if number < 1 or kind in _IN_ORDER else _data(at), found)

@@ -244,10 +244,11 @@ class Machine:
 
     def _note(self, frame: Frame, step: AnyStep, ref: Ref) -> None:
         """The step has ended; what was before it is forgotten unless it may be asked for."""
-        body = frame.body
+        body, plan = frame.body, self._plan
         body.node = None
-        body.done[step.id] = ref
-        if body.pos > 0 and (before := frame.steps[body.pos - 1].id) not in self._plan.kept:
+        if step.id in plan.kept or step.id in plan.heard:
+            body.done[step.id] = ref
+        if body.pos > 0 and (before := frame.steps[body.pos - 1].id) not in plan.kept:
             body.done.pop(before, None)
         body.pos += 1
 

@@ -5,6 +5,7 @@ Rule of this file: made once for each flow and looked up at each end of a step.
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from trioworker.model.flow import Flow
@@ -46,10 +47,11 @@ class Spot(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All steps by name; `kept` are those whose results may be asked for later on."""
+    """All steps by name; which results may be asked for later on, and which of them right after."""
 
     spots: Mapping[str, Spot]
     kept: frozenset[str]
+    heard: frozenset[str]
 
     def order(self, place: Place) -> tuple[int, ...]:
         """Something to sort places by, as they come in the definition."""
@@ -89,7 +91,7 @@ def _plan(key: _Same) -> Plan:
         spots[flow.failure.id] = Spot(flow.failure, len(flow.steps), (), asks)
         asked += asks
     kept = {step for expression in asked for step in expression.results}
-    return Plan(spots, frozenset(kept | {flow.returns or ""}))
+    return Plan(spots, frozenset(kept | {flow.returns or ""}), frozenset(_heard(flow.steps)))
 
 
 def _spots(steps: Sequence[AnyStep], inside: tuple[Link, ...]) -> Iterator[tuple[str, Spot]]:
@@ -98,6 +100,24 @@ def _spots(steps: Sequence[AnyStep], inside: tuple[Link, ...]) -> Iterator[tuple
         for branch, body in bodies(step):
             link = Link(step, pos, IN_LOOP if is_loop(step) else branch)
             yield from _spots(body, (*inside, link))
+
+
+def _heard(steps: Sequence[AnyStep]) -> Iterator[str]:
+    """The steps whose results the next one asks for as `previous`."""
+    for before, step in pairwise(steps):
+        if _hears(step):
+            yield before.id
+    for step in steps:
+        for _, body in bodies(step):
+            yield from _heard(body)
+
+
+def _hears(step: AnyStep) -> bool:
+    """Whether the step asks for `previous`, or the first one of a branch in it does."""
+    asked = (*_asks(step), *_stops(step))
+    if any("previous" in expression.names for expression in asked):
+        return True
+    return not is_loop(step) and any(_hears(body[0]) for _, body in bodies(step) if body)
 
 
 def _asks(step: AnyStep) -> Iterator[Expression]:
@@ -129,5 +149,9 @@ def _asks_later(step: AnyStep) -> Iterator[Expression]:
     """What is asked when it has begun or has ended."""
     if isinstance(step, WhileStep):
         yield read(step.condition)
+    yield from _stops(step)
+
+
+def _stops(step: AnyStep) -> Iterator[Expression]:
     if step.stop_after_if is not None:
         yield read(step.stop_after_if.condition)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import count
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +16,8 @@ from trioworker.errors import Cancel, TrioworkerError
 from trioworker.model.flow_advance import End
 from trioworker.model.flow_decision import Decision, decided, undecided
 from trioworker.model.job import NewJob
-from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Cancelled, Failed, JobError, Succeeded
+from trioworker.model.retry import settled
 
 Deciding = Mapping[str, list[dict[str, Any]]]
 """What people decide about the approvals, by the names of the steps; without any, time runs out."""
@@ -28,9 +30,11 @@ def worked(job: NewJob, deciding: Deciding | None = None) -> End:
     if job.kind == "noop":
         return Succeeded(b"null")
     policy = job.options.policy(None)
-    attempts = policy.attempts if isinstance(policy, RetryPolicy) and policy.attempts else 1
-    ends = [_attempted(job, attempt) for attempt in range(1, attempts + 1)]
-    return next((end for end in ends if not isinstance(end, Failed)), ends[-1])
+    for attempt in count(1):
+        end = settled(_attempted(job, attempt), policy, tries=attempt, left_s=None, rng=Random(0))
+        if isinstance(end, End):
+            return end
+    raise AssertionError(job)
 
 
 def _attempted(job: NewJob, attempt: int) -> End:

@@ -19,6 +19,7 @@ from sim.differential.arguments_of_keys import keys
 from sim.differential.arguments_of_limits import LIMITED, limits
 from sim.differential.arguments_of_results import results
 from sim.differential.arguments_of_tokens import tokens, whose
+from sim.differential.arguments_of_workflow import workflow
 from sim.differential.arguments_schedules import SCHEDULE_QUERIES
 from sim.differential.history import (
     BASE,
@@ -313,6 +314,7 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
         "store_running": _running(claims),
         "sweep_cancels": _NOTHING,
         **SCHEDULE_QUERIES,
+        **workflow(_held(claims) if claims else _made_up()),
     } | {name: drawn for family in _FAMILIES for name, drawn in family().items()}
 
 

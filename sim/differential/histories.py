@@ -50,6 +50,12 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "forget_results": 3,
     "revoke_tokens": 2,
     "store_attempts": 2,
+    "hold_parents": 4,
+    "store_steps": 4,
+    "ended_parents": 4,
+    "known_children": 3,
+    "child_ends": 2,
+    "own_children": 2,
     "register_worker": 2,
     "retire_worker": 2,
     "sweep_cancels": 2,
@@ -100,6 +106,9 @@ _RIVALS: Final[Mapping[str, Sequence[str]]] = {
     "store_running": ("commit", "store_logs", "reap", "store_running", "store_progress"),
     "store_progress": ("store_progress", "store_running", "delete_jobs", "job_states"),
     "store_attempts": ("store_attempts", "reap"),
+    "hold_parents": ("hold_parents", "hold_parents", "commit", "reap", "ended_parents"),
+    "store_steps": ("store_steps", "store_steps", "commit", "reap", "delete_jobs"),
+    "ended_parents": ("ended_parents", "hold_parents", "requeue_jobs", "forget_parents"),
     "lock_limits": ("lock_limits", "lock_limits", "plan_looks"),
     "promote": ("promote", "cancel_unstarted", "due_limits"),
     "release_slots": ("release_slots", "take_slots", "lock_limits"),
@@ -171,6 +180,7 @@ LOOKS: Final = (
     "list_tokens", "list_workers", "newest_flows", "next_due", "next_look", "notify_done",
     "notify_ready", "ping", "place_in_line", "read_flows", "schema_version", "server_version",
     "token_of_worker", "token_standing", "unfinished_jobs",
+    "child_ends", "children", "job_steps", "known_children", "own_children",
 )  # fmt: skip
 """Statements that nobody waits for."""
 

@@ -106,6 +106,8 @@ async def delete_jobs(s: Statement, ids: Sequence[UUID]) -> Rows:
     chosen = set(ids)
     for id_ in s.shuffled(list(ids)):
         await s.delete(s.tables.job, id_)
+    for step in s.shuffled([r for r in s.rows(s.tables.job_step) if r.job in chosen]):
+        await s.delete(s.tables.job_step, (step.job, step.name))
     for attempt in s.shuffled([r for r in s.rows(s.tables.job_attempt) if r.id in chosen]):
         await s.delete(s.tables.job_attempt, (attempt.id, attempt.attempt))
     for log in s.shuffled([r for r in s.rows(s.tables.job_log) if r.id in chosen]):

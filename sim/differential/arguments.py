@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sim.database.rows import ClaimRow
 from sim.differential.arguments_of_endings import FRACTIONS, LABELS, NOTES, endings
+from sim.differential.arguments_of_flow_admin import flow_admin
 from sim.differential.arguments_of_flows import PATHS, flows
 from sim.differential.arguments_of_keys import keys
 from sim.differential.arguments_of_limits import LIMITED, limits
@@ -242,6 +243,7 @@ def _running(draw: st.DrawFn, claims: Sequence[ClaimRow]) -> Arguments:
 
 _FAMILIES: Final[Sequence[Callable[[], Mapping[str, Drawn]]]] = (
     endings,
+    flow_admin,
     flows,
     limits,
     keys,

@@ -86,6 +86,7 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "store_flows": 4,
     "end_flows": 4,
     "read_approval": 2,
+    "push_flow": 2,
     "store_decision": 2,
     "end_approvals": 3,
 }
@@ -134,6 +135,7 @@ _RIVALS: Final[Mapping[str, Sequence[str]]] = {
     "delete_jobs": ("delete_jobs", "requeue_jobs", "store_labels", "store_progress"),
     "store_expiries": ("store_expiries", "expired_jobs", "delete_jobs"),
     "store_labels": ("store_labels", "requeue_jobs"),
+    "push_flow": ("push_flow", "push_flow", "newest_flows", "read_flow", "list_flows"),
     "add_schedules": ("add_schedules", "lock_schedules"),
     "lock_schedules": ("lock_schedules", "due_schedules", "delete_schedules"),
     "due_schedules": ("due_schedules", "store_schedules", "commit", "enqueue"),
@@ -174,6 +176,8 @@ class _Cast:
 
 
 LOOKS: Final = (
+    "approval_states", "flow_drift", "flow_steps", "flow_version", "list_approvals", "list_flows",
+    "read_flow",
     "cached_results", "cancelled_flows", "cancels_for_worker", "clock", "count_jobs",
     "dead_letters", "due_approvals", "ended_jobs", "ended_steps", "hooked_jobs", "job_logs",
     "job_origins", "job_states", "key_holders", "limit_drift", "list_jobs", "list_schedules",

@@ -62,6 +62,7 @@ from sim.differential.played import (
     worker,
 )
 from sim.differential.scenes import SHORT_LEASE_S
+from sim.differential.scripts_of_flow_admin import FLOW_ADMIN_SCRIPTS
 from sim.differential.scripts_of_flows import FLOW_SCRIPTS
 
 # fmt: off
@@ -308,6 +309,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
         {}, (0, BEGIN), (0, "notify_done", [J1, J1, J2]), (0, "notify_done", [J1]), (0, COMMIT),
         (1, "notify_ready", [RED, RED]), (2, BEGIN), (2, "notify_done", [J3]), (2, ROLLBACK),
     ),
+    **FLOW_ADMIN_SCRIPTS,
     **FLOW_SCRIPTS,
 }
 # fmt: on

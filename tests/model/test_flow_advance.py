@@ -138,3 +138,10 @@ def test_a_stop_ends_the_flow_as_it_says(status: str, end: End) -> None:
     stop = {"if": "result == `1`", "status": status, "message": "seen"}
     assert ran(echo("a", 1, stop_after_if=stop), echo("b", 2)) == end
     assert result(ran(echo("a", 3, stop_after_if=stop), echo("b", 2))) == 2
+
+
+@pytest.mark.parametrize("more", [{"skip_if": "`true`"}, {"continue_on_error": True}])
+def test_only_a_success_asks_for_a_stop(more: Parts) -> None:
+    """Neither what was skipped does, nor a failure that is tolerated."""
+    step = fail("a", stop_after_if={"if": "`true`"}, **more)
+    assert result(ran(step, echo("b", 2))) == 2

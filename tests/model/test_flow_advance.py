@@ -138,12 +138,3 @@ def test_a_stop_ends_the_flow_as_it_says(status: str, end: End) -> None:
     stop = {"if": "result == `1`", "status": status, "message": "seen"}
     assert ran(echo("a", 1, stop_after_if=stop), echo("b", 2)) == end
     assert result(ran(echo("a", 3, stop_after_if=stop), echo("b", 2))) == 2
-
-
-def test_somebody_cancels_a_flow() -> None:
-    """It begins no step, and ends when none runs."""
-    run = driver(echo("a", 1), echo("b", 2), failure=echo("f", 3))
-    run.cancel("no more")
-    assert ROOT not in run.outcomes
-    assert run.run() == Cancelled("no more")
-    assert made(run) == ["a"]

@@ -51,6 +51,7 @@ class Totals(msgspec.Struct):
     cpu_s: float = 0.0
     states: Counter[str] = msgspec.field(default_factory=Counter)
     failed: dict[int, Sequence[str]] = msgspec.field(default_factory=dict)
+    digests: dict[int, str] = msgspec.field(default_factory=dict)
 
     def add(self, summary: Summary) -> None:
         """One more seed."""
@@ -59,6 +60,7 @@ class Totals(msgspec.Struct):
         self.virtual_s += summary.virtual_s
         self.cpu_s += summary.cpu_s
         self.states.update(summary.states)
+        self.digests[summary.seed] = summary.digest
         if summary.findings:
             self.failed[summary.seed] = summary.findings
 
@@ -119,6 +121,13 @@ def deaf_to_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def again(seed: int, digest: str) -> str | None:
+    """Run a seed that another process has run; how its trace differs, None when it has `digest`."""
+    if run(draw_plan(seed)).trace.digest == digest:
+        return None
+    return twice(seed) or f"seed {seed}: every time the same here, and not so in another process"
 
 
 def twice(seed: int) -> str | None:

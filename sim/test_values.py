@@ -21,12 +21,14 @@ from sim.database.rows import (
     FlowStateRow,
     JobRow,
     LabelRow,
+    ParentRow,
     ProgressRow,
     ReadyRow,
     ResultRow,
     Row,
     ScheduleRow,
     SpentRow,
+    StepRow,
     TokenRow,
     UniqueKeyRow,
     WaitingRow,
@@ -197,6 +199,8 @@ TOKEN: Final = TokenRow(
     id=TOKENS[0], worker_group="g", tags=("red",), ranks=(0,), created_at=EPOCH,
     created_by="somebody",
 )  # fmt: skip
+STEP: Final = StepRow(job=J1, name="s", result="1", at=EPOCH)
+PARENT: Final = ParentRow(id=J1, tries=1, since=EPOCH)
 RESULT: Final = ResultRow(key="k", job=J1, result="1", stored_at=EPOCH, expires_at=EPOCH)
 CONCURRENCY: Final = ConcurrencyRow(key="k", slots=1, window_s=None, said_at=EPOCH)
 SCHEDULE: Final = ScheduleRow(
@@ -233,6 +237,8 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "job_progress_note_check": ("job_progress", PROGRESS, {"note": "é" * 251}),
     "concurrency_key_check": ("concurrency", CONCURRENCY, {"key": ""}),
     "concurrency_slots_check": ("concurrency", CONCURRENCY, {"slots": 0}),
+    "job_step_name_check": ("job_step", STEP, {"name": ""}),
+    "parent_tries_check": ("parent", PARENT, {"tries": 0}),
     "result_cache_key_check": ("result_cache", RESULT, {"key": ""}),
     "concurrency_window_s_check": ("concurrency", CONCURRENCY, {"window_s": 0.0}),
     "schedule_name_check": ("schedule", SCHEDULE, {"name": ""}),
@@ -262,6 +268,7 @@ BOUNDS: Final[list[tuple[str, Row, str, int]]] = [
     ("job_completed", COMPLETED, "reaped", 2**15),
     ("job_completed", COMPLETED, "duration_ms", 2**31),
     ("flow", FLOW, "version", 2**31),
+    ("parent", PARENT, "tries", 2**31),
     ("flow_state", UNDER_WAY, "version", 2**31),
     ("flow_state", UNDER_WAY, "attempt", 2**31),
     ("flow_state", UNDER_WAY, "reaped", 2**15),
@@ -354,7 +361,7 @@ def test_the_server_reads_no_nul() -> None:
     """22021 for text with a NUL in it, alone or in an array; null is no text."""
     parameters.read("list_jobs", (None, "tag", None, 1, None, None))
     for name, arguments in (
-        ("cancel_unstarted", ([J1], "en\x00ough")),
+        ("cancel_unstarted", ([J1], "en\x00ough", [])),
         ("store_logs", ([J1, J1], [1, 2], [0, 0], ["line", "\x00"])),
     ):
         with pytest.raises(StoreError) as refused:

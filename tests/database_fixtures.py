@@ -177,9 +177,9 @@ def fresh_database(server: PostgresServer, template: str = "template1") -> Itera
     """The address of a new database, copied from `template`, which nobody may be connected to."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(server.url, autocommit=True) as admin:
-        admin.execute(
-            SQL("create database {} template {}").format(Identifier(name), Identifier(template))
-        )
+        # To copy the files takes a quarter of what it takes to log each of their pages.
+        create = SQL("create database {} template {} strategy file_copy")
+        admin.execute(create.format(Identifier(name), Identifier(template)))
         try:
             yield server.url_of(name)
         finally:

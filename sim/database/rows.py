@@ -256,6 +256,23 @@ class DecisionRow(Row, frozen=True, kw_only=True):
     decided_at: datetime
 
 
+class StepRow(Row, frozen=True, kw_only=True):
+    """What a step of a function has returned; JSON text."""
+
+    job: UUID
+    name: str
+    result: str
+    at: datetime
+
+
+class ParentRow(Row, frozen=True, kw_only=True):
+    """A job that has enqueued children."""
+
+    id: UUID
+    tries: int
+    since: datetime
+
+
 class CancelRow(Row, frozen=True, kw_only=True):
     """A request to stop a job."""
 

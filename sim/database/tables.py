@@ -21,6 +21,7 @@ from sim.database.rows import (
     LabelRow,
     LogRow,
     MigrationRow,
+    ParentRow,
     ProgressRow,
     ReadyRow,
     ResultRow,
@@ -28,6 +29,7 @@ from sim.database.rows import (
     ScheduleRow,
     SlotRow,
     SpentRow,
+    StepRow,
     TokenRow,
     UniqueKeyRow,
     WaitingRow,
@@ -50,6 +52,7 @@ SORTS: Final = ("unique", "debounce")
 KEY_BYTES_MAX: Final = 2_000
 DECIDER_BYTES_MAX: Final = 200
 TIMES: Final = ("queued", "unfinished", "period")
+STEP_NAME_BYTES_MAX: Final = 200
 STATUSES: Final = ("success", "failure", "canceled", "skipped")
 
 
@@ -97,6 +100,10 @@ class Tables:
             "cancel_request", lambda row: row.id, _anything
         )
         self.migration: Table[MigrationRow] = Table("migration", lambda row: row.number, _anything)
+        self.job_step: Table[StepRow] = Table(
+            "job_step", lambda row: (row.job, row.name), _check_step
+        )
+        self.parent: Table[ParentRow] = Table("parent", lambda row: row.id, _check_parent)
         self._add_flows()
 
     def _add_flows(self) -> None:
@@ -242,6 +249,16 @@ def _check_flow_state(row: FlowStateRow) -> None:
 def _check_decision(row: DecisionRow) -> None:
     values.jsonb(row.form)
     values.check(1 <= len(row.by.encode()) <= DECIDER_BYTES_MAX, "decision_by_check")
+
+
+def _check_step(row: StepRow) -> None:
+    values.jsonb(row.result)
+    values.check(1 <= len(row.name.encode()) <= STEP_NAME_BYTES_MAX, "job_step_name_check")
+
+
+def _check_parent(row: ParentRow) -> None:
+    values.integer(row.tries)
+    values.check(row.tries >= 1, "parent_tries_check")
 
 
 def _check_schedule(row: ScheduleRow) -> None:

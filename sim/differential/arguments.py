@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from sim.database.rows import ClaimRow
 from sim.differential.arguments_of_endings import FRACTIONS, LABELS, NOTES, endings
+from sim.differential.arguments_of_flow_admin import flow_admin
 from sim.differential.arguments_of_flows import PATHS, flows
 from sim.differential.arguments_of_keys import keys
 from sim.differential.arguments_of_limits import LIMITED, limits
 from sim.differential.arguments_of_results import results
 from sim.differential.arguments_of_tokens import tokens, whose
+from sim.differential.arguments_of_workflow import workflow
 from sim.differential.arguments_schedules import SCHEDULE_QUERIES
 from sim.differential.history import (
     BASE,
@@ -241,6 +243,7 @@ def _running(draw: st.DrawFn, claims: Sequence[ClaimRow]) -> Arguments:
 
 _FAMILIES: Final[Sequence[Callable[[], Mapping[str, Drawn]]]] = (
     endings,
+    flow_admin,
     flows,
     limits,
     keys,
@@ -277,7 +280,7 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
     claims = cast("Sequence[ClaimRow]", scene.get("claim", ()))
     return {
         "adopt": st.tuples(_workers, st.lists(st.sampled_from(CLAIMS), max_size=2)),
-        "cancel_unstarted": st.tuples(_some_jobs, _reasons),
+        "cancel_unstarted": st.tuples(_some_jobs, _reasons, _some_jobs),
         "cancels_for_worker": st.tuples(_workers),
         "clock": _NOTHING,
         "commit": commit(claims),
@@ -313,6 +316,7 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
         "store_running": _running(claims),
         "sweep_cancels": _NOTHING,
         **SCHEDULE_QUERIES,
+        **workflow(_held(claims) if claims else _made_up()),
     } | {name: drawn for family in _FAMILIES for name, drawn in family().items()}
 
 
@@ -340,7 +344,7 @@ def lockers(scene: Scene) -> Sequence[Locker]:
     always: Sequence[Locker] = (
         enqueue_of,
         lambda n: ("heartbeat", (WORKERS[n % len(WORKERS)], 1, 1, 1)),
-        lambda n: ("cancel_unstarted", ([JOBS[n]], "enough")),
+        lambda n: ("cancel_unstarted", ([JOBS[n]], "enough", [])),
         lambda n: ("store_logs", ([JOBS[n]], [1], [0], ["line"])),
         lambda n: ("request_cancel", ([JOBS[n]], "enough")),
         lambda n: ("retire_worker", (WORKERS[n % len(WORKERS)],)),

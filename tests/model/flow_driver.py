@@ -22,7 +22,6 @@ from trioworker.model.flow_advance import (
     StepEnd,
     advance,
     begin,
-    cancel,
     unfinished,
 )
 from trioworker.model.job import NewJob
@@ -104,14 +103,6 @@ class Driver:
         ended, self._ended = self._ended, []
         if ended:
             self.end(*ended)
-
-    def cancel(self, reason: str) -> None:
-        """Somebody cancels the outermost flow, and all jobs below it end when they can."""
-        for flow, run in [*self._runs.items()]:
-            if flow not in self.outcomes:
-                before = flow_state.encode(run.state)
-                self._take(flow, cancel(run, reason))
-                assert before == flow_state.encode(run.state)
 
     def pending(self) -> Sequence[NewJob]:
         """The jobs of steps that are under way."""

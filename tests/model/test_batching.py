@@ -1,6 +1,6 @@
 """How batches are cut and divided: nothing lost, nothing twice, nothing out of order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import pytest
@@ -61,10 +61,17 @@ def test_no_transaction_has_a_job_twice(numbers: list[int], policy: BatchPolicy)
         assert _results(apart, job) == _results(batch, job)
 
 
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=12))
-def test_a_transaction_is_bounded_in_bytes(quarters: list[int]) -> None:
+@pytest.fixture(scope="module")
+def results() -> Mapping[int, bytes]:
+    """Large ones, by how many quarters of a transaction they fill."""
+    return {size: b" " * (size * BYTES_MAX // 4) for size in range(1, 6)}
+
+
+@given(quarters=st.lists(st.integers(1, 5), min_size=1, max_size=12))
+def test_a_transaction_is_bounded_in_bytes(
+    quarters: list[int], results: Mapping[int, bytes]
+) -> None:
     """Large results are spread over transactions, in order; none is left out."""
-    results = {size: b" " * (size * BYTES_MAX // 4) for size in set(quarters)}
     batch = [executed(Succeeded(results[size]), n) for n, size in enumerate(quarters, 1)]
     groups = cut(batch, BatchPolicy.FULL)
     assert [e.job.id for group in groups for e in group] == [e.job.id for e in batch]

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.model.flow_drawing import flows
 from trioworker.errors import InvalidArguments, UsageError
@@ -283,3 +284,40 @@ def test_an_input_is_what_the_flow_says(given_: object, why: str) -> None:
         check_input(flow, json.dumps(given_).encode())
     with pytest.raises(InvalidArguments, match="cannot be read"):
         check_input(flow, b"{")
+
+
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=3),
+    st.just([]),
+    st.just({}),
+    st.just({"expr": "results.s0"}),
+    st.just({"expr": 3}),
+    st.just(["a", 1, None]),
+)
+
+
+def spoiled(part: Any, path: list[int], junk: object) -> Any:  # noqa: ANN401 - JSON
+    """The definition with one of its parts replaced, which the path leads to."""
+    if not path or not part or not isinstance(part, dict | list):
+        return junk
+    keys = sorted(part) if isinstance(part, dict) else range(len(part))
+    key = keys[path[0] % len(keys)]
+    changed = dict(part) if isinstance(part, dict) else [*part]
+    changed[key] = spoiled(part[key], path[1:], junk)
+    return changed
+
+
+@given(flows(), st.lists(st.integers(0, 9), min_size=1, max_size=9), JUNK)
+def test_no_json_breaks_the_reading(flow: Parts, path: list[int], junk: object) -> None:
+    """It is a flow, or it is told in one line why not."""
+    try:
+        flow_of(json.dumps(spoiled(flow, path, junk)))
+    except UsageError as error:
+        told = str(error)
+    else:
+        told = ""
+    assert "\n" not in told

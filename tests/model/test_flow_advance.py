@@ -140,10 +140,8 @@ def test_a_stop_ends_the_flow_as_it_says(status: str, end: End) -> None:
     assert result(ran(echo("a", 3, stop_after_if=stop), echo("b", 2))) == 2
 
 
-def test_somebody_cancels_a_flow() -> None:
-    """It begins no step, and ends when none runs."""
-    run = driver(echo("a", 1), echo("b", 2), failure=echo("f", 3))
-    run.cancel("no more")
-    assert ROOT not in run.outcomes
-    assert run.run() == Cancelled("no more")
-    assert made(run) == ["a"]
+@pytest.mark.parametrize("more", [{"skip_if": "`true`"}, {"continue_on_error": True}])
+def test_only_a_success_asks_for_a_stop(more: Parts) -> None:
+    """Neither what was skipped does, nor a failure that is tolerated."""
+    step = fail("a", stop_after_if={"if": "`true`"}, **more)
+    assert result(ran(step, echo("b", 2))) == 2

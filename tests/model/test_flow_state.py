@@ -190,6 +190,39 @@ def test_a_flow_that_has_ended_hears_nothing_more() -> None:
     assert (same.state, same.jobs, same.outcome) == (state, [], None)
 
 
+def test_nor_does_one_whose_failure_step_has_ended() -> None:
+    """The end of that step may be told again, too."""
+    echo = {"type": "function", "id": "z", "path": "echo", "args": [1]}
+    bad = {"type": "function", "id": "a", "path": "fail", "args": ["no"]}
+    flow = flow_of(json.dumps({"steps": [bad], "failure": echo}))
+    run = Driver(Asked({"f": flow}, "f", {}), worked, Random(1))
+    run.run()
+    same = advanced(run_of(flow, {}, run.states[ROOT]), ends_of(run.made))
+    assert (same.state, same.jobs, same.outcome) == (run.states[ROOT], [], None)
+
+
+def test_what_a_step_that_does_nothing_returned_is_never_read() -> None:
+    """It is null."""
+    steps = [
+        {"type": "noop", "id": "a"},
+        {"type": "function", "id": "b", "path": "echo", "args": [{"expr": "previous"}]},
+    ]
+    flow = flow_of(json.dumps({"steps": steps}))
+    now = begun(flow, {})
+    ends = [end._replace(result=None) for end in ends_of(now.jobs)]
+    assert [job.args for job in advanced(run_of(flow, {}, now.state), ends).jobs] == [b"[null]"]
+
+
+def test_the_message_of_a_tolerated_failure_is_cut() -> None:
+    """There may be ten thousand of them."""
+    bad = {"type": "function", "id": "a", "path": "fail", "args": ["x" * 9_000]}
+    more = {"type": "noop", "id": "b", "skip_if": "results.a.error.message == 'x'"}
+    flow = flow_of(json.dumps({"steps": [bad | {"continue_on_error": True}, more]}))
+    run = Driver(Asked({"f": flow}, "f", {}), worked, Random(1))
+    run.end_some(1)
+    assert len(flow_state.encode(run.states[ROOT])) < 800
+
+
 @given(st.uuids(), st.lists(st.integers(0, 9_999), max_size=3))
 def test_ids_and_places_are_read_as_they_are_written(job: UUID, indices: list[int]) -> None:
     """In few characters."""

@@ -10,9 +10,9 @@ from tests.worker.harness import Rig, open_rig
 
 
 @pytest.fixture
-async def rig(empty_database_url: str) -> AsyncIterator[Rig]:
+async def rig(database_url: str) -> AsyncIterator[Rig]:
     """A database of its own for each test."""
-    async with open_rig(empty_database_url) as made:
+    async with open_rig(database_url) as made:
         yield made
 
 

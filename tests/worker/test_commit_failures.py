@@ -112,14 +112,14 @@ async def test_backend_killed_just_before_commit(rig: Rig) -> None:
 
 @pytest.mark.parametrize("mode", [Mode.AGENT_BATCH, Mode.WORKER])
 async def test_reply_lost_just_after_commit(
-    empty_database_url: str, short_folder: Path, mode: Mode
+    database_url: str, short_folder: Path, mode: Mode
 ) -> None:
     """COMMIT took effect and its reply never came: the retry finds its own rows; nothing twice."""
     async with (
-        line_cutter(empty_database_url, short_folder) as (url, cutter),
+        line_cutter(database_url, short_folder) as (url, cutter),
         open_rig(url) as rig,
     ):
-        rig.url = empty_database_url
+        rig.url = database_url
         ids = await rig.enqueue(100)
 
         async def body(_job: Job) -> Outcome:

@@ -170,14 +170,14 @@ async def test_a_stop_gives_a_last_chance_back(rig: Rig) -> None:
 
 
 async def test_an_adopted_last_chance_is_alone_as_well(
-    empty_database_url: str, short_folder: Path
+    database_url: str, short_folder: Path
 ) -> None:
     """When the reply to its pull was lost, nothing is pulled beside it either."""
     async with (
-        line_cutter(empty_database_url, short_folder) as (url, cutter),
+        line_cutter(database_url, short_folder) as (url, cutter),
         open_rig(url) as rig,
     ):
-        rig.url = empty_database_url
+        rig.url = database_url
         first, last, third = await rig.enqueue(3)
         put_on_last_chance(rig, last)
         gate = Gate(last)

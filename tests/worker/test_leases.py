@@ -171,15 +171,13 @@ async def test_a_worker_that_cannot_renew_stops_what_runs(rig: Rig) -> None:
     assert rig.query("select distinct attempt, reaped from trioworker.job_completed") == [(1, 0)]
 
 
-async def test_a_pull_whose_reply_is_lost_is_adopted(
-    empty_database_url: str, short_folder: Path
-) -> None:
+async def test_a_pull_whose_reply_is_lost_is_adopted(database_url: str, short_folder: Path) -> None:
     """The claim was made and nobody heard of it: the worker itself finds it again."""
     async with (
-        line_cutter(empty_database_url, short_folder) as (url, cutter),
+        line_cutter(database_url, short_folder) as (url, cutter),
         open_rig(url) as rig,
     ):
-        rig.url = empty_database_url
+        rig.url = database_url
         ids = await rig.enqueue(60)
 
         async def body(_job: Job) -> Outcome:

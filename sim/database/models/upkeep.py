@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sim.database.models import Rows, Statement, models
+from sim.database.models.flow_admin import step_of
 from sim.database.rows import JobRow, MigrationRow, WorkerRow
 
 VERSION: Final = "18.0 (simulated)"
@@ -135,8 +136,26 @@ def _state(s: Statement, job: JobRow) -> tuple[Any, ...]:
         done and done.started_at, done and done.completed_at, done and done.duration_ms,
         done and done.result, done and done.error,
         sorted(row.label for row in s.rows(s.tables.job_label) if row.id == job.id),
+        _waits_for(s, job.id), *_step(job),
         told and told.fraction, told and told.note, told and told.told_at,
     )  # fmt: skip
+
+
+def _waits_for(s: Statement, job: UUID) -> str | None:
+    if s.find(s.tables.job_completed, job) or s.find(s.tables.ready, job):
+        return None
+    if s.find(s.tables.flow_state, job):
+        return "steps"
+    waiting = s.find(s.tables.waiting, job)
+    if waiting is None:
+        return None
+    return "slot" if waiting.reason == "limit" else waiting.reason
+
+
+def _step(job: JobRow) -> tuple[UUID | None, str | None]:
+    """The flow that the job is a step of, and at which place."""
+    step = step_of(job)
+    return (None, None) if step is None else (job.parent, step[1])
 
 
 def _place(s: Statement, job: UUID, claim: object) -> str:

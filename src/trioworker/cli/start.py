@@ -4,6 +4,7 @@ Rule of this file: nothing large is imported until Ctrl-C has been provided for.
 program without a word, and `guarded` takes over when all is imported.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -17,8 +18,12 @@ def main() -> NoReturn:
     usual = signal.getsignal(signal.SIGINT)
     if usual is signal.default_int_handler:  # else it is ignored, as behind `nohup`
         signal.signal(signal.SIGINT, _leave)
+    # Modules are no garbage: to look for some meanwhile took a sixth of the time.
+    gc.disable()
     from trioworker.cli.main import main as run  # noqa: PLC0415 - the rule of this file
 
+    gc.freeze()
+    gc.enable()
     try:
         signal.signal(signal.SIGINT, usual)
         run()

@@ -6,7 +6,6 @@
     a step has failed, and nothing    no step is begun any more; when none runs, the failure step is
     around it tolerates that          run, if there is one, and then the flow has failed
     a step was canceled               the same, but without the failure step: the flow is canceled
-    somebody cancels the flow         the same
     the failure step has ended        the flow has failed with the error of the step that did, or
                                       has succeeded if what it returned has "recover": true
 
@@ -24,7 +23,6 @@ from trioworker.model.flow_run import Advanced, End, FlowRun, IdOf, StepEnd
 from trioworker.model.flow_scope import Missing, Results
 from trioworker.model.flow_state import Body, FlowState, copy, job_of, running
 from trioworker.model.flow_walk import Walk
-from trioworker.model.outcome import Cancelled
 
 __all__ = [
     "Advanced",
@@ -35,7 +33,6 @@ __all__ = [
     "StepEnd",
     "advance",
     "begin",
-    "cancel",
     "early_result",
     "unfinished",
 ]
@@ -73,20 +70,6 @@ def advance(
     for end in sorted(ends, key=lambda end: end.status in {"success", "skipped"}):
         walk.end(end)
     return walk.advanced()
-
-
-def cancel(run: FlowRun, reason: str) -> Advanced:
-    """Begin no step of the run any more; it ends as canceled when none of its steps runs.
-
-    Whoever calls this cancels the `unfinished` ones.
-    """
-    state = FlowState(Body()) if run.state is None else copy(run.state)
-    if not state.over and state.canceled is None:
-        state.canceled = reason
-        if not any(running(state)):
-            state.over = True
-            return Advanced(state, (), Cancelled(reason))
-    return Advanced(state, (), None)
 
 
 def unfinished(state: FlowState) -> Iterator[UUID]:

@@ -69,14 +69,13 @@ class Group(msgspec.Struct, omit_defaults=True):
 class FlowState(msgspec.Struct, omit_defaults=True):
     """The whole of it. `body` are the flow's own steps.
 
-    With `failed` no step is begun any more; `handling` is the job of the failure step. `canceled`
-    says why somebody wanted it to stop. `kept` counts the bytes of values that no job has.
+    With `failed` no step is begun any more; `handling` is the job of the failure step. `kept`
+    counts the bytes of values that no job has.
     """
 
     body: Body
     failed: Failure | None = None
     handling: str | None = None
-    canceled: str | None = None
     kept: int = 0
     over: bool = False
 

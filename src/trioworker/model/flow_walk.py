@@ -138,7 +138,7 @@ class Walk:
 
     def _halt(self, frame: Frame) -> Halt | None:
         """The outermost of what is around a step and has failed."""
-        if self._state.failed is not None or self._state.canceled is not None:
+        if self._state.failed is not None:
             return Halt(self._top, inside=False)
         for outer in reversed([*around(frame)]):
             if outer.body.failed is not None:
@@ -178,7 +178,7 @@ class Walk:
             body.node.failed = self._first(body.node.failed, came.failure)
         elif halt.frame.up is not None:
             body.failed = self._first(body.failed, came.failure)
-        elif self._state.failed is not None:
+        else:
             self._state.failed = self._first(self._state.failed, came.failure)
 
     def _first(self, one: Failure | None, other: Failure) -> Failure:
@@ -210,9 +210,6 @@ class Walk:
         if self._top.body.node is not None:
             return
         failure = self._state.failed
-        if self._state.canceled is not None:
-            self._finish(Cancelled(self._state.canceled))
-            return
         assert failure is not None
         if failure.canceled:
             self._finish(Cancelled(_told(failure)))
@@ -231,9 +228,7 @@ class Walk:
         """The failure step has ended."""
         failure = self._state.failed
         assert failure is not None
-        if self._state.canceled is not None:
-            self._finish(Cancelled(self._state.canceled))
-        elif end.status != "success":
+        if end.status != "success":
             error = end.error or _NO_REASON
             self._fail(failure, Failure(end.at, end.at, error.name, error.message))
         elif _recovers(end.result):

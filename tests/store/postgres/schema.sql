@@ -15,7 +15,7 @@
 -- 0011 progress 36f5e983f75669e8d8a7eb6524bf1447
 -- 0012 agents 47344a25a5025b466633ac40426a7177
 -- 0013 flushes 4bbc54d0591b64f1365cfc5727292c76
--- 0014 flows 7f0362ec7949e4fa7d7c7d9e1290bdf5
+-- 0014 flows 2e0448604d0b1117b00d38f67c365991
 -- 0015 children_and_steps 0d2833398550ba77816cf15ccf490bcf
 -- 0016 same_worker 8604adcd8dc1bfc3b6e8e7ce20a33876
 
@@ -689,5 +689,5 @@ CREATE INDEX waiting_fresh ON trioworker.waiting USING btree (id) WHERE fresh;
 
 CREATE INDEX waiting_turn ON trioworker.waiting USING btree (key, priority DESC, scheduled_for, id) WHERE (key IS NOT NULL);
 
-CREATE INDEX waiting_until ON trioworker.waiting USING btree (until) WHERE (until IS NOT NULL);
+CREATE INDEX waiting_undecided ON trioworker.waiting USING btree (until, id) WHERE (key IS NULL);
 

@@ -30,7 +30,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "child_ends": {"job": {"job_pkey"}, "job_completed": {"job_completed_pkey"}},
     "commit": {"claim": CLAIM, "job": {"job_pkey"}},
     "due_approvals": {
-        "waiting": {"waiting_until"},
+        "waiting": {"waiting_undecided"},
         "job": {"job_pkey"},
         "decision": {"decision_pkey"},
     },
@@ -163,9 +163,13 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "retire_worker": {},
     "expired_jobs": {
         "expiry": {"expiry_at", "expiry_pkey"},
+        "job": {"job_pkey"},
         "job_completed": {"job_completed_pkey"},
     },
-    "old_jobs": {"job_completed": {"job_completed_pkey", "job_completed_foreign"}},
+    "old_jobs": {
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey", "job_completed_foreign"},
+    },
     "store_attempts": {},
     "store_decision": {},
     "store_expiries": {},
@@ -218,6 +222,14 @@ PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "slot": {"slot_key"},
         "spent_slot": {"spent_slot_pkey"},
     },
+    "approval_states": {
+        "waiting": {"waiting_pkey"},
+        "job": {"job_pkey"},
+        "decision": {"decision_pkey"},
+    },
+    "flow_steps": {"job": {"job_parent"}},
+    "flow_version": {"flow_state": {"flow_state_pkey"}},
+    "list_approvals": {"waiting": {"waiting_undecided"}},
     "list_jobs": {
         "job_label": {"job_label_newest"},
         "job": {"job_pkey"},
@@ -231,10 +243,10 @@ PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
 """The same for what people ask now and then, on a queue that has something to show."""
 
 TOO_SMALL_TO_MATTER: Final = {"add_token", "clock", "list_tokens", "list_workers",
-                              "lock_migrations", "ping", "record_migration", "revoke_tokens",
-                              "schema_version", "server_version", "token_of_worker",
-                              "token_standing"}  # fmt: skip
-COUNTS_ALL: Final = {"count_jobs", "limit_drift", "list_schedules"}
+                              "lock_migrations", "ping", "push_flow", "read_flow",
+                              "record_migration", "revoke_tokens", "schema_version",
+                              "server_version", "token_of_worker", "token_standing"}  # fmt: skip
+COUNTS_ALL: Final = {"count_jobs", "flow_drift", "limit_drift", "list_flows", "list_schedules"}
 
 
 def faults(

@@ -40,4 +40,5 @@ create table trioworker.decision (
 );
 comment on table trioworker.decision is 'What people have said of approvals, each of them once.';
 
-create index waiting_until on trioworker.waiting (until) where until is not null;
+-- What waits for no slot waits for a decision.
+create index waiting_undecided on trioworker.waiting (until, id) where key is null;

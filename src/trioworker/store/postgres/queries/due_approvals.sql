@@ -7,7 +7,7 @@ select due.id, job.options, (
        ) as approved
   from (
     select waiting.id, waiting.until from trioworker.waiting
-     where waiting.until <= now() and waiting.reason = 'approval'
+     where waiting.until <= now() and waiting.reason = 'approval' and waiting.key is null
      order by waiting.until, waiting.id
      limit $1
   ) as due

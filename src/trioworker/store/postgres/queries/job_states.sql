@@ -20,6 +20,12 @@ select job.id, job.kind, job.path, job.args, job.tag, job.priority,
        done.error,
        array(select label from trioworker.job_label as given where given.id = asked.id order by label)
            as labels,
+       case when done.id is not null or ready.id is not null then null
+            when under_way.id is not null then 'steps'
+            when waiting.reason = 'limit' then 'slot'
+            else waiting.reason end as waits_for,
+       case when jsonb_typeof(job.options -> 'step') = 'object' then job.parent end as flow,
+       job.options #>> '{step,at}' as step,
        told.fraction as progress, told.note, told.told_at
   from unnest($1::uuid[]) with ordinality as asked (id, place)
   cross join lateral (

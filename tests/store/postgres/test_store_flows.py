@@ -269,7 +269,8 @@ async def test_a_flow_that_begins_while_somebody_cancels_it_is_left_to_a_sweep(
             with scene.under_way("lock_schedules", ["s"]):
                 nursery.start_soon(cancel)
                 await scene.until_blocked()
-                assert not await scene.store.commit(worker, [executed(job, Begun())], again=False)
+                begun = [executed(job, Begun())]
+                assert not (await scene.store.commit(worker, begun, again=False)).lost
     assert (told[0].ended, told[0].asked) == ([tick.id], [flow])
     assert scene.query("select id from trioworker.flow_state") == [(flow,)]
     await scene.store.sweep_flows()

@@ -53,13 +53,17 @@ class _Lost(NamedTuple):
         return Over(outcome, self.attempt, self.reaped)
 
 
-async def end_lost_flows(tx: Transaction, roots: Sequence[UUID], *, reaped_max: int) -> LostFlows:
-    """End the flows in these outermost ones whose workers are gone, or let them begin anew.
+async def end_lost_flows(
+    tx: Transaction, lost: Sequence[tuple[UUID, UUID]], *, reaped_max: int
+) -> LostFlows:
+    """End the flows that are `lost`, or let them begin anew.
 
-    One that has lost more than `reaped_max` workers ends in any case.
+    They are told by the outermost one and by the worker that is gone. One that has lost more than
+    `reaped_max` workers ends in any case.
     """
+    roots, workers = sorted({root for root, _ in lost}), sorted({worker for _, worker in lost})
     locked = {row[0] for row in await tx.run("lock_flows", roots)}
-    flows = [_lost(row) for row in await tx.run("read_lost_flows", sorted(locked))]
+    flows = [_lost(row) for row in await tx.run("read_lost_flows", sorted(locked), workers)]
     ends, left = await _end_steps(tx, flows)
     flows = [flow for flow in flows if flow.shared not in left]
     anew = [flow for flow in flows if _begins_anew(flow, reaped_max)]

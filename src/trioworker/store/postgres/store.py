@@ -236,7 +236,8 @@ class PostgresStore:
         rows = await self._database.run(CONTROL, "lost_flows", LOST_FLOWS_PER_SWEEP_MAX)
         if not rows:
             return LostFlows((), ())
-        end = partial(end_lost_flows, roots=[row[0] for row in rows], reaped_max=reaped_max)
+        lost = [(row[0], row[1]) for row in rows]
+        end = partial(end_lost_flows, lost=lost, reaped_max=reaped_max)
         return await self._database.transact(CONTROL, end)
 
     async def promote(self) -> Promoted:

@@ -1,2 +1,2 @@
 -- 0016: flows whose steps share a worker are found by it, when it is gone.
-create index flow_state_kept on trioworker.flow_state (worker, id) where worker is not null;
+create index flow_state_worker on trioworker.flow_state (worker, root) where worker is not null;

@@ -181,6 +181,20 @@ def test_what_does_not_fit_is_ignored() -> None:
     assert (same.state, same.jobs, same.outcome) == (now.state, [], None)
 
 
+def test_a_job_ends_only_the_step_that_it_is_of() -> None:
+    """Not another one that could stand where it does."""
+    step = {"type": "function", "path": "echo"}
+    loop = {"type": "for_each", "items": [1, 2], "parallel": True}
+    first = loop | {"id": "one", "steps": [step | {"id": "a"}, step | {"id": "b"}]}
+    flow = flow_of(
+        json.dumps({"steps": [first, loop | {"id": "two", "steps": [step | {"id": "c"}]}]})
+    )
+    now = begun(flow, {})
+    (end, _) = ends_of(now.jobs)
+    others = [end._replace(at=at) for at in ("b[0]", "c[0]", "a[1]")]
+    assert advanced(run_of(flow, {}, now.state), others).state == now.state
+
+
 def test_a_flow_that_has_ended_hears_nothing_more() -> None:
     """Nor does it end twice."""
     run = Driver(Asked({"f": wide()}, "f", {"list": [1, 2]}), worked, Random(1))

@@ -252,11 +252,9 @@ def test_all_that_a_batch_needs_is_read_at_once() -> None:
 
 def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
     """As soon as the step has ended that was the last to ask."""
-    steps = [{"type": "function", "id": "a", "path": "echo", "args": [1]}]
-    for name in ("b", "c"):
-        asks = {"type": "function", "id": name, "path": "echo", "args": [{"expr": "previous"}]}
-        steps.append(asks)
-    flow, kept = flow_of(json.dumps({"steps": steps})), []
+    asks = {"type": "function", "path": "echo", "args": [{"expr": "previous"}]}
+    flow = flow_of(json.dumps({"steps": [asks | {"id": name} for name in ("a", "b", "c")]}))
+    kept = []
     now = begun(flow, {})
     while now.outcome is None:
         kept.append([*now.state.body.done])

@@ -120,7 +120,12 @@ class _Life:
             shared=self._shared,
         )
         self._pull = Pull(
-            context, execute=self._execute, jobs=jobs, outcomes=outcomes, holdings=holdings
+            context,
+            execute=self._execute,
+            jobs=jobs,
+            outcomes=outcomes,
+            holdings=holdings,
+            workflow=self._workflow,
         )
         self._maintenance = Maintenance(context, promoted=self._pull.wake)
         self._commit = Commit(

@@ -361,7 +361,7 @@ def test_the_server_reads_no_nul() -> None:
     """22021 for text with a NUL in it, alone or in an array; null is no text."""
     parameters.read("list_jobs", (None, "tag", None, 1, None, None))
     for name, arguments in (
-        ("cancel_unstarted", ([J1], "en\x00ough")),
+        ("cancel_unstarted", ([J1], "en\x00ough", [])),
         ("store_logs", ([J1, J1], [1, 2], [0, 0], ["line", "\x00"])),
     ):
         with pytest.raises(StoreError) as refused:

@@ -43,7 +43,7 @@ PARAMETERS: Final[Mapping[str, str]] = {
     "adopt": "uuid uuid[]",
     "approval_states": "uuid[]",
     "cached_results": "text[]",
-    "cancel_unstarted": "uuid[] text",
+    "cancel_unstarted": "uuid[] text uuid[]",
     "cancelled_flows": "bigint",
     "cancels_for_worker": "uuid",
     "child_ends": "uuid[]",

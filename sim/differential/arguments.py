@@ -280,7 +280,7 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
     claims = cast("Sequence[ClaimRow]", scene.get("claim", ()))
     return {
         "adopt": st.tuples(_workers, st.lists(st.sampled_from(CLAIMS), max_size=2)),
-        "cancel_unstarted": st.tuples(_some_jobs, _reasons),
+        "cancel_unstarted": st.tuples(_some_jobs, _reasons, _some_jobs),
         "cancels_for_worker": st.tuples(_workers),
         "clock": _NOTHING,
         "commit": commit(claims),
@@ -344,7 +344,7 @@ def lockers(scene: Scene) -> Sequence[Locker]:
     always: Sequence[Locker] = (
         enqueue_of,
         lambda n: ("heartbeat", (WORKERS[n % len(WORKERS)], 1, 1, 1)),
-        lambda n: ("cancel_unstarted", ([JOBS[n]], "enough")),
+        lambda n: ("cancel_unstarted", ([JOBS[n]], "enough", [])),
         lambda n: ("store_logs", ([JOBS[n]], [1], [0], ["line"])),
         lambda n: ("request_cancel", ([JOBS[n]], "enough")),
         lambda n: ("retire_worker", (WORKERS[n % len(WORKERS)],)),

@@ -50,7 +50,7 @@ FLOW_ADMIN_SCRIPTS: Final[Mapping[str, History]] = {
         (0, "flow_version", J1), (0, "flow_version", J2), (0, "list_flows", 9),
         (0, "job_states", [J1, J2, J3]), (0, "list_approvals", 9), (0, "flow_drift", 9),
         (0, "approval_states", [J3, J2]), (0, *ended(J3)), (0, "approval_states", [J3]),
-        (0, "cancel_unstarted", [J2], "x"), (0, "flow_drift", 9), (0, "job_states", [J3]),
+        (0, "cancel_unstarted", [J2], "x", [J1]), (0, "flow_drift", 9), (0, "job_states", [J3]),
     ),
     "a flow whose root is gone": play(
         scene(job(2), under_way(J2, J1)), (0, "flow_drift", 9), (0, "flow_drift", 1),
@@ -69,7 +69,7 @@ FLOW_ADMIN_SCRIPTS: Final[Mapping[str, History]] = {
     ),
     "what a job that goes on may ask for is kept": play(
         scene(job(1)), (0, *enqueue(2, 3, parents=[J1, J2])), (0, "store_expiries", [J2], [-9.0]),
-        (0, "cancel_unstarted", [J2, J3], "x"), (0, "old_jobs", 9, -3_600.0),
+        (0, "cancel_unstarted", [J2, J3], "x", [J1]), (0, "old_jobs", 9, -3_600.0),
         (0, "expired_jobs", 9), (0, "old_jobs", 9, -3_600.0),
     ),
 }

@@ -65,8 +65,10 @@ def cancelled_under_its_worker() -> Iterator[None]:
     """A job that runs is completed as canceled at once, while it stands in its worker's claim."""
     unstarted = MODELS["cancel_unstarted"]
 
-    async def all_of_them(s: Statement, ids: Sequence[UUID], reason: str) -> Rows:
-        ended = await unstarted(s, ids, reason)
+    async def all_of_them(
+        s: Statement, ids: Sequence[UUID], reason: str, outermost: Sequence[UUID]
+    ) -> Rows:
+        ended = await unstarted(s, ids, reason, outermost)
         error = msgspec.json.encode({"name": "Cancelled", "message": reason}).decode()
         for claim in list(s.rows(s.tables.claim)):
             for id_, attempt in zip(claim.ids, claim.attempts, strict=True):

@@ -210,6 +210,7 @@ class Calls:
         """The line, if coroutines may use it: told at the call, for nobody awaits in a thread."""
         if self._line.flavour == "thread":
             raise UsageError("a job in a thread cannot await: say ctx.sync.call(…) and the like")
+        self._line.backend  # noqa: B018 - raises when there is none
         return self._line
 
     async def _enqueue(self, line: Line, asked: Asked, read: Callable[[str], Any]) -> Child[Any]:

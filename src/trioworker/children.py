@@ -33,7 +33,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
-Flavour = Literal["async", "asyncio", "thread"]
+Flavour = Literal["async", "asyncio", "thread", "none"]
 Arguments = Mapping[str, Any] | Sequence[Any]
 
 NO_CHILDREN: Final = (
@@ -125,7 +125,7 @@ class Line(Protocol):
 class NoLine:
     """The line of a job that has none."""
 
-    flavour: Flavour = "async"
+    flavour: Flavour = "none"
 
     @property
     def backend(self) -> Backend:

@@ -46,7 +46,7 @@ class SyncCalls:
     """Children and steps, for functions in threads: `JobContext.sync`."""
 
     def __init__(self, line: Line, how: How) -> None:
-        if line.flavour != "thread":
+        if line.flavour in {"async", "asyncio"}:
             raise UsageError(
                 "ctx.sync is for jobs in threads; here say await ctx.call(…) and so on"
             )

@@ -11,8 +11,9 @@ from tests.model.flow_driver import ROOT, Asked, Driver
 from tests.model.test_flow_advance import Parts, echo, expr, fail, made
 from trioworker.model import flow_walk
 from trioworker.model.flow import flow_of
+from trioworker.model.flow_advance import End
 from trioworker.model.job import NewJob
-from trioworker.model.outcome import Cancelled, Failed, JobError, Succeeded
+from trioworker.model.outcome import Cancelled, Failed, JobError, Skipped, Succeeded
 
 BAD = Failed(JobError("Bad", "bad"))
 GOOD = Succeeded(b'"good"')
@@ -39,7 +40,7 @@ def begun(*steps: Parts, **flow: object) -> Driver:
     return Driver(Asked({"f": read}, "f", {}), nobody, Random(0))
 
 
-def end(run: Driver, **ends: Succeeded | Failed | Cancelled) -> None:
+def end(run: Driver, **ends: End) -> None:
     """Steps end, each named by its place, with its brackets as underscores."""
     places = {job.options.step.at: job.id for job in run.pending() if job.options.step}
     names = {at.replace("[", "_").replace("]", ""): job for at, job in places.items()}
@@ -147,6 +148,14 @@ def test_only_a_failure_step_that_says_so_recovers(result: bytes) -> None:
     run = begun(echo("a"), failure=echo("z"))
     end(run, a=BAD)
     end(run, z=Succeeded(result))
+    assert run.outcomes[ROOT] == Failed(JobError("Bad", "step a: bad"))
+
+
+def test_a_failure_step_that_is_skipped_changes_nothing() -> None:
+    """It may be a flow that has nothing to do."""
+    run = begun(echo("a"), failure=echo("z"))
+    end(run, a=BAD)
+    end(run, z=Skipped("nothing"))
     assert run.outcomes[ROOT] == Failed(JobError("Bad", "step a: bad"))
 
 

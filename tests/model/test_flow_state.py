@@ -181,6 +181,20 @@ def test_what_does_not_fit_is_ignored() -> None:
     assert (same.state, same.jobs, same.outcome) == (now.state, [], None)
 
 
+def test_a_job_ends_only_the_step_that_it_is_of() -> None:
+    """Not another one that could stand where it does."""
+    step = {"type": "function", "path": "echo"}
+    loop = {"type": "for_each", "items": [1, 2], "parallel": True}
+    first = loop | {"id": "one", "steps": [step | {"id": "a"}, step | {"id": "b"}]}
+    flow = flow_of(
+        json.dumps({"steps": [first, loop | {"id": "two", "steps": [step | {"id": "c"}]}]})
+    )
+    now = begun(flow, {})
+    (end, _) = ends_of(now.jobs)
+    others = [end._replace(at=at) for at in ("b[0]", "c[0]", "a[1]")]
+    assert advanced(run_of(flow, {}, now.state), others).state == now.state
+
+
 def test_a_flow_that_has_ended_hears_nothing_more() -> None:
     """Nor does it end twice."""
     run = Driver(Asked({"f": wide()}, "f", {"list": [1, 2]}), worked, Random(1))
@@ -188,6 +202,86 @@ def test_a_flow_that_has_ended_hears_nothing_more() -> None:
     state = run.states[ROOT]
     same = advanced(run_of(wide(), {"list": [1, 2]}, state), ends_of(run.made))
     assert (same.state, same.jobs, same.outcome) == (state, [], None)
+
+
+def test_nor_does_one_whose_failure_step_has_ended() -> None:
+    """The end of that step may be told again, too."""
+    echo = {"type": "function", "id": "z", "path": "echo", "args": [1]}
+    bad = {"type": "function", "id": "a", "path": "fail", "args": ["no"]}
+    flow = flow_of(json.dumps({"steps": [bad], "failure": echo}))
+    run = Driver(Asked({"f": flow}, "f", {}), worked, Random(1))
+    run.run()
+    same = advanced(run_of(flow, {}, run.states[ROOT]), ends_of(run.made))
+    assert (same.state, same.jobs, same.outcome) == (run.states[ROOT], [], None)
+
+
+def test_a_result_that_nobody_has_at_hand_is_read() -> None:
+    """Of a step that has just ended, and of the failure step."""
+    bad = {"type": "function", "id": "a", "path": "fail"}
+    last = {"type": "function", "id": "z", "path": "echo"}
+    flow = flow_of(json.dumps({"steps": [bad], "failure": last}))
+    now = begun(flow, {})
+    (first,) = ends_of(now.jobs)
+    run = run_of(flow, {}, now.state)
+    with pytest.raises(Missing) as missing:
+        advanced(run, [first._replace(result=None)])
+    assert missing.value.jobs == {first.job}
+    now = advanced(run, [first._replace(status="failure", result=None)])
+    (end,) = ends_of(now.jobs)
+    run = run_of(flow, {}, now.state)
+    with pytest.raises(Missing) as missing:
+        advanced(run, [end._replace(result=None)])
+    assert missing.value.jobs == {end.job}
+    known = {end.job: b'{"recover":true}'}
+    now = advance(run, [end._replace(result=None)], now=START, id_of=id_of, known=known)
+    assert now.outcome == Succeeded(b'{"recover":true}')
+
+
+def test_all_that_a_batch_needs_is_read_at_once() -> None:
+    """However many of its ends ask for something."""
+    asks = {"type": "function", "id": "c", "path": "echo", "args": [{"expr": "results.a"}]}
+    flow = wide({"type": "noop", "id": "b"}, asks)
+    given_ = {"list": [1, 2, 3]}
+    now = begun(flow, given_)
+    first = now.jobs
+    now = advanced(run_of(flow, given_, now.state), ends_of(first))
+    with pytest.raises(Missing) as missing:
+        advanced(run_of(flow, given_, now.state), ends_of(now.jobs))
+    assert missing.value.jobs == {job.id for job in first}
+
+
+def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
+    """As soon as the step has ended that was the last to ask."""
+    asks = {"type": "function", "path": "echo", "args": [{"expr": "previous"}]}
+    flow = flow_of(json.dumps({"steps": [asks | {"id": name} for name in ("a", "b", "c")]}))
+    kept = []
+    now = begun(flow, {})
+    while now.outcome is None:
+        kept.append([*now.state.body.done])
+        now = advanced(run_of(flow, {}, now.state), ends_of(now.jobs))
+    assert kept == [[], ["a"], ["b"]]
+
+
+def test_what_a_step_that_does_nothing_returned_is_never_read() -> None:
+    """It is null."""
+    steps = [
+        {"type": "noop", "id": "a"},
+        {"type": "function", "id": "b", "path": "echo", "args": [{"expr": "previous"}]},
+    ]
+    flow = flow_of(json.dumps({"steps": steps}))
+    now = begun(flow, {})
+    ends = [end._replace(result=None) for end in ends_of(now.jobs)]
+    assert [job.args for job in advanced(run_of(flow, {}, now.state), ends).jobs] == [b"[null]"]
+
+
+def test_the_message_of_a_tolerated_failure_is_cut() -> None:
+    """There may be ten thousand of them."""
+    bad = {"type": "function", "id": "a", "path": "fail", "args": ["x" * 9_000]}
+    more = {"type": "noop", "id": "b", "skip_if": "results.a.error.message == 'x'"}
+    flow = flow_of(json.dumps({"steps": [bad | {"continue_on_error": True}, more]}))
+    run = Driver(Asked({"f": flow}, "f", {}), worked, Random(1))
+    run.end_some(1)
+    assert len(flow_state.encode(run.states[ROOT])) < 800
 
 
 @given(st.uuids(), st.lists(st.integers(0, 9_999), max_size=3))

@@ -116,13 +116,18 @@ def _schedule_of(s: Statement, id_: UUID) -> str | None:
 
 
 @models("cancel_unstarted")
-async def cancel_unstarted(s: Statement, ids: Sequence[UUID], reason: str) -> Rows:
+async def cancel_unstarted(
+    s: Statement, ids: Sequence[UUID], reason: str, outermost: Sequence[UUID]
+) -> Rows:
     """Ends the jobs that no worker holds."""
     error = msgspec.json.encode({"name": "Cancelled", "message": reason}).decode()
     ended = await _end_unstarted(s, s.tables.ready, ids, error)
     # The rows in waiting are locked only when all of ready have been dealt with.
     ended += await _end_unstarted(s, s.tables.waiting, ids, error)
     for id_ in s.shuffled(sorted(set(ids))):
+        found = s.find(s.tables.flow_state, id_)
+        if found is None or found.root not in outermost:
+            continue
         row = await s.delete(s.tables.flow_state, id_)
         if row is not None:
             await s.insert(s.tables.job_completed, _canceled(row, error, s.now))

@@ -113,10 +113,8 @@ class Machine:
                 came = self._tolerated(frame, came)
                 if not isinstance(came, Over):
                     return came
-            step, unread = frame.step, len(self.missing)
+            step = frame.step
             stop = self._stop(frame, step, came)
-            if len(self.missing) > unread:
-                return None
             self._note(frame, step, came.ref)
             if isinstance(stop, Stop | Broken):
                 return stop
@@ -227,7 +225,7 @@ class Machine:
         return None
 
     def _stop(self, frame: Frame, step: AnyStep, came: Over | Stop) -> Stop | Broken | None:
-        """Whether what is around the step ends with it."""
+        """Whether what is around the step ends with it; of no account while results are missing."""
         if isinstance(came, Stop):
             return came
         stop = step.stop_after_if

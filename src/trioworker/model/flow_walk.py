@@ -105,14 +105,15 @@ class Walk:
         ref = ref_of(end.job)
         if self._state.over:
             return
-        if self._state.handling == ref:
-            self._handled(end)
-            return
         frame = frame_at(self._plan, self._top, end.at)
-        if frame is None or frame.body.node != ref:
+        handles = self._state.handling == ref
+        if not handles and (frame is None or frame.body.node != ref):
             return
         if end.result is not None:
             self._results.add(end.job, end.result)
+        if frame is None or handles:
+            self._handled(end, ref)
+            return
         came = _came(frame, end, ref)
         frame.body.node = None
         halt = self._halt(frame)
@@ -224,15 +225,18 @@ class Walk:
             elif isinstance(frame.body.node, str):
                 self._state.handling = frame.body.node
 
-    def _handled(self, end: StepEnd) -> None:
+    def _handled(self, end: StepEnd, ref: str) -> None:
         """The failure step has ended."""
         failure = self._state.failed
         assert failure is not None
-        if end.status != "success":
+        result = self._raw(ref) if end.status == "success" else b"null"
+        if result is None:
+            return
+        if end.status not in {"success", "skipped"}:
             error = end.error or _NO_REASON
             self._fail(failure, Failure(end.at, end.at, error.name, error.message))
-        elif _recovers(end.result):
-            self._finish(Succeeded(end.result or b"null"))
+        elif _recovers(result):
+            self._finish(Succeeded(result))
         else:
             self._fail(failure)
 
@@ -245,16 +249,22 @@ class Walk:
     def _succeed(self, ref: Ref) -> None:
         if self._flow.returns is not None:
             ref = self._state.body.done.get(self._flow.returns)
-        try:
-            result = self._results.raw(ref)
-        except Missing as missing:
-            self._machine.missing |= missing.jobs
+        result = self._raw(ref)
+        if result is None:
             return
         if len(result) > RESULT_BYTES_MAX:
             message = f"the result has {len(result):,} bytes; at most {RESULT_BYTES_MAX:,}"
             self._finish(Failed(JobError("ResultTooLarge", message)))
         else:
             self._finish(Succeeded(result))
+
+    def _raw(self, ref: Ref) -> bytes | None:
+        """A result as JSON; None when it has to be read first."""
+        try:
+            return self._results.raw(ref)
+        except Missing as missing:
+            self._machine.missing |= missing.jobs
+            return None
 
     def _finish(self, outcome: End) -> None:
         self._state.over = True
@@ -285,10 +295,10 @@ def _told(failure: Failure) -> str:
     return f"step {failure.at}: {failure.message}"
 
 
-def _recovers(result: bytes | None) -> bool:
+def _recovers(result: bytes) -> bool:
     """Whether what the failure step returned makes a success of the flow."""
     try:
-        said = msgspec.json.decode(result or b"null")
+        said = msgspec.json.decode(result)
     except (msgspec.DecodeError, RecursionError):
         return False
     return isinstance(said, dict) and said.get("recover") is True

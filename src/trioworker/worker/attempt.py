@@ -23,8 +23,16 @@ from trioworker.worker.workflow import WorkflowTask
 class Room(Protocol):
     """Where attempts are that wait for children."""
 
-    def enter(self, attempt: "Attempt") -> None:
+    def has_place_for(self, attempt: "Attempt") -> bool:
+        """Whether it may wait here."""
+        ...
+
+    def begins_to_wait(self, attempt: "Attempt") -> None:
         """It waits from now on."""
+        ...
+
+    def put_off(self, attempt: "Attempt") -> None:
+        """It is to come again later: there is no place for it."""
         ...
 
 
@@ -96,6 +104,8 @@ class Attempt:
 
     async def ends(self, ids: Sequence[UUID], *, all_of_them: bool) -> Mapping[UUID, ChildEnd]:
         """See `Workflow.ends`."""
+        if not self._waits and not self._room.has_place_for(self):
+            return await self._ended(ids, all_of_them=all_of_them)
         self._waits += 1
         if self._waits == 1:
             self._begin_to_wait()
@@ -117,11 +127,19 @@ class Attempt:
         if await self._task.store_step(Step(self.job, name, result)):
             await self._not_ours()
 
+    async def _ended(self, ids: Sequence[UUID], *, all_of_them: bool) -> Mapping[UUID, ChildEnd]:
+        """How the children have ended, for one that may not wait for it."""
+        ends = await self._task.ended(ids, all_of_them=all_of_them)
+        if ends is None:
+            self._room.put_off(self)
+            await trio.sleep_forever()
+        return ends
+
     def _begin_to_wait(self) -> None:
         self._waited_from_s = trio.current_time()
-        self._room.enter(self)
         if self.has_slot:
             self._give_slot()
+        self._room.begins_to_wait(self)
 
     def _give_slot(self) -> None:
         self.has_slot = False

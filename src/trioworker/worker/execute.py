@@ -7,7 +7,6 @@ While a function waits for its children its slot is somebody else's; see `slots.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import inf
 from typing import Final
 from uuid import UUID
 
@@ -41,8 +40,6 @@ YIELD_AFTER_S: Final = 0.005
 """A slot whose jobs never wait lets other tasks run this often."""
 WAITING_MAX: Final = 1_000
 """So many attempts of a worker wait for children at a time: they are in memory, and run nothing."""
-PUT_OFF_S: Final = 5.0
-"""How long what may not wait here is put off; its children are run meanwhile."""
 MEAN_WEIGHT: Final = 0.05
 """How much one job moves the mean duration: the last twenty or so count."""
 
@@ -70,7 +67,6 @@ class Execute:
         self._workflow = workflow
         self._attempts: dict[Attempt, None] = {}
         self._alone_from = alone_from(self._config.reaped_max)
-        self._put_off_s = -inf
         self._cancelled_early: dict[UUID, str] = {}
         self._immediate = {
             kind: runner.run_now for kind, runner in runners.items() if runner.run_now is not None
@@ -151,22 +147,19 @@ class Execute:
         for attempt in self._attempts:
             attempt.stop(Interrupted())
 
-    def enter(self, attempt: Attempt) -> None:
-        """It waits for children, if it may: not in a worker that stops, nor in too large a crowd.
+    def has_place_for(self, attempt: Attempt) -> bool:
+        """Not on its last chance, for nothing is pulled as long as that is in hand."""
+        return self._waiting < WAITING_MAX and attempt.job.reaped < self._alone_from
 
-        Nor on its last chance: nothing is pulled as long as that is in hand.
-        """
+    def begins_to_wait(self, attempt: Attempt) -> None:
+        """Its slot is free, unless the worker stops: then it is not waited for."""
         if self._giving_back:
             attempt.stop(Interrupted())
-        elif self._waiting > WAITING_MAX or attempt.job.reaped >= self._alone_from:
-            self._put_off_s = trio.current_time()
-            attempt.stop(Snoozed(PUT_OFF_S))
         self.changed.set()
 
-    @property
-    def put_off_for_s(self) -> float:
-        """How long something is left to be done that was put off; 0 or less for nothing."""
-        return self._put_off_s + PUT_OFF_S - trio.current_time()
+    def put_off(self, attempt: Attempt) -> None:
+        """Its children are run meanwhile."""
+        attempt.stop(Snoozed(self._workflow.put_off(attempt.job.id)))
 
     @property
     def _waiting(self) -> int:

@@ -28,6 +28,7 @@ from trioworker.worker.channel import BatchChannel, Reminder
 from trioworker.worker.config import Context
 from trioworker.worker.execute import Execute
 from trioworker.worker.holdings import Holdings
+from trioworker.worker.workflow import WorkflowTask
 
 IDLE_FIRST_S: Final = 0.005
 """The first pause after an empty pull; longer than a client's debounce of hints, so that a job
@@ -49,6 +50,7 @@ class Pull:
         jobs: BatchChannel[Job],
         outcomes: BatchChannel[Executed],
         holdings: Holdings,
+        workflow: WorkflowTask,
     ) -> None:
         self._config = context.config
         self._worker = context.worker
@@ -58,6 +60,7 @@ class Pull:
         self._execute = execute
         self._jobs = jobs
         self._holdings = holdings
+        self._workflow = workflow
         self._cache = Cache(context, outcomes=outcomes)
         self._floors = Floors()
         self._idle = Backoff(IDLE_FIRST_S, self._config.poll_s)
@@ -137,7 +140,7 @@ class Pull:
             return _Next.GO_ON
         if promoted.jobs:
             return _Next.GO_ON
-        if (delay_s := self._execute.put_off_for_s) > 0:
+        if (delay_s := self._workflow.put_off_for_s) > 0:
             with self._until_stopped():
                 await trio.sleep(delay_s)
             return _Next.GO_ON

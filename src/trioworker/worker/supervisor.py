@@ -106,7 +106,12 @@ class _Life:
             context, runners=runners, jobs=jobs, outcomes=outcomes, workflow=self._workflow
         )
         self._pull = Pull(
-            context, execute=self._execute, jobs=jobs, outcomes=outcomes, holdings=holdings
+            context,
+            execute=self._execute,
+            jobs=jobs,
+            outcomes=outcomes,
+            holdings=holdings,
+            workflow=self._workflow,
         )
         self._maintenance = Maintenance(context, promoted=self._pull.wake)
         self._commit = Commit(

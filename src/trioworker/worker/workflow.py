@@ -39,6 +39,9 @@ from trioworker.worker.config import Context
 A = TypeVar("A")
 R = TypeVar("R")
 
+PUT_OFF_S: Final = 5.0
+"""How long what may not wait here is put off; its children are run meanwhile."""
+PUT_OFF_MARGIN_S: Final = 0.5
 LOOK_FIRST_S: Final = 0.1
 LOOK_LAST_S: Final = 1.0
 LOOK_IDS_MAX: Final = 5_000
@@ -60,6 +63,8 @@ class WorkflowTask:
         self._children = _Writer(context, self._store_children, size, _jobs)
         self._steps = _Writer(context, self._store_steps, size, _bytes)
         self._parents: set[UUID] = set()
+        self._put_off: set[UUID] = set()
+        self._back_at_s = -inf
         self._left_behind = Reminder()
         self._waiting: dict[UUID, list[_Wait]] = {}
         self._told: set[UUID] = set()
@@ -109,6 +114,27 @@ class WorkflowTask:
                 self._forget(id_, wait)
         return wait.ends
 
+    async def ended(
+        self, ids: Sequence[UUID], *, all_of_them: bool
+    ) -> Mapping[UUID, ChildEnd] | None:
+        """The same if it is so already; None when there is something to wait for."""
+        wait = _Wait(ids, all_of_them=all_of_them)
+        asked = list(wait.missing)
+        ends = await self._at_last(lambda: self._store.ends(self._worker, asked))
+        for id_, end in ends.items():
+            wait.tell(id_, end)
+        return wait.ends if wait.over.is_set() else None
+
+    def put_off(self, job: UUID) -> float:
+        """That attempt ends here, to come again after so many seconds."""
+        self._put_off.add(job)
+        return PUT_OFF_S
+
+    @property
+    def put_off_for_s(self) -> float:
+        """How long it takes until all is due again that was put off; 0 or less for nothing."""
+        return self._back_at_s - trio.current_time()
+
     # ---- what happens elsewhere ---------------------------------------------------------------
 
     def stored(self, batch: Iterable[Executed], lost: AbstractSet[UUID]) -> None:
@@ -121,6 +147,9 @@ class WorkflowTask:
         self._parents -= parents
         if any(isinstance(ended[parent], Failed | Cancelled) for parent in parents - lost):
             self._left_behind.set()
+        if put_off := self._put_off & ended.keys():
+            self._put_off -= put_off
+            self._back_at_s = trio.current_time() + PUT_OFF_S + PUT_OFF_MARGIN_S
 
     def heard(self, done: str | None) -> None:
         """Somebody has stored the end of that job; None: of any."""

@@ -98,5 +98,5 @@ ARGUMENTS: Final[Mapping[str, Callable[[Depth, int], Sequence[object]]]] = {
     "ended_steps": lambda depth, batch: [depth.completed_ids(batch)],
     "store_flows": store_flows,
     "end_flows": end_flows,
-    "cancel_unstarted": lambda depth, batch: [depth.ready_ids(batch), "enough"],
+    "cancel_unstarted": lambda depth, batch: [depth.ready_ids(batch), "enough", []],
 }

@@ -90,7 +90,7 @@ async def test_a_pull_passes_over_what_is_being_cancelled(scene: Scene) -> None:
     """The pull does not wait; what the cancel ends is claimed by nobody."""
     first, second = await scene.enqueue(2)
     worker = await scene.worker()
-    with scene.under_way("cancel_unstarted", [first], "enough"), trio.fail_after(30):
+    with scene.under_way("cancel_unstarted", [first], "enough", []), trio.fail_after(30):
         assert ids_of(await scene.pull(worker)) == [second]
     assert await scene.pull(worker) == []
     assert scene.places() == {"claimed": 1, "completed": 1}

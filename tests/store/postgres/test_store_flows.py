@@ -14,8 +14,10 @@ from trioworker.ids import new_id
 from trioworker.model.job import Job, NewJob
 from trioworker.model.options import Handler, JobOptions, Limit
 from trioworker.model.outcome import Begun, Cancelled, Failed, JobError, Outcome, Succeeded
+from trioworker.model.state import Cancellation
 
 BOOM = Failed(JobError("Boom", "it broke"))
+TICKED = JobOptions(schedule="s")
 
 
 def call(step: str, **more: object) -> Mapping[str, object]:
@@ -244,6 +246,35 @@ async def test_a_flow_that_was_cancelled_as_it_began_is_found_by_a_sweep(scene: 
     assert not await scene.store.sweep_flows()
     assert end(scene, flow) == ("canceled", None, "too late?")
     assert scene.places() == {"completed": 2}
+
+
+async def test_a_flow_that_begins_while_somebody_cancels_it_is_left_to_a_sweep(
+    scene: Scene,
+) -> None:
+    """It has a step of which who cancels knows nothing, and so is not ended without it."""
+    await push(scene, "one", call("one"))
+    (flow,) = await run(scene, "one")
+    worker = await scene.worker()
+    (job,) = await scene.pull(worker)
+    scene.do("insert into trioworker.schedule (name, definition) values ('s', '{}')")
+    tick = NewJob(id=new_id(), kind="noop", path="tick", args=b"{}", options=TICKED)
+    await scene.jobs.enqueue([tick])
+    told: list[Cancellation] = []
+
+    async def cancel() -> None:
+        told.append(await scene.jobs.cancel([tick.id, flow], "enough"))
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            with scene.under_way("lock_schedules", ["s"]):
+                nursery.start_soon(cancel)
+                await scene.until_blocked()
+                assert not await scene.store.commit(worker, [executed(job, Begun())], again=False)
+    assert (told[0].ended, told[0].asked) == ([tick.id], [flow])
+    assert scene.query("select id from trioworker.flow_state") == [(flow,)]
+    await scene.store.sweep_flows()
+    assert end(scene, flow) == ("canceled", None, "enough")
+    assert scene.query("select count(*) from trioworker.ready") == [(0,)]
 
 
 async def test_a_step_that_is_given_up_fails_its_flow(scene: Scene) -> None:

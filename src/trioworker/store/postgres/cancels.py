@@ -19,16 +19,23 @@ CHILDREN_MAX: Final = 10_000
 """So many jobs are cancelled at most because another one is."""
 
 
-async def cancel_families(tx: Transaction, wanted: Sequence[UUID], reason: str) -> Cancellation:
-    """Cancel the jobs, each of which comes once, and those below them."""
+async def cancel_families(
+    tx: Transaction, wanted: Sequence[UUID], reason: str, *, gone: Sequence[UUID] = ()
+) -> Cancellation:
+    """Cancel the jobs, each of which comes once, and those below them.
+
+    `gone` are outermost flows that are there no more: nobody can lock them, and moves what is left.
+    """
     most = len(wanted) + CHILDREN_MAX
     found = await tx.run("family", wanted, most + 1)
-    if await tx.run("lock_flows_of", [row[0] for row in found]):
+    outermost = [row[0] for row in await tx.run("lock_flows_of", [row[0] for row in found])]
+    if outermost:
         found = await tx.run("family", wanted, most + 1)
     family, more = [row[0] for row in found[:most]], len(found) > most
     await lock_next_ticks(tx, {row[1] for row in found[:most] if row[1] is not None})
-    ended = await tx.run("cancel_unstarted", family, reason)
-    # A statement of its own sees what a pull has claimed while the first one waited for it.
+    ended = await tx.run("cancel_unstarted", family, reason, [*outermost, *gone])
+    # A statement of its own sees what a pull has claimed while the first one waited for it. A flow
+    # that has begun in the meantime is asked for, too, and a sweep cancels it.
     asked = await tx.run("request_cancel", family, reason)
     canceled = {row[0]: Cancelled(reason) for row in ended}
     await store_ends(tx, canceled, left=dict.fromkeys(canceled, False))

@@ -64,7 +64,8 @@ class PostgresWorkflow:
         parents = parent_columns([one.parent for one in children])
 
         async def body(tx: Transaction) -> tuple[_Stored, AbstractSet[str]]:
-            mine = {row[0] for row in await tx.run("hold_parents", worker, *parents)}
+            rows = await tx.run("hold_parents", worker, *parents, jobs=len(parents.ids))
+            mine = {row[0] for row in rows}
             stored = await _stored(tx, [one for one in children if one.parent.id in mine])
             tags = {job.tag for job in stored.new} - spared
             if tags:
@@ -115,7 +116,7 @@ class PostgresWorkflow:
         jobs = [step.job for step in steps]
         names, results = [step.name for step in steps], [step.result for step in steps]
         rows = await self._database.run(
-            self._running, "store_steps", worker, *held(jobs), names, results
+            self._running, "store_steps", worker, *held(jobs), names, results, jobs=len(steps)
         )
         return {row[0] for row in rows}
 

@@ -4,6 +4,7 @@ Rule of this file: it opens a server, lets a measurement run, and prints what ca
 pass through; main prints them.
 """
 
+import gc
 import os
 import platform
 import shutil
@@ -144,6 +145,7 @@ def _run(
         async with open_server(settings.database_url, settings.data_dir) as server:
             return await measure(server), server.version
 
+    gc.freeze()  # as the programs do that are measured
     with Console(stderr=True).status(f"bench {name}: measuring"):
         measured, postgres = trio.run(main)
     if as_json:

@@ -89,6 +89,8 @@ class AgentStore:
     ) -> None:
         self._line = line
         self._pull_path, self._commit_path = _PATHS[batches]
+        # Half of a commit's time goes by on the way, so that of the next may begin before its end.
+        self.commits_at_once = 2 if batches else 1
         self._packs = packs
         self._headers = (
             (b"authorization", b"Bearer " + token.encode()),

@@ -87,6 +87,11 @@ class Hint(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """Everything a worker asks of the place where jobs live."""
 
+    @property
+    def commits_at_once(self) -> int:
+        """How many commits of a worker may be under way while full batches wait for them."""
+        ...
+
     async def register(self, worker: WorkerInfo) -> None:
         """Make the worker known. May be repeated."""
         ...

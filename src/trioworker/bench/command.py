@@ -4,7 +4,6 @@ Rule of this file: it opens a server, lets a measurement run, and prints what ca
 pass through; main prints them.
 """
 
-import gc
 import os
 import platform
 import shutil
@@ -20,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from trioworker import garbage
 from trioworker.bench import agents, backlog, dedicated, fallback, hooks, latency, limit, modes, sql
 from trioworker.bench.figures import Measured, rounded
 from trioworker.bench.rig import Server, open_server
@@ -145,7 +145,7 @@ def _run(
         async with open_server(settings.database_url, settings.data_dir) as server:
             return await measure(server), server.version
 
-    gc.freeze()  # as the programs do that are measured
+    garbage.settle()  # as the programs do that are measured
     with Console(stderr=True).status(f"bench {name}: measuring"):
         measured, postgres = trio.run(main)
     if as_json:

@@ -218,6 +218,11 @@ def tags_of(plan: Plan, slot: int) -> Tags:
     return Tags(names, tuple(turn[(number + slot) % len(turn)] for number in numbers))
 
 
+def commits_at_once(sizes: Sizes) -> int:
+    """How many commits a worker may have under way, if it is an agent and for all that we know."""
+    return 2 if sizes.agents and sizes.mode.batches else 1
+
+
 def slots_of_agents(sizes: Sizes) -> range:
     """The slots of the workers without a database."""
     return range(max(0, sizes.workers - sizes.agents), sizes.workers)

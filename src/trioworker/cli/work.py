@@ -31,6 +31,7 @@ from trioworker.model.batching import sizes_for
 from trioworker.runners.host_group import HostLimits
 from trioworker.runners.protocol import Runner
 from trioworker.runners.registry import build_runners, open_runners
+from trioworker.runners.shared_folders import SharedFolders, default_base
 from trioworker.server.metrics import Metrics
 from trioworker.settings import LogLevel, Settings
 from trioworker.store.postgres.database import Database, PostgresDatabase, open_database
@@ -63,6 +64,8 @@ async def work_at(
             total = await _count(database, settings.tags.names)
             await stack.enter_async_context(showing(tally, log, total=total))
         await stack.enter_async_context(open_runners(runners))
+        shared = SharedFolders(default_base())
+        await stack.enter_async_context(shared.open())
         emit = counted(settings, metrics, tally, log_sink(log))
         tell_cut_chunks(app, settings.concurrency, emit)
         await declare_schedules(app, database, emit)
@@ -76,6 +79,7 @@ async def work_at(
             ports=Ports(new_id, rng),
             stop=stop,
             emit=emit,
+            shared=shared,
         )
         if drain and not stop.asked.is_set():
             await tell_what_is_left(database, settings.tags.names, emit)

@@ -153,6 +153,11 @@ class Store(Protocol):
         """What functions ask of it."""
         ...
 
+    @property
+    def commits_at_once(self) -> int:
+        """How many commits of a worker may be under way while full batches wait for them."""
+        ...
+
     async def register(self, worker: WorkerInfo) -> None:
         """Make the worker known. May be repeated."""
         ...

@@ -23,6 +23,7 @@ from trioworker.model.state import (
     JobLogText,
     JobProgress,
     JobState,
+    JobStep,
     State,
     TagCounts,
     WorkerState,
@@ -73,6 +74,7 @@ class Entry:
         self.attempts: list[JobAttempt] = []
         self.labels: tuple[str, ...] = ()
         self.progress: JobProgress | None = None
+        self.steps: list[JobStep] = []
 
     @property
     def order(self) -> tuple[int, datetime, UUID]:
@@ -203,6 +205,17 @@ class MemoryJobs(PostgresJobs):
     async def attempts(self, job: UUID) -> Sequence[JobAttempt] | None:
         """See `PostgresJobs`."""
         return self.entries[job].attempts if job in self.entries else None
+
+    async def children(self, job: UUID, limit: int) -> Sequence[JobState]:
+        """See `PostgresJobs`."""
+        return await self.states(sorted(e for e in self.entries if self._is_child(e, job))[:limit])
+
+    async def steps(self, job: UUID) -> Sequence[JobStep]:
+        """See `PostgresJobs`."""
+        return self.entries[job].steps if job in self.entries else []
+
+    def _is_child(self, id_: UUID, parent: UUID) -> bool:
+        return self.entries[id_].new.parent == parent
 
     async def place_in_line(self, job: UUID) -> None:
         """No job waits for a slot: they run one after the other."""

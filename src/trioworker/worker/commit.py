@@ -59,7 +59,10 @@ class _Group(msgspec.Struct):
 
 
 class Commit:
-    """The commit stage of one worker.
+    """The commit stage of one worker, or a helper beside it, for when a full batch waits.
+
+    A helper sees to it that the way to the store is no pause: the next batch is on it while the
+    last one is stored. As it takes no less, batches still grow while the stage is busy.
 
     It sets `freed` when others may be ready because of these jobs, in their slots or following
     them, and `delayed` when time has to pass before a limited job may run. It calls `stored` with
@@ -76,7 +79,9 @@ class Commit:
         delayed: Reminder,
         pull: Pull,
         stored: Callable[[Sequence[Executed], Stored], None],
+        helps: bool = False,
     ) -> None:
+        self._helps = helps
         self._config = context.config
         self._worker = context.worker
         self._store = context.store
@@ -97,7 +102,7 @@ class Commit:
         """Store what comes until the outcomes channel is closed and empty."""
         while True:
             try:
-                batch = await self._outcomes.receive(self._config.sizes.commit)
+                batch = await self._outcomes.receive(self._config.sizes.commit, full=self._helps)
             except trio.EndOfChannel:
                 return
             self._pending.extend(_Group(group) for group in cut(batch, self._config.policy))
@@ -107,7 +112,7 @@ class Commit:
     def unsaved(self) -> list[UUID]:
         """The jobs whose outcomes are in hand and not known to be stored."""
         waiting = [executed for group in self._pending for executed in group.batch]
-        waiting.extend(self._outcomes.items)
+        waiting.extend(() if self._helps else self._outcomes.items)
         return [executed.job.id for executed in waiting] + self.abandoned
 
     async def _advance(self, group: _Group) -> None:

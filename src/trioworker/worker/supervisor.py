@@ -128,17 +128,21 @@ class _Life:
             workflow=self._workflow,
         )
         self._maintenance = Maintenance(context, promoted=self._pull.wake)
-        self._commit = Commit(
-            context,
-            outcomes=outcomes,
-            holdings=holdings,
-            freed=self._pull.wake,
-            delayed=self._maintenance.wake,
-            pull=self._pull,
-            stored=self._stored,
-        )
+        self._commits = [
+            Commit(
+                context,
+                outcomes=outcomes,
+                holdings=holdings,
+                freed=self._pull.wake,
+                delayed=self._maintenance.wake,
+                pull=self._pull,
+                stored=self._stored,
+                helps=number > 0,
+            )
+            for number in range(context.store.commits_at_once)
+        ]
         self._heartbeat = HeartbeatTask(
-            context, pull=self._pull, execute=self._execute, commit=self._commit
+            context, pull=self._pull, execute=self._execute, commits=self._commits
         )
         self._flush = Flush(context, execute=self._execute)
         self._pipeline = trio.CancelScope()
@@ -184,7 +188,8 @@ class _Life:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._pull.run)
                 nursery.start_soon(self._execute.run)
-                nursery.start_soon(self._commit.run)
+                for commit in self._commits:
+                    nursery.start_soon(commit.run)
 
     async def _register(self, *, patient: bool) -> bool:
         """Make this worker known; False when it was asked to stop before that was done."""
@@ -291,6 +296,7 @@ class _Life:
             self._workflow.heard(hint.done or None)
 
     def _report(self) -> Report:
-        unsaved = self._commit.unsaved() + self._execute.unstarted()
+        unsaved = [job for commit in self._commits for job in commit.unsaved()]
+        unsaved += self._execute.unstarted()
         self._emit(WorkerStopped(worker=self._worker, unsaved=unsaved))
         return Report(unsaved=unsaved, forced=self._stop.forced.is_set())

@@ -83,6 +83,8 @@ class PostgresStore:
     `now_s` reads the worker's monotonic clock; results are dated by their age at the commit.
     """
 
+    commits_at_once: int = 1
+
     def __init__(self, database: Database, *, now_s: Callable[[], float]) -> None:
         self._database = database
         self._now_s = now_s

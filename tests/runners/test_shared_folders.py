@@ -41,15 +41,19 @@ def another(base: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+def found(folder: Path, name: str = "*") -> list[Path]:
+    """What of this name is anywhere in the folder."""
+    return [*folder.rglob(name)]
+
+
 async def test_a_folder_is_made_once_and_is_its_users_alone(tmp_path: Path) -> None:
     """The same for all that ask; others cannot look into it."""
     folders, flow = SharedFolders(tmp_path / "base"), new_id()
     async with folders.open():
         folder = folders.make(flow)
         assert folders.make(flow) == folder
-        assert {stat.S_IMODE(one.stat().st_mode) for one in (folder, *folder.parents[:2])} == {
-            0o700
-        }
+        modes = {stat.S_IMODE(one.stat().st_mode) for one in (folder, *folder.parents[:2])}
+        assert modes == {0o700}
 
 
 async def test_nothing_is_left_of_what_is_removed(tmp_path: Path) -> None:
@@ -61,25 +65,25 @@ async def test_nothing_is_left_of_what_is_removed(tmp_path: Path) -> None:
         (made[0] / "deep" / "deeper").mkdir(parents=True)
         await folders.remove(flows[:1])
         assert [one.exists() for one in made] == [False, True]
-    assert list(base.iterdir()) == []
+    assert found(base) == []
 
 
 async def test_nothing_is_made_before_it_is_wanted(tmp_path: Path) -> None:
     """A worker without such flows leaves the disk alone."""
     async with SharedFolders(tmp_path / "base").open():
         pass
-    assert list(tmp_path.iterdir()) == []
+    assert found(tmp_path) == []
 
 
 async def test_what_a_dead_process_has_left_is_removed_by_the_next(tmp_path: Path) -> None:
     """What belongs to one that lives stays."""
     with another(tmp_path) as dead, another(tmp_path):
-        assert len([*tmp_path.rglob("file")]) == 2
+        assert len(found(tmp_path, "file")) == 2
         dead.kill()
         dead.wait()
         async with SharedFolders(tmp_path).open():
-            assert len([*tmp_path.rglob("file")]) == 1
-            assert len([*tmp_path.glob("*.lock")]) == 1
+            assert len(found(tmp_path, "file")) == 1
+            assert len(found(tmp_path, "*.lock")) == 1
 
 
 async def test_a_folder_that_others_may_write_to_is_not_used(tmp_path: Path) -> None:

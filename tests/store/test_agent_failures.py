@@ -252,5 +252,5 @@ async def test_a_broken_result_is_sent_as_it_is() -> None:
 
     broken = Executed(claimed_job(1), Succeeded(b'{"\xff'), 0.0, 0.1)
     async with store_at(reading) as store:
-        assert await store.commit(WORKER, [broken], again=False) == set()
+        assert (await store.commit(WORKER, [broken], again=False)).lost == set()
     assert b'"result":"eyL/"' in said

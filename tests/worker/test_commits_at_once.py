@@ -1,7 +1,6 @@
 """Commits side by side, for a store to which the way is long: the next batch sets out early."""
 
 from collections.abc import AsyncIterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from trioworker.model.outcome import Executed
 from trioworker.store.agent import AgentStore
 from trioworker.store.postgres.database import PostgresDatabase
 from trioworker.store.postgres.store import PostgresStore
+from trioworker.store.protocol import Stored
 from trioworker.worker.supervisor import Report, Stop
 
 SIZE = 3
@@ -33,9 +33,7 @@ class Distant(PostgresStore):
         self.failing: set[int] = set()
         self._commits = 0
 
-    async def commit(
-        self, worker: UUID, batch: Sequence[Executed], *, again: bool
-    ) -> AbstractSet[UUID]:
+    async def commit(self, worker: UUID, batch: Sequence[Executed], *, again: bool) -> Stored:
         """See `Store.commit`."""
         self._commits += 1
         number = self._commits

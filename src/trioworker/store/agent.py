@@ -29,12 +29,20 @@ from trioworker.model.job import Job
 from trioworker.model.outcome import Executed, Interrupted
 from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said
-from trioworker.model.tags import Tags
-from trioworker.store import wire
+from trioworker.model.tags import Tags, own_tag
+from trioworker.store import wire, wire_flows
 from trioworker.store.agent_workflow import AgentWorkflow
 from trioworker.store.line import REPLY_BYTES_MAX, Line, Reply, open_line
 from trioworker.store.packing import PACK_FROM_BYTES, pack, unpack
-from trioworker.store.protocol import Counters, Heartbeat, Hint, Promoted, Reaped, WorkerInfo
+from trioworker.store.protocol import (
+    Counters,
+    Heartbeat,
+    Hint,
+    Promoted,
+    Reaped,
+    Stored,
+    WorkerInfo,
+)
 from trioworker.store.reach import Headers
 
 T = TypeVar("T")
@@ -126,13 +134,14 @@ class AgentStore:
         worker: UUID,
         claim: UUID,
         size: int,
-        tags: Tags,  # noqa: ARG002 - the server goes by those of the token
+        tags: Tags,
         floors: FloorColumns,
         *,
         alone_from: int,
     ) -> Sequence[Job]:
-        """See `Store.pull`."""
-        asked = wire.Pull(worker, claim, size, alone_from, floors)
+        """See `Store.pull`; of the tags the server knows all but the worker's own."""
+        own = own_tag(worker) in tags.names
+        asked = wire.Pull(worker, claim, size, alone_from, floors, own)
         batch = await self._ask(self._pull_path, asked, wire.Batch)
         return wire.jobs_of(batch, now_s=self._now_s())
 
@@ -142,18 +151,23 @@ class AgentStore:
         now_s = self._now_s()
         return [job for batch in found.batches for job in wire.jobs_of(batch, now_s=now_s)]
 
-    async def commit(
-        self, worker: UUID, batch: Sequence[Executed], *, again: bool
-    ) -> AbstractSet[UUID]:
+    async def commit(self, worker: UUID, batch: Sequence[Executed], *, again: bool) -> Stored:
         """See `Store.commit`."""
+        asked: wire.GiveBack | wire.Commit
         if all(_unstarted(executed) for executed in batch):
-            jobs = [wire.Which.of(executed.job) for executed in batch]
-            given = wire.GiveBack(worker, jobs, again)
-            return {*(await self._ask("give_back", given, wire.Lost)).lost}
-        now_s = self._now_s()
-        outcomes = [wire.sent(executed, now_s=now_s) for executed in batch]
-        asked = wire.Commit(worker, outcomes, again)
-        return {*(await self._ask(self._commit_path, asked, wire.Lost)).lost}
+            path, jobs = "give_back", [wire.Which.of(executed.job) for executed in batch]
+            asked = wire.GiveBack(worker, jobs, again)
+        else:
+            now_s = self._now_s()
+            outcomes = [wire.sent(executed, now_s=now_s) for executed in batch]
+            path, asked = self._commit_path, wire.Commit(worker, outcomes, again)
+        told = await self._ask(path, asked, wire_flows.Stored)
+        return wire_flows.stored(told, now_s=self._now_s())
+
+    async def kept_flows(self, worker: UUID, flows: Sequence[UUID]) -> AbstractSet[UUID]:
+        """See `Store.kept_flows`."""
+        asked = wire_flows.Kept(worker, flows)
+        return {*(await self._ask("kept_flows", asked, wire_flows.Flows)).flows}
 
     async def cached_results(self, keys: Sequence[str]) -> Mapping[str, CachedResult]:
         """See `Store.cached_results`."""
@@ -172,10 +186,11 @@ class AgentStore:
         number = self._flushes if number is None else number
         await self._ask("logs", wire.Logs(worker, number, wire.written(said)), wire.Done)
 
-    async def next_due_s(self, tags: Sequence[str]) -> float | None:  # noqa: ARG002 - as in `pull`
-        """See `Store.next_due_s`."""
+    async def next_due_s(self, tags: Sequence[str]) -> float | None:
+        """See `Store.next_due_s`; the tags as in `pull`."""
         assert self._worker is not None
-        return (await self._ask("next_due", wire.Mine(self._worker), wire.Due)).seconds
+        asked = wire_flows.NextDue(self._worker, own_tag(self._worker) in tags)
+        return (await self._ask("next_due", asked, wire.Due)).seconds
 
     async def reap(self, *, claims_max: int, reaped_max: int) -> Reaped:  # noqa: ARG002 - none here
         """See `Store.reap`."""

@@ -88,13 +88,14 @@ class Beat(msgspec.Struct, frozen=True):
 
 
 class Pull(msgspec.Struct, frozen=True):
-    """See `Store.pull`."""
+    """See `Store.pull`; `own` asks for the jobs, too, that only this worker may run."""
 
     worker: UUID
     claim: UUID
     batch_size: Size = 1
     alone_from: Annotated[int, msgspec.Meta(ge=1)] = 1
     floors: FloorColumns = NO_FLOORS
+    own: bool = False
 
 
 class Adopt(msgspec.Struct, frozen=True):

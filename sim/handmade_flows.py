@@ -14,12 +14,16 @@ DEFINITION: Final = '{"steps": [{"id": "a", "type": "noop"}]}'
 STEP: Final = f'{{"step": {{"flow": "{job(1)}", "root": "{job(1)}", "at": "a"}}}}'
 
 
+def defined(made: Handmade) -> None:
+    """There is a flow of one step, and a worker."""
+    made.begin()
+    row = FlowRow(path="f", version=1, definition=DEFINITION, created_at=made.clock)
+    made.commit(CLIENT, (None, row))
+
+
 def begun(made: Handmade) -> None:
     """A flow of one step has begun, and its step is ready."""
-    made.begin()
-    made.commit(
-        CLIENT, (None, FlowRow(path="f", version=1, definition=DEFINITION, created_at=made.clock))
-    )
+    defined(made)
     made.enqueue(1, kind="flow", path="f")
     made.pull(1)
     under_way = flow_row(made)

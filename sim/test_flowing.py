@@ -6,7 +6,7 @@ import pytest
 from sim.database.rows import CancelRow, DecisionRow, ReadyRow
 from sim.flowing import FLOWS, definition_of, needed_for, when_and_which
 from sim.handmade import CLIENT, A, Handmade, job
-from sim.handmade_flows import asked, begun, flow_row
+from sim.handmade_flows import asked, begun, defined, flow_row
 from sim.happenings import CancelAsked
 from sim.oracles.approvals import Decided
 from sim.oracles.flows import NothingStuck, StepByStep
@@ -89,6 +89,19 @@ def test_a_flow_may_be_cancelled_while_its_step_runs() -> None:
         made.say(CLIENT, CancelAsked(jobs=[job(1)]))
         made.commit(CLIENT, (flow_row(made), None), (None, ended), *asking)
         assert bool(made.findings(StepByStep, NothingStuck)) != is_asked
+
+
+def test_a_flow_may_be_cancelled_before_it_begins() -> None:
+    """By the worker that has it in its hands; but nobody else may say that it is canceled."""
+    for is_asked in (True, False):
+        made = Handmade(PLAN)
+        defined(made)
+        made.enqueue(1, kind="flow", path="f")
+        made.pull(1)
+        if is_asked:
+            made.say(CLIENT, CancelAsked(jobs=[job(1)]))
+        made.store(1, status="canceled", result=None, error=CANCELLED)
+        assert bool(made.findings(StepByStep)) != is_asked
 
 
 def test_a_step_that_nobody_asked_for() -> None:

@@ -148,14 +148,14 @@ class StepByStep(Oracle):
             self.find(f"flow {change.flow} stands where its steps do not lead")
 
     def _is_cancelled(self, change: _Change, done: CompletedRow) -> bool:
-        """Whether somebody has cancelled the flow, or what it should have begun in."""
+        """Whether somebody has cancelled the flow, begun or not, or what it was to be nested in."""
         if done.status != "canceled":
             return False
         step = step_of(self.facts, change.flow)
         if change.old is None and step is not None and step.root not in self.facts.flows:
             return True
         asked = not self._asked.isdisjoint(self.facts.lineage(change.flow))
-        return asked and done.worker is None
+        return asked and (change.old is None or done.worker is None)
 
     def _ended(self, change: _Change, done: CompletedRow, advanced: Advanced) -> None:
         if advanced.outcome is None:

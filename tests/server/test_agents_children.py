@@ -7,7 +7,7 @@ import trio
 
 from tests.server.agents import Line, Server
 from tests.worker import parents
-from tests.worker.harness import Rig
+from tests.worker.harness import Rig, until
 from tests.worker.parents import error, result, runs, work
 from tests.worker.test_children import FAMILIES
 from trioworker.ids import new_id
@@ -48,8 +48,7 @@ async def test_a_child_that_ends_elsewhere_is_heard_of(rig: Rig, server: Server)
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(lambda: work(rig, store=store))
-            while not rig.query("select from trioworker.job where tag = 'other'"):
-                await trio.sleep(0.01)
+            await until(lambda: rig.query("select from trioworker.job where tag = 'other'"))
             await work(rig, store=their_store, tags=unranked("other"))
     assert result(rig, job) == 6
     assert runs == {"double 3": 1}

@@ -70,7 +70,7 @@ async def test_all_steps_of_a_flow_are_on_one_worker(rig: Rig, tmp_path: Path, m
         for number in range(3):
             nursery.start_soon(_work_apart, rig, tmp_path / str(number), mode, stop)
         done = count * (len(NAMES) + 1)
-        await until(lambda: rig.counts()["completed"] == done, within_s=30 + count)
+        await until(lambda: rig.counts()["completed"] == done, within_s=90 + count)
         stop.ask()
     for flow in flows:
         seen = results(rig, flow)

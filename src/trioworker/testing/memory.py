@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
+import trio
 
 from trioworker.errors import UsageError
 from trioworker.model.completion import complete
@@ -75,6 +76,8 @@ class Entry:
         self.labels: tuple[str, ...] = ()
         self.progress: JobProgress | None = None
         self.steps: list[JobStep] = []
+        self.in_hand = trio.Lock()
+        self._asked_in: int | None = None
 
     @property
     def order(self) -> tuple[int, datetime, UUID]:
@@ -93,6 +96,15 @@ class Entry:
             args=new.args.decode(), tag=new.tag, priority=new.priority, scheduled_for=self.due,
             awaited=new.awaited, options=new.options,
         )  # fmt: skip
+
+    def ask_again(self, attempt: int, now: datetime) -> None:
+        """Its parent asks for it in this attempt; a later one has it run again if it failed."""
+        again = self._asked_in is not None and self._asked_in < attempt
+        if self.ended_as in {"failure", "canceled"} and again:
+            self.ended_as = self.ended_at = self.error = None
+            self.attempt += 1
+            self.due = now
+        self._asked_in = attempt
 
     def end_attempt(self, outcome: Outcome, log: JobLog, now: datetime) -> None:
         """Note what came of an attempt, as a commit would store it."""

@@ -23,6 +23,7 @@ from trioworker.errors import (
     UnknownFlow,
     UnknownJob,
     UnknownSchedule,
+    UnknownScript,
     UsageError,
     WaitTimeout,
 )
@@ -51,6 +52,7 @@ from trioworker.model.options import (
 )
 from trioworker.model.outcome import JobError
 from trioworker.model.schedule_state import ScheduleState
+from trioworker.model.script import Deployed, ScriptVersion
 from trioworker.model.state import (
     Cancellation,
     Flaw,
@@ -66,6 +68,7 @@ from trioworker.model.state import (
     WorkerState,
 )
 from trioworker.schedules import Schedules
+from trioworker.scripts import Scripts
 from trioworker.sync_calls import SyncCalls
 
 __all__ = [
@@ -82,6 +85,7 @@ __all__ = [
     "Debounce",
     "Decided",
     "DecisionShown",
+    "Deployed",
     "DuplicateJob",
     "EndedJob",
     "Flavour",
@@ -117,6 +121,8 @@ __all__ = [
     "ScheduleState",
     "Schedules",
     "SchemaMismatch",
+    "ScriptVersion",
+    "Scripts",
     "SettingsError",
     "Snooze",
     "State",
@@ -130,6 +136,7 @@ __all__ = [
     "UnknownFlow",
     "UnknownJob",
     "UnknownSchedule",
+    "UnknownScript",
     "UsageError",
     "WaitTimeout",
     "WorkerState",

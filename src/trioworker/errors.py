@@ -54,6 +54,22 @@ class UnknownSchedule(UsageError):
     """No schedule has this name."""
 
 
+class UnknownScript(UsageError):
+    """Nothing is deployed at this path, or not this version of it."""
+
+
+class UnknownFlow(UsageError):
+    """There is no flow of this name, or not this version of it; sibling: `UnknownJob`."""
+
+
+class NothingToDecide(UsageError):
+    """An approval does not wait any more, or this one has decided; sibling: `MayNotDecide`."""
+
+
+class MayNotDecide(UsageError):
+    """Somebody decides who is none of the approvers; sibling: `NothingToDecide`."""
+
+
 class JobFailed(TrioworkerError):
     """The job whose result was asked for ended without one; sibling: `WaitTimeout`.
 
@@ -95,6 +111,10 @@ class ChildFailed(JobFailed):
 
 class ChildCancelled(ChildFailed):
     """A child that a function waits for was cancelled."""
+
+
+class InitScriptFailed(TrioworkerError):
+    """The script that was to be run before the first pull failed; the worker does not start."""
 
 
 class WaitTimeout(TrioworkerError, TimeoutError):

@@ -10,10 +10,12 @@ from starlette.routing import BaseRoute
 
 from trioworker.client import Client
 from trioworker.server.app import encode
+from trioworker.server.flows import FlowsApi
 from trioworker.server.jobs import JobsApi
 from trioworker.server.metrics import Metrics
 from trioworker.server.openapi import description
 from trioworker.server.operations import JSON, Asked, Keys, Operation, routes_of
+from trioworker.server.scripts import ScriptsApi
 from trioworker.server.system import SystemApi
 
 
@@ -21,8 +23,10 @@ def api_operations(
     client: Client, metrics: Metrics, ping: Callable[[], Awaitable[None]]
 ) -> Sequence[Operation]:
     """All operations but the one that describes them."""
-    jobs, system = JobsApi(client), SystemApi(client, metrics, ping)
-    return (*jobs.operations(), *system.operations())
+    parts = (
+        JobsApi(client), FlowsApi(client), ScriptsApi(client), SystemApi(client, metrics, ping),
+    )  # fmt: skip
+    return [operation for part in parts for operation in part.operations()]
 
 
 def api_routes(

@@ -64,11 +64,12 @@ class OneWorker(Oracle):
         self._check(event.job, event.worker)
 
     def _check(self, job: UUID, worker: UUID) -> None:
-        row = self.facts.known.get(job)
-        if row is None or shares(self.facts, job) is None:
+        step = options_of(self.facts, job).step
+        if step is None or step.shared is None:
             return
-        if worker_of(row.tag) != worker:
-            self.find(f"step {job} of worker {worker_of(row.tag)} is in the hands of {worker}")
+        flow = self.facts.flows.get(step.flow)
+        if flow is not None and flow.worker != worker:
+            self.find(f"step {job} of worker {flow.worker} is in the hands of {worker}")
 
     def _ended(self, row: CompletedRow) -> None:
         job = self.facts.known[row.id]

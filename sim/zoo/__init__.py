@@ -17,6 +17,7 @@ from sim.zoo import (
     retries,
     reuse,
     schedules,
+    sharing,
     stops,
     unique,
 )
@@ -42,6 +43,7 @@ THEMES = (
     following,
     agents,
     flows,
+    sharing,
 )
 """Imported for the mutants that they name."""
 

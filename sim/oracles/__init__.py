@@ -15,6 +15,7 @@ from sim.oracles.flows import NothingStuck, StepByStep
 from sim.oracles.follow_ups import Followed, RestFirst
 from sim.oracles.following import HeardOut
 from sim.oracles.handed_over import HandedOver
+from sim.oracles.kept import KeptTogether
 from sim.oracles.limits import NextInLine, SlotFilled, SlotsHeld, WithinLimit
 from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
 from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced, ToldRight
@@ -23,7 +24,6 @@ from sim.oracles.progress import ToldByItsOwn
 from sim.oracles.retries import InTime, OnRecord, TriedAgain
 from sim.oracles.reuse import Reused
 from sim.oracles.schedules import InTurn, ScheduleGoesOn, TickOnce, TickWithItsEnd
-from sim.oracles.sharing import OneWorker
 from sim.oracles.slots import NoSlotIdles
 from sim.oracles.stopping import (
     ExitsAsPromised,
@@ -53,7 +53,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     HandedOver, ToldByItsOwn,
     Labelled, Deleted, SecondChance, HeardOut,
     OwnTags, ServersSweep, Woken,
-    StepByStep, NothingStuck, Decided, OneWorker,
+    StepByStep, NothingStuck, Decided, KeptTogether,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

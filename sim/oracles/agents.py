@@ -42,12 +42,12 @@ class OwnTags(Oracle):
         return {WorkerStarted: self._began, JobStarted: self._started}
 
     def _began(self, _happening: Happening, event: WorkerStarted) -> None:
-        self._tags[event.worker] = {tag.partition(MARK)[0] for tag in event.tags}
+        tags = {tag.partition(MARK)[0] for tag in event.tags}
+        self._tags[event.worker] = {*tags, own_tag(event.worker)}
 
     def _started(self, happening: Happening, event: JobStarted) -> None:
         job = self.facts.jobs.get(event.job)  # none, when it has ended elsewhere and was deleted
-        tags = self._tags[event.worker] | {own_tag(event.worker)}
-        if job is not None and job.tag not in tags:
+        if job is not None and job.tag not in self._tags[event.worker]:
             self.find(f"{happening.actor} runs job {event.job} of the tag {job.tag}, not its own")
 
 

@@ -12,7 +12,6 @@ from sim.oracles.base import Handler, Oracle
 from sim.oracles.endings import ends_of
 from sim.oracles.facts import Facts, Move
 from sim.oracles.retries import options_of
-from sim.oracles.sharing import is_lost, is_stranded
 from sim.plan import Plan
 from trioworker.errors import UsageError
 from trioworker.events import Event, OutcomeRefused
@@ -120,7 +119,7 @@ class StepByStep(Oracle):
         ends: dict[UUID, list[CompletedRow]] = {}
         for move, row in ends_of(self.facts):
             step = step_of(self.facts, move.job)
-            if step is not None and not is_stranded(self.facts, row):
+            if step is not None and not self.facts.is_stranded(row):
                 ends.setdefault(step.flow, []).append(row)
         for flow in sorted({*states, *ends, *self._begun()}):
             before, after = states.get(flow, [self.facts.flows.get(flow)] * 2)
@@ -139,14 +138,11 @@ class StepByStep(Oracle):
     def _judge(self, change: _Change, made: dict[tuple[UUID, str], JobRow]) -> None:
         stand = self.facts.stands[change.flow]
         done = stand.row if isinstance(stand.row, CompletedRow) else None
-        if done is not None and (
-            self._is_cancelled(change, done)
-            or self._is_refused(change, done)
-            or is_lost(self.facts, done)
+        if self._is_lost(change) or (
+            done is not None
+            and (self._is_cancelled(change, done) or self._is_refused(change, done))
         ):
             return
-        if change.old is not None and stand.place is Place.READY:
-            return  # it is begun anew
         advanced = self._advanced(change, made)
         if advanced is None:
             return
@@ -174,6 +170,11 @@ class StepByStep(Oracle):
             return True
         asked = not self._asked.isdisjoint(self.facts.lineage(change.flow))
         return asked and (change.old is None or done.worker is None)
+
+    def _is_lost(self, change: _Change) -> bool:
+        """Whether the flow is over, or begins anew, because the worker is gone that it kept to."""
+        keeper = None if change.old is None else change.old.worker
+        return keeper is not None and change.new is None and self.facts.is_dead(keeper)
 
     def _is_refused(self, change: _Change, done: CompletedRow) -> bool:
         """Whether the flow could not begin: nobody has pushed it, or the database took nothing."""
@@ -277,6 +278,8 @@ class NothingStuck(Oracle):
         for move in self.facts.moves:
             if move.places == (Place.FLOW, Place.COMPLETED):
                 self._is_over(move)
+            elif move.places[0] is Place.FLOW:
+                self._steps.pop(move.job, None)  # it begins anew
 
     def _touched(self, event: Committed) -> dict[UUID, None]:
         """The flows that the commit may have moved."""
@@ -301,14 +304,13 @@ class NothingStuck(Oracle):
             self._steps.get(flow, set()).discard(move.job)
 
     def _goes_on(self, row: FlowStateRow) -> None:
+        if row.worker is not None and self.facts.is_dead(row.worker):
+            return  # the next sweep ends it, or begins it anew
         waits_for = list(unfinished(decode(row.state)))
         if not waits_for:
             self.find(f"flow {row.id} is under way and waits for nothing")
         for job in waits_for:
             stand = self.facts.stands.get(job)
-            row_of = None if stand is None else stand.row
-            if isinstance(row_of, CompletedRow) and is_stranded(self.facts, row_of):
-                continue
             if stand is None or stand.place not in STANDING:
                 self.find(f"flow {row.id} waits for job {job}, which is over or never was")
 

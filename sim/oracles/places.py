@@ -19,10 +19,9 @@ from sim.happenings import CommitLost, Committed, Enqueued, Happening, RowChange
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts, Leaving, Move, Stand, replaced_by
 from sim.oracles.schedules import tick_of
-from sim.oracles.sharing import shares
 from sim.plan import Plan
 from trioworker.events import Event
-from trioworker.model.tags import own_tag
+from trioworker.model.tags import worker_of
 from trioworker.model.transitions import TRANSITIONS, Place
 
 
@@ -97,8 +96,7 @@ class Transitions(Oracle):
     done to the claims of the dead alone, and gives up exactly at the limit. Allowed: who changes a
     schedule takes back the jobs of its ticks that have not begun. What has ended may be deleted,
     and begins another attempt when somebody asks for it (see `SecondChance`); the loss that gave it
-    up counts no more as one then, unless it was the only one. A step that shares its worker may be
-    made and claimed at once; it is given up with that worker, and its flow may begin anew.
+    up counts no more as one then, unless it was the only one.
     """
 
     name = "transitions"
@@ -130,9 +128,9 @@ class Transitions(Oracle):
         if move.places not in _WAYS:
             return "there is no such way"
         charged = new.attempt - old.attempt
-        if move.places == (Place.FLOW, Place.READY):
-            right = charged == 1 and new.reaped - old.reaped in (0, 1)
-            return None if right else "a flow that is begun anew gets another attempt"
+        if isinstance(old.row, FlowStateRow) and new.place in _FIRST:
+            lost = charged == 1 and self.facts.is_dead(old.row.worker)
+            return None if lost else "a flow begins anew when its worker is gone"
         if isinstance(old.row, CompletedRow):
             right = (charged, new.reaped) == (1, _reaped_again(old.row))
             return None if right else "whoever asks for it once more gets another attempt"
@@ -143,17 +141,18 @@ class Transitions(Oracle):
         return None
 
     def _is_handed(self, job: UUID, new: Stand) -> bool:
-        """Whether a job was made and claimed at once, for the one worker that may run it."""
-        row = self.facts.known.get(job)
-        return new.worker is not None and row is not None and row.tag == own_tag(new.worker)
+        """Whether a worker's commit has made a job for itself alone."""
+        made = self.facts.jobs.get(job)
+        return made is not None and worker_of(made.tag) == new.worker is not None
 
     def _wrong_reaping(self, leaving: Leaving) -> str | None:
-        job, worker, old, new = leaving
+        _job, worker, old, new = leaving
         limit = self.plan.sizes.reaped_max
         if not self.facts.is_dead(worker):
             return "its worker lives"
-        given_up = old.reaped >= limit or shares(self.facts, job) is not None
-        if given_up != (new.place is Place.COMPLETED):
+        if isinstance(new.row, CompletedRow) and self.facts.is_stranded(new.row):
+            return None  # nobody else may run it
+        if (old.reaped >= limit) != (new.place is Place.COMPLETED):
             return f"a job is given up after {limit} lost workers, not otherwise"
         if new.place is Place.READY and new.attempt != old.attempt + 1:
             return "a reaped job begins another attempt"

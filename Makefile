@@ -6,7 +6,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-BENCH ?= limit modes dedicated sql backlog latency fallback hooks agents
+BENCH ?= limit modes dedicated sql backlog latency fallback hooks flows agents
 ARGS ?=
 
 BIN := $(VENV)/bin

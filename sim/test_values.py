@@ -16,14 +16,19 @@ from sim.database.rows import (
     ClaimRow,
     CompletedRow,
     ConcurrencyRow,
+    DecisionRow,
+    FlowRow,
+    FlowStateRow,
     JobRow,
     LabelRow,
+    ParentRow,
     ProgressRow,
     ReadyRow,
     ResultRow,
     Row,
     ScheduleRow,
     SpentRow,
+    StepRow,
     TokenRow,
     UniqueKeyRow,
     WaitingRow,
@@ -194,6 +199,8 @@ TOKEN: Final = TokenRow(
     id=TOKENS[0], worker_group="g", tags=("red",), ranks=(0,), created_at=EPOCH,
     created_by="somebody",
 )  # fmt: skip
+STEP: Final = StepRow(job=J1, name="s", result="1", at=EPOCH)
+PARENT: Final = ParentRow(id=J1, tries=1, since=EPOCH)
 RESULT: Final = ResultRow(key="k", job=J1, result="1", stored_at=EPOCH, expires_at=EPOCH)
 CONCURRENCY: Final = ConcurrencyRow(key="k", slots=1, window_s=None, said_at=EPOCH)
 SCHEDULE: Final = ScheduleRow(
@@ -203,6 +210,11 @@ SCHEDULE: Final = ScheduleRow(
 SPENT: Final = SpentRow(key="k", free_at=EPOCH, slots=1)
 KEY: Final = UniqueKeyRow(sort="unique", key="k", look_at=EPOCH)
 
+FLOW: Final = FlowRow(path="p", version=1, definition="{}", created_at=EPOCH)
+UNDER_WAY: Final = FlowStateRow(
+    id=J1, root=J1, path="p", version=1, state="{}", attempt=1, reaped=0, began_at=EPOCH
+)
+DECISION: Final = DecisionRow(job=J1, by="ann", approved=True, form="{}", decided_at=EPOCH)
 LABEL: Final = LabelRow(id=JOB.id, label="a")
 PROGRESS: Final = ProgressRow(id=JOB.id, attempt=1, fraction=0.5, note="", told_at=EPOCH)
 VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
@@ -225,6 +237,8 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "job_progress_note_check": ("job_progress", PROGRESS, {"note": "é" * 251}),
     "concurrency_key_check": ("concurrency", CONCURRENCY, {"key": ""}),
     "concurrency_slots_check": ("concurrency", CONCURRENCY, {"slots": 0}),
+    "job_step_name_check": ("job_step", STEP, {"name": ""}),
+    "parent_tries_check": ("parent", PARENT, {"tries": 0}),
     "result_cache_key_check": ("result_cache", RESULT, {"key": ""}),
     "concurrency_window_s_check": ("concurrency", CONCURRENCY, {"window_s": 0.0}),
     "schedule_name_check": ("schedule", SCHEDULE, {"name": ""}),
@@ -238,6 +252,11 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "agent_token_worker_group_check": ("agent_token", TOKEN, {"worker_group": ""}),
     "agent_token_tags_check": ("agent_token", TOKEN, {"tags": (), "ranks": ()}),
     "agent_token_check": ("agent_token", TOKEN, {"ranks": (0, 1)}),
+    "flow_path_check": ("flow", FLOW, {"path": ""}),
+    "flow_version_check": ("flow", FLOW, {"version": 0}),
+    "flow_state_attempt_check": ("flow_state", UNDER_WAY, {"attempt": 0}),
+    "flow_state_reaped_check": ("flow_state", UNDER_WAY, {"reaped": -1}),
+    "decision_by_check": ("decision", DECISION, {"by": "é" * 101}),
     "worker_lease_s_check": ("worker", WORKER, {"lease_s": 0.0}),
     "worker_check": ("worker", WORKER, {"ranks": (1,)}),
 }
@@ -248,6 +267,11 @@ BOUNDS: Final[list[tuple[str, Row, str, int]]] = [
     ("job_completed", COMPLETED, "attempt", 2**31),
     ("job_completed", COMPLETED, "reaped", 2**15),
     ("job_completed", COMPLETED, "duration_ms", 2**31),
+    ("flow", FLOW, "version", 2**31),
+    ("parent", PARENT, "tries", 2**31),
+    ("flow_state", UNDER_WAY, "version", 2**31),
+    ("flow_state", UNDER_WAY, "attempt", 2**31),
+    ("flow_state", UNDER_WAY, "reaped", 2**15),
     ("worker", WORKER, "pid", 2**31),
 ]
 """Table, row, column, and the first number that is too large."""
@@ -337,7 +361,7 @@ def test_the_server_reads_no_nul() -> None:
     """22021 for text with a NUL in it, alone or in an array; null is no text."""
     parameters.read("list_jobs", (None, "tag", None, 1, None, None))
     for name, arguments in (
-        ("cancel_unstarted", ([J1], "en\x00ough")),
+        ("cancel_unstarted", ([J1], "en\x00ough", [])),
         ("store_logs", ([J1, J1], [1, 2], [0, 0], ["line", "\x00"])),
     ):
         with pytest.raises(StoreError) as refused:

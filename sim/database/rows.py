@@ -222,6 +222,57 @@ class ScheduleRow(Row, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class FlowRow(Row, frozen=True, kw_only=True):
+    """A version of a flow. `definition` is JSON text."""
+
+    path: str
+    version: int
+    definition: str
+    created_at: datetime
+    created_by: str = ""
+
+
+class FlowStateRow(Row, frozen=True, kw_only=True):
+    """A flow under way. `state` is JSON text."""
+
+    id: UUID
+    root: UUID
+    path: str
+    version: int
+    state: str
+    attempt: int
+    reaped: int
+    worker: UUID | None = None
+    began_at: datetime
+
+
+class DecisionRow(Row, frozen=True, kw_only=True):
+    """What somebody has said of an approval. `form` is JSON text."""
+
+    job: UUID
+    by: str
+    approved: bool
+    form: str
+    decided_at: datetime
+
+
+class StepRow(Row, frozen=True, kw_only=True):
+    """What a step of a function has returned; JSON text."""
+
+    job: UUID
+    name: str
+    result: str
+    at: datetime
+
+
+class ParentRow(Row, frozen=True, kw_only=True):
+    """A job that has enqueued children."""
+
+    id: UUID
+    tries: int
+    since: datetime
+
+
 class CancelRow(Row, frozen=True, kw_only=True):
     """A request to stop a job."""
 

@@ -13,11 +13,15 @@ from sim.database.rows import (
     ClaimRow,
     CompletedRow,
     ConcurrencyRow,
+    DecisionRow,
     ExpiryRow,
+    FlowRow,
+    FlowStateRow,
     JobRow,
     LabelRow,
     LogRow,
     MigrationRow,
+    ParentRow,
     ProgressRow,
     ReadyRow,
     ResultRow,
@@ -25,6 +29,7 @@ from sim.database.rows import (
     ScheduleRow,
     SlotRow,
     SpentRow,
+    StepRow,
     TokenRow,
     UniqueKeyRow,
     WaitingRow,
@@ -41,11 +46,13 @@ PRIORITY_MAX: Final = 1_000
 RESULT_KEY_BYTES_MAX: Final = 200
 SLOTS_MAX: Final = 2**31 - 1
 WINDOW_S_MAX: Final = 1_000_000_000
-KINDS: Final = ("function", "script", "noop", "identity")
+KINDS: Final = ("function", "script", "noop", "identity", "flow", "approval")
 SCHEDULE_NAME_BYTES_MAX: Final = 200
 SORTS: Final = ("unique", "debounce")
 KEY_BYTES_MAX: Final = 2_000
+DECIDER_BYTES_MAX: Final = 200
 TIMES: Final = ("queued", "unfinished", "period")
+STEP_NAME_BYTES_MAX: Final = 200
 STATUSES: Final = ("success", "failure", "canceled", "skipped")
 
 
@@ -93,6 +100,20 @@ class Tables:
             "cancel_request", lambda row: row.id, _anything
         )
         self.migration: Table[MigrationRow] = Table("migration", lambda row: row.number, _anything)
+        self.job_step: Table[StepRow] = Table(
+            "job_step", lambda row: (row.job, row.name), _check_step
+        )
+        self.parent: Table[ParentRow] = Table("parent", lambda row: row.id, _check_parent)
+        self._add_flows()
+
+    def _add_flows(self) -> None:
+        self.flow: Table[FlowRow] = Table("flow", lambda row: (row.path, row.version), _check_flow)
+        self.flow_state: Table[FlowStateRow] = Table(
+            "flow_state", lambda row: row.id, _check_flow_state
+        )
+        self.decision: Table[DecisionRow] = Table(
+            "decision", lambda row: (row.job, row.by), _check_decision
+        )
 
 
 def _anything(_row: Row) -> None:
@@ -207,6 +228,37 @@ def _check_token(row: TokenRow) -> None:
     values.check(1 <= group_bytes <= GROUP_BYTES_MAX, "agent_token_worker_group_check")
     values.check(bool(row.tags), "agent_token_tags_check")
     values.check(len(row.ranks) == len(row.tags), "agent_token_check")
+
+
+def _check_flow(row: FlowRow) -> None:
+    values.jsonb(row.definition)
+    values.integer(row.version)
+    values.check(1 <= len(row.path.encode()) <= PATH_BYTES_MAX, "flow_path_check")
+    values.check(row.version >= 1, "flow_version_check")
+
+
+def _check_flow_state(row: FlowStateRow) -> None:
+    values.jsonb(row.state)
+    values.integer(row.version)
+    values.integer(row.attempt)
+    values.smallint(row.reaped)
+    values.check(row.attempt >= 1, "flow_state_attempt_check")
+    values.check(row.reaped >= 0, "flow_state_reaped_check")
+
+
+def _check_decision(row: DecisionRow) -> None:
+    values.jsonb(row.form)
+    values.check(1 <= len(row.by.encode()) <= DECIDER_BYTES_MAX, "decision_by_check")
+
+
+def _check_step(row: StepRow) -> None:
+    values.jsonb(row.result)
+    values.check(1 <= len(row.name.encode()) <= STEP_NAME_BYTES_MAX, "job_step_name_check")
+
+
+def _check_parent(row: ParentRow) -> None:
+    values.integer(row.tries)
+    values.check(row.tries >= 1, "parent_tries_check")
 
 
 def _check_schedule(row: ScheduleRow) -> None:

@@ -10,14 +10,14 @@ import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from sim.database.rows import ClaimRow, Row
+from sim.database.rows import ClaimRow, CompletedRow, Row
 from sim.differential.history import HOUR, HOUR_S, NAMES
 from trioworker.errors import ConnectionLost, StoreError
 from trioworker.store.postgres.statements import load_statements
@@ -29,6 +29,7 @@ ROLLED_BACK: Final = "rolled back"
 WORDS: Final = (ROWS, BEGUN, COMMITTED, ROLLED_BACK)
 
 _ORDERED: Final = re.compile(r"^ order by ", re.MULTILINE)
+_STARTED_AT, _RESULT = 13, 16  # of the columns of `job_states`
 _LIKE_JSON: Final = re.compile(r"[\[{\"\dntf-]")
 
 
@@ -89,9 +90,13 @@ class Normal:
 
     def rows(self, query: str, rows: Iterable[Iterable[Any]]) -> Answer:
         """The rows that a query gave."""
+        if query == "job_states":
+            rows = map(_with_lasting, rows)
         found = [tuple(self.value(value) for value in row) for row in rows]
         if query == "cached_results":
             found = [(key, job, _hours(age_s), result) for key, job, age_s, result in found]
+        if query == "end_flows":
+            found = [(*row[:-1], _hours(row[-1] / 1_000)) for row in found]  # type: ignore[operator]  # a number
         if query in ("next_due", "next_look"):
             found = [tuple(_hours(value) for value in row) for row in found]
         if query == "server_version":
@@ -123,7 +128,10 @@ class Normal:
             jobs = zip(row.ids, row.attempts, row.reaped, strict=True)
             held = sorted_rows(tuple(self.value(each) for each in job) for job in jobs)
             return (*map(self.value, (row.id, row.worker, row.claimed_at)), held)
-        return tuple(self.value(value) for value in msgspec.structs.astuple(row))
+        values = msgspec.structs.astuple(row)
+        if isinstance(row, CompletedRow):
+            values = (*values[:-3], *_lasting(*values[-3:]))
+        return tuple(map(self.value, values))
 
     def _moment(self, value: datetime) -> Moment:
         seconds = (value - self._base).total_seconds()
@@ -131,6 +139,23 @@ class Normal:
         if seconds == hours * HOUR_S:
             return Moment(hours, None)
         return Moment(hours, bisect_left(self._marks, value - hours * HOUR) - 1)
+
+
+def _with_lasting(state: Iterable[Any]) -> tuple[Any, ...]:
+    """What `job_states` says of a job."""
+    values = tuple(state)
+    return (*values[:_STARTED_AT], *_lasting(*values[_STARTED_AT:_RESULT]), *values[_RESULT:])
+
+
+def _lasting(
+    started_at: datetime | None, completed_at: datetime | None, duration_ms: int | None
+) -> tuple[object, ...]:
+    """The three, but for a duration that is from the one to the other: two clocks never agree."""
+    if started_at is not None and completed_at is not None:
+        microseconds = (completed_at - started_at) // timedelta(microseconds=1)
+        if duration_ms == (microseconds + 500) // 1_000:
+            return started_at, completed_at, "to its end"
+    return started_at, completed_at, duration_ms
 
 
 def error(failure: StoreError) -> Answer:

@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 
 from sim.database.rows import ClaimRow
 from sim.differential.arguments_of_endings import FRACTIONS, LABELS, NOTES, endings
+from sim.differential.arguments_of_flow_admin import flow_admin
+from sim.differential.arguments_of_flows import PATHS, flows
 from sim.differential.arguments_of_keys import keys
 from sim.differential.arguments_of_limits import LIMITED, limits
 from sim.differential.arguments_of_results import results
 from sim.differential.arguments_of_tokens import tokens, whose
+from sim.differential.arguments_of_workflow import workflow
 from sim.differential.arguments_schedules import SCHEDULE_QUERIES
 from sim.differential.history import (
     BASE,
@@ -90,7 +93,8 @@ def _new_job(draw: st.DrawFn, id_: UUID) -> list[Any]:
     options = draw(st.sampled_from((None, '{"retry": 2}', '{"deadline": "soon"}', LIMITED)))
     parent = draw(st.sampled_from((None, None, JOBS[0], JOBS[1])))
     awaited = draw(st.booleans())
-    return [id_, "noop", "path", '{"n": 1}', tag, priority, due, options, awaited, "", parent]
+    kind = draw(st.sampled_from(("noop", "noop", "flow", "approval")))
+    return [id_, kind, "path", '{"n": 1}', tag, priority, due, options, awaited, "", parent]
 
 
 # ---- pull -------------------------------------------------------------------------------------
@@ -138,6 +142,7 @@ _OUTCOMES: Final = (
     ("failure", None, '{"name": "Boom", "message": "it broke"}', HOUR_S, 5, None, False),
     ("canceled", None, '{"name": "Cancelled", "message": "x"}', HOUR_S, 5, None, False),
     ("skipped", None, None, 2 * HOUR_S, 5, None, False),
+    ("begun", None, None, HOUR_S, 5, None, False),
     (None, None, None, HOUR_S, 5, 0.0, False),
     (None, None, None, HOUR_S, 5, 3.0 * HOUR_S, True),
     (None, None, None, HOUR_S, 5, 3.0 * HOUR_S, False),
@@ -236,6 +241,15 @@ def _running(draw: st.DrawFn, claims: Sequence[ClaimRow]) -> Arguments:
     return (worker, named, *columns, draw(st.sampled_from((1, 2, 2, 3))))
 
 
+_FAMILIES: Final[Sequence[Callable[[], Mapping[str, Drawn]]]] = (
+    endings,
+    flow_admin,
+    flows,
+    limits,
+    keys,
+    results,
+    tokens,
+)
 _NOTHING: Final[Drawn] = st.just(())
 _states: Final = st.sampled_from(
     (None, "ready", "scheduled", "waiting", "running", "success", "failure", "canceled")
@@ -264,54 +278,46 @@ _registration: Final[Drawn] = st.tuples(
 def queries(scene: Scene) -> Mapping[str, Drawn]:
     """How to draw the arguments of each query, by its name."""
     claims = cast("Sequence[ClaimRow]", scene.get("claim", ()))
-    return (
-        {
-            "adopt": st.tuples(_workers, st.lists(st.sampled_from(CLAIMS), max_size=2)),
-            "cancel_unstarted": st.tuples(_some_jobs, _reasons),
-            "cancels_for_worker": st.tuples(_workers),
-            "clock": _NOTHING,
-            "commit": commit(claims),
-            "count_jobs": _NOTHING,
-            "ended_jobs": st.tuples(_some_jobs),
-            "enqueue": enqueue(),
-            "family": st.tuples(_some_jobs, st.just(100)),
-            "find_stored": st.tuples(_workers, _attempts_of_jobs(logs=False)).map(_flat),
-            "follow_logs": st.tuples(_jobs, _attempts, st.sampled_from((0, 1))),
-            "forget_workers": st.tuples(_limits, st.sampled_from((86_400.0, 0.0, 86_400.0))),
-            "heartbeat": st.tuples(
-                _workers, st.just(3), st.just(2), st.sampled_from((1, 1, 2**31))
-            ),
-            "job_attempts": st.tuples(_jobs),
-            "job_logs": st.tuples(_jobs),
-            "job_states": st.tuples(_some_jobs),
-            "list_jobs": _listing,
-            "list_workers": st.tuples(_limits),
-            "lock_migrations": _NOTHING,
-            "mark_lost": st.tuples(_limits),
-            "next_due": st.tuples(_some_tags),
-            "notify_done": st.tuples(_some_jobs),
-            "notify_ready": st.tuples(_some_tags),
-            "ping": _NOTHING,
-            "pull": pull(),
-            "reap": st.tuples(_limits, st.sampled_from((3, 0, 1))),
-            "record_migration": st.tuples(st.sampled_from((4, 3, 5)), st.just("purpose")),
-            "register_worker": _registration,
-            "request_cancel": st.tuples(_some_jobs, _reasons),
-            "retire_worker": st.tuples(_workers),
-            "schema_version": _NOTHING,
-            "server_version": _NOTHING,
-            "store_attempts": st.tuples(_workers, _failed_attempts()).map(_flat),
-            "store_logs": _attempts_of_jobs(logs=True).map(tuple),
-            "store_running": _running(claims),
-            "sweep_cancels": _NOTHING,
-            **SCHEDULE_QUERIES,
-            **endings(),
-        }
-        | limits()
-        | keys()
-        | results()
-        | tokens()
-    )
+    return {
+        "adopt": st.tuples(_workers, st.lists(st.sampled_from(CLAIMS), max_size=2)),
+        "cancel_unstarted": st.tuples(_some_jobs, _reasons, _some_jobs),
+        "cancels_for_worker": st.tuples(_workers),
+        "clock": _NOTHING,
+        "commit": commit(claims),
+        "count_jobs": _NOTHING,
+        "ended_jobs": st.tuples(_some_jobs),
+        "enqueue": enqueue(),
+        "family": st.tuples(_some_jobs, st.just(100)),
+        "find_stored": st.tuples(_workers, _attempts_of_jobs(logs=False)).map(_flat),
+        "follow_logs": st.tuples(_jobs, _attempts, st.sampled_from((0, 1))),
+        "forget_workers": st.tuples(_limits, st.sampled_from((86_400.0, 0.0, 86_400.0))),
+        "heartbeat": st.tuples(_workers, st.just(3), st.just(2), st.sampled_from((1, 1, 2**31))),
+        "job_attempts": st.tuples(_jobs),
+        "job_logs": st.tuples(_jobs),
+        "job_states": st.tuples(_some_jobs),
+        "list_jobs": _listing,
+        "list_workers": st.tuples(_limits),
+        "lock_migrations": _NOTHING,
+        "mark_lost": st.tuples(_limits),
+        "next_due": st.tuples(_some_tags),
+        "notify_done": st.tuples(_some_jobs),
+        "notify_ready": st.tuples(_some_tags),
+        "ping": _NOTHING,
+        "pull": pull(),
+        "reap": st.tuples(_limits, st.sampled_from((3, 0, 1))),
+        "record_migration": st.tuples(st.sampled_from((4, 3, 5)), st.just("purpose")),
+        "register_worker": _registration,
+        "request_cancel": st.tuples(_some_jobs, _reasons),
+        "retire_worker": st.tuples(_workers),
+        "schema_version": _NOTHING,
+        "server_version": _NOTHING,
+        "store_attempts": st.tuples(_workers, _failed_attempts()).map(_flat),
+        "store_logs": _attempts_of_jobs(logs=True).map(tuple),
+        "store_running": _running(claims),
+        "sweep_cancels": _NOTHING,
+        **SCHEDULE_QUERIES,
+        **workflow(_held(claims) if claims else _made_up()),
+    } | {name: drawn for family in _FAMILIES for name, drawn in family().items()}
 
 
 def _flat(found: tuple[UUID, Columns]) -> Arguments:
@@ -338,12 +344,16 @@ def lockers(scene: Scene) -> Sequence[Locker]:
     always: Sequence[Locker] = (
         enqueue_of,
         lambda n: ("heartbeat", (WORKERS[n % len(WORKERS)], 1, 1, 1)),
-        lambda n: ("cancel_unstarted", ([JOBS[n]], "enough")),
+        lambda n: ("cancel_unstarted", ([JOBS[n]], "enough", [])),
         lambda n: ("store_logs", ([JOBS[n]], [1], [0], ["line"])),
         lambda n: ("request_cancel", ([JOBS[n]], "enough")),
         lambda n: ("retire_worker", (WORKERS[n % len(WORKERS)],)),
         lambda n: ("record_migration", (4 + n, "purpose")),
         lambda n: ("add_schedules", ([SCHEDULES[n % len(SCHEDULES)]], ["{}"])),
         lambda n: ("lock_schedules", ([SCHEDULES[n % len(SCHEDULES)]],)),
+        lambda n: (
+            "store_flows",
+            ([JOBS[n]], [JOBS[0]], [PATHS[0]], [1], ["{}"], [1], [0], [None]),
+        ),
     )
     return (commit_of, *always) if claims else always

@@ -50,6 +50,12 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "forget_results": 3,
     "revoke_tokens": 2,
     "store_attempts": 2,
+    "hold_parents": 4,
+    "store_steps": 4,
+    "ended_parents": 4,
+    "known_children": 3,
+    "child_ends": 2,
+    "own_children": 2,
     "register_worker": 2,
     "retire_worker": 2,
     "sweep_cancels": 2,
@@ -75,6 +81,14 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "due_schedules": 3,
     "store_schedules": 2,
     "take_back_jobs": 3,
+    "lock_flows": 2,
+    "lock_flows_of": 3,
+    "store_flows": 4,
+    "end_flows": 4,
+    "read_approval": 2,
+    "push_flow": 2,
+    "store_decision": 2,
+    "end_approvals": 3,
 }
 """How often a query is drawn, 1 for all others."""
 
@@ -93,6 +107,9 @@ _RIVALS: Final[Mapping[str, Sequence[str]]] = {
     "store_running": ("commit", "store_logs", "reap", "store_running", "store_progress"),
     "store_progress": ("store_progress", "store_running", "delete_jobs", "job_states"),
     "store_attempts": ("store_attempts", "reap"),
+    "hold_parents": ("hold_parents", "hold_parents", "commit", "reap", "ended_parents"),
+    "store_steps": ("store_steps", "store_steps", "commit", "reap", "delete_jobs"),
+    "ended_parents": ("ended_parents", "hold_parents", "requeue_jobs", "forget_parents"),
     "lock_limits": ("lock_limits", "lock_limits", "plan_looks"),
     "promote": ("promote", "cancel_unstarted", "due_limits"),
     "release_slots": ("release_slots", "take_slots", "lock_limits"),
@@ -118,10 +135,18 @@ _RIVALS: Final[Mapping[str, Sequence[str]]] = {
     "delete_jobs": ("delete_jobs", "requeue_jobs", "store_labels", "store_progress"),
     "store_expiries": ("store_expiries", "expired_jobs", "delete_jobs"),
     "store_labels": ("store_labels", "requeue_jobs"),
+    "push_flow": ("push_flow", "push_flow", "newest_flows", "read_flow", "list_flows"),
     "add_schedules": ("add_schedules", "lock_schedules"),
     "lock_schedules": ("lock_schedules", "due_schedules", "delete_schedules"),
     "due_schedules": ("due_schedules", "store_schedules", "commit", "enqueue"),
     "take_back_jobs": ("pull", "cancel_unstarted", "take_back_jobs"),
+    "lock_flows": ("lock_flows", "lock_flows_of", "store_flows", "end_flows"),
+    "lock_flows_of": ("lock_flows", "lock_flows_of", "cancel_unstarted"),
+    "store_flows": ("store_flows", "lock_flows", "end_flows", "cancel_unstarted"),
+    "end_flows": ("end_flows", "cancel_unstarted", "store_flows", "commit"),
+    "read_approval": ("read_approval", "end_approvals", "cancel_unstarted"),
+    "store_decision": ("store_decision", "read_approval", "delete_jobs"),
+    "end_approvals": ("end_approvals", "cancel_unstarted", "read_approval"),
 }
 
 
@@ -151,12 +176,15 @@ class _Cast:
 
 
 LOOKS: Final = (
-    "cached_results",
-    "cancels_for_worker", "clock", "count_jobs", "dead_letters", "ended_jobs", "hooked_jobs",
-    "job_logs", "job_origins", "job_states", "key_holders", "limit_drift", "list_jobs",
-    "list_schedules", "list_tokens", "list_workers", "next_due", "next_look", "notify_done",
-    "notify_ready", "ping", "place_in_line", "schema_version", "server_version", "token_of_worker",
-    "token_standing", "unfinished_jobs",
+    "approval_states", "flow_drift", "flow_steps", "flow_version", "list_approvals", "list_flows",
+    "read_flow",
+    "cached_results", "cancelled_flows", "cancels_for_worker", "clock", "count_jobs",
+    "dead_letters", "due_approvals", "ended_jobs", "ended_steps", "hooked_jobs", "job_logs",
+    "job_origins", "job_states", "key_holders", "limit_drift", "list_jobs", "list_schedules",
+    "list_tokens", "list_workers", "newest_flows", "next_due", "next_look", "notify_done",
+    "notify_ready", "ping", "place_in_line", "read_flows", "schema_version", "server_version",
+    "token_of_worker", "token_standing", "unfinished_jobs",
+    "child_ends", "children", "job_steps", "known_children", "own_children",
 )  # fmt: skip
 """Statements that nobody waits for."""
 

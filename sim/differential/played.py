@@ -12,6 +12,9 @@ import msgspec
 from sim.database.rows import (
     ClaimRow,
     CompletedRow,
+    DecisionRow,
+    FlowRow,
+    FlowStateRow,
     JobRow,
     ReadyRow,
     Row,
@@ -97,6 +100,7 @@ def claim(number: int, *jobs: int, **fields: object) -> ClaimRow:
 _TABLES: Final[Mapping[type[Row], str]] = {
     JobRow: "job", ReadyRow: "ready", WaitingRow: "waiting", WorkerRow: "worker", ClaimRow: "claim",
     SlotRow: "slot", UniqueKeyRow: "unique_key", CompletedRow: "job_completed",
+    FlowRow: "flow", FlowStateRow: "flow_state", DecisionRow: "decision",
 }  # fmt: skip
 
 
@@ -178,7 +182,7 @@ PROMOTE: Final[Sequence[object]] = ("promote", ["k"])
 HEARTBEAT: Final = ("heartbeat", W1, 1, 1, 1)
 RETIRE: Final = ("retire_worker", W1)
 PULL: Final[Sequence[object]] = ("pull", C1, W1, 10, [RED], [], [], [], [], 3, [0])
-CANCEL: Final = ("cancel_unstarted", [J1, J2], "enough")
+CANCEL: Final = ("cancel_unstarted", [J1, J2], "enough", [J1])
 ALIVE: Final = scene(worker(1), worker(2))
 HELD: Final = scene(job(1), job(2), claim(1, 1), claim(2, 2), worker(1), worker(2))
 READY: Final = scene(job(1), job(2), ready(1), ready(2), worker(1))

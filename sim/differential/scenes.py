@@ -5,6 +5,7 @@ is what the constraints are there for, and the statements must meet it alike on 
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -29,10 +30,12 @@ from sim.database.rows import (
     WaitingRow,
     WorkerRow,
 )
+from sim.differential.arguments_of_flows import TOO_LONG_AGO, known_flows, under_way
 from sim.differential.arguments_of_keys import taken_keys
 from sim.differential.arguments_of_limits import LIMITED
 from sim.differential.arguments_of_results import kept_results
 from sim.differential.arguments_of_tokens import noted_tokens, whose
+from sim.differential.arguments_of_workflow import known_parents
 from sim.differential.history import (
     BASE,
     CLAIMS,
@@ -68,13 +71,18 @@ _PLACES: Final = (
     ("job", "ready", "slot"),
     ("job", "claim", "slot"),
     ("job", "in line", "slot"),
+    ("job", "flow"),
+    ("job", "approval"),
+    ("flow",),
+    ("job", "flow", "claim"),
+    ("job", "flow", "completed"),
     ("slot",),
     ("job", "ready", "claim"),
     ("job", "ready", "completed"),
     ("job", "ready", "waiting"),
     ("job", "claim", "completed"),
 )
-_WEIGHTS: Final = (4, 8, 9, 2, 3, 2, 2, 1, 1, 5, 2, 2, 1, 1, 1, 1, 1, 1)
+_WEIGHTS: Final = (4, 8, 9, 2, 3, 2, 2, 1, 1, 5, 2, 2, 1, 6, 4, 1, 1, 1, 1, 1, 1, 1, 1)
 
 
 class Place(NamedTuple):
@@ -144,6 +152,8 @@ def scenes(draw: st.DrawFn) -> Scene:
         for table, row in _rows(index, place):
             scene.setdefault(table, []).append(row)
     scene |= draw(_limits())
+    scene |= draw(known_flows())
+    scene |= draw(known_parents())
     scene["unique_key"] = draw(taken_keys())
     scene["result_cache"] = draw(kept_results())
     scene["agent_token"] = draw(noted_tokens())
@@ -163,26 +173,7 @@ def _rows(index: int, place: Place) -> Iterator[tuple[str, Row]]:
     id_ = JOBS[index]
     if "job" in place.tables:
         yield "job", _job(index, place)
-    if "ready" in place.tables or "future" in place.tables:
-        hours = 1 if "future" in place.tables else place.hours
-        yield (
-            "ready",
-            ReadyRow(
-                id=id_,
-                tag=place.tag,
-                priority=place.priority,
-                scheduled_for=BASE + hours * HOUR,
-                attempt=place.attempt,
-                reaped=place.reaped,
-            ),
-        )
-    if "waiting" in place.tables:
-        row = WaitingRow(id=id_, reason="flow", until=None, attempt=2, reaped=1, since=BASE - HOUR)
-        yield "waiting", row
-    if "in line" in place.tables:
-        yield "waiting", _in_line(index, place)
-    if "slot" in place.tables:
-        yield "slot", SlotRow(id=id_, key=place.key)
+    yield from _standing(index, place)
     if "completed" in place.tables:
         yield "job_completed", _completed(index, place)
         yield "job_log", LogRow(id=id_, attempt=1, chunk=1, text="more")
@@ -198,6 +189,42 @@ def _rows(index: int, place: Place) -> Iterator[tuple[str, Row]]:
         yield "expiry", ExpiryRow(id=id_, at=BASE + place.hours * HOUR)
     if place.cancel:
         yield "cancel_request", CancelRow(id=id_, reason="enough", requested_at=BASE - HOUR)
+
+
+def _standing(index: int, place: Place) -> Iterator[tuple[str, Row]]:
+    """Those that say where it stands until it ends."""
+    if "ready" in place.tables or "future" in place.tables:
+        yield "ready", _ready(index, place)
+    if "waiting" in place.tables:
+        yield "waiting", _waiting(index, reason="flow", until=None)
+    if "approval" in place.tables:
+        until = None if place.awaited else BASE + (1 if place.cancel else place.hours) * HOUR
+        yield "waiting", _waiting(index, reason="approval", until=until)
+    if "flow" in place.tables:
+        hours = -TOO_LONG_AGO if place.priority else place.hours
+        yield "flow_state", under_way(index, place.claim, place.attempt, place.reaped, hours)
+    if "in line" in place.tables:
+        yield "waiting", _in_line(index, place)
+    if "slot" in place.tables:
+        yield "slot", SlotRow(id=JOBS[index], key=place.key)
+
+
+def _ready(index: int, place: Place) -> ReadyRow:
+    hours = 1 if "future" in place.tables else place.hours
+    return ReadyRow(
+        id=JOBS[index],
+        tag=place.tag,
+        priority=place.priority,
+        scheduled_for=BASE + hours * HOUR,
+        attempt=place.attempt,
+        reaped=place.reaped,
+    )
+
+
+def _waiting(index: int, *, reason: str, until: datetime | None) -> WaitingRow:
+    return WaitingRow(
+        id=JOBS[index], reason=reason, until=until, attempt=2, reaped=1, since=BASE - HOUR
+    )
 
 
 def _in_line(index: int, place: Place) -> WaitingRow:
@@ -250,6 +277,7 @@ def _job(index: int, place: Place) -> JobRow:
         awaited=place.awaited,
         created_at=BASE - 2 * HOUR,
         created_by="",
+        parent=JOBS[place.claim] if place.reaped else None,
     )
 
 

@@ -62,6 +62,9 @@ from sim.differential.played import (
     worker,
 )
 from sim.differential.scenes import SHORT_LEASE_S
+from sim.differential.scripts_of_flow_admin import FLOW_ADMIN_SCRIPTS
+from sim.differential.scripts_of_flows import FLOW_SCRIPTS
+from sim.differential.scripts_of_workflow import WORKFLOW_SCRIPTS
 
 # fmt: off
 SCRIPTS: Final[Mapping[str, History]] = {
@@ -97,7 +100,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
     ),
     "the slot of a replaced job waits for a look": play(
         scene(job(1), ready(1), SlotRow(id=J1, key="k"), job(2), in_line(2), in_line(3)),
-        (0, BEGIN), (0, "cancel_unstarted", [J2], "enough"), (1, "replace_jobs", [J1], [J3]),
+        (0, BEGIN), (0, "cancel_unstarted", [J2], "enough", []), (1, "replace_jobs", [J1], [J3]),
         (0, ROLLBACK), (1, "due_limits", 9),
     ),
     "what holds a key is not forgotten": play(
@@ -136,7 +139,8 @@ SCRIPTS: Final[Mapping[str, History]] = {
     "no NUL in JSON": play(HELD, (0, *commit(1, 1, result='"\\u0000"')), (0, *commit(1, 1))),
     "no NUL in text": play(
         HELD, (0, BEGIN), (0, "store_logs", [J1], [1], [0], ["nul \x00"]), (0, *HEARTBEAT),
-        (0, COMMIT), (0, "cancel_unstarted", [J1], "\x00"), (0, *commit(1, 1, result='"\x00"')),
+        (0, COMMIT), (0, "cancel_unstarted", [J1], "\x00", []),
+        (0, *commit(1, 1, result='"\x00"')),
     ),
     "all that can be looked at": play(
         scene(job(1), job(2), job(3), ready(1), waiting(2), claim(2, 3), worker(2)),
@@ -184,8 +188,8 @@ SCRIPTS: Final[Mapping[str, History]] = {
     ),
     "a cancellation locks waiting after ready": play(
         scene(job(1), job(2), ready(1), waiting(2)), (0, BEGIN),
-        (0, "cancel_unstarted", [J2], "first"), (1, BEGIN), (1, *CANCEL), (2, *PULL), (0, ROLLBACK),
-        (1, COMMIT),
+        (0, "cancel_unstarted", [J2], "first", []), (1, BEGIN), (1, *CANCEL), (2, *PULL),
+        (0, ROLLBACK), (1, COMMIT),
     ),
     "a job is cancelled in two places": play(
         scene(job(1), ready(1), waiting(1)), (0, *CANCEL)
@@ -240,7 +244,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
     ),
     "a job is pulled, cancelled and taken back at once": play(
         READY, (0, BEGIN), (0, *PULL), (1, "take_back_jobs", [J1, J2], [BASE - HOUR]),
-        (0, ROLLBACK), (2, BEGIN), (2, "cancel_unstarted", [J2], "enough"),
+        (0, ROLLBACK), (2, BEGIN), (2, "cancel_unstarted", [J2], "enough", []),
         (1, "take_back_jobs", [J1, J2], [BASE - HOUR]), (2, COMMIT), (0, *PULL),
     ),
     "an ended job is labelled, expires, and is run once more": play(
@@ -307,5 +311,8 @@ SCRIPTS: Final[Mapping[str, History]] = {
         {}, (0, BEGIN), (0, "notify_done", [J1, J1, J2]), (0, "notify_done", [J1]), (0, COMMIT),
         (1, "notify_ready", [RED, RED]), (2, BEGIN), (2, "notify_done", [J3]), (2, ROLLBACK),
     ),
+    **FLOW_ADMIN_SCRIPTS,
+    **FLOW_SCRIPTS,
+    **WORKFLOW_SCRIPTS,
 }
 # fmt: on

@@ -13,7 +13,16 @@ from uuid import UUID
 
 import msgspec
 
-from sim.database.rows import ClaimRow, CompletedRow, JobRow, ReadyRow, Row, WaitingRow, WorkerRow
+from sim.database.rows import (
+    ClaimRow,
+    CompletedRow,
+    FlowStateRow,
+    JobRow,
+    ReadyRow,
+    Row,
+    WaitingRow,
+    WorkerRow,
+)
 from sim.happenings import (
     ApiCrashed,
     ApiTurned,
@@ -142,6 +151,7 @@ class Facts:
         self.ready: dict[UUID, ReadyRow] = {}
         self.ready_since_s: dict[UUID, float] = {}
         self.claims: dict[UUID, ClaimRow] = {}
+        self.flows: dict[UUID, FlowStateRow] = {}
         self.workers: dict[UUID, WorkerRow] = {}
         self.moves: Sequence[Move] = ()
         self.outcomes: Sequence[Leaving] = ()
@@ -253,6 +263,8 @@ class Facts:
                     self.ready_since_s[row.id] = self.now_s
             case ClaimRow():
                 _put(self.claims, row.id, new)
+            case FlowStateRow():
+                _put(self.flows, row.id, new)
             case WorkerRow():
                 _put(self.workers, row.id, new)
 
@@ -315,12 +327,14 @@ class Facts:
 
 
 def _differ(before: Stand, after: Stand) -> bool:
-    """Whether it is another place: not a claim that has become smaller, nor a mark on a row."""
+    """Whether it is another place: no smaller claim, no mark on a row, no flow that went on."""
     match before.row, after.row:
         case ClaimRow() as old, ClaimRow() as new:
             return old.id != new.id
         case WaitingRow() as old_wait, WaitingRow() as new_wait:
             return msgspec.structs.replace(old_wait, fresh=new_wait.fresh) != new_wait
+        case FlowStateRow(), FlowStateRow():
+            return False
     return True
 
 
@@ -346,6 +360,8 @@ def _stands(row: Row | None) -> Iterator[tuple[UUID, Stand]]:
             yield row.id, Stand(Place.READY, row, row.attempt, row.reaped, None)
         case WaitingRow():
             yield row.id, Stand(Place.WAITING, row, row.attempt, row.reaped, None)
+        case FlowStateRow():
+            yield row.id, Stand(Place.FLOW, row, row.attempt, row.reaped, None)
         case CompletedRow():
             yield row.id, Stand(Place.COMPLETED, row, row.attempt, row.reaped, row.worker)
         case ClaimRow():

@@ -6,7 +6,15 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 from uuid import UUID
 
-from sim.database.rows import ClaimRow, CompletedRow, JobRow, ReadyRow, Row, WaitingRow
+from sim.database.rows import (
+    ClaimRow,
+    CompletedRow,
+    FlowStateRow,
+    JobRow,
+    ReadyRow,
+    Row,
+    WaitingRow,
+)
 from sim.happenings import CommitLost, Committed, Enqueued, Happening, RowChange
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts, Leaving, Move, Stand, replaced_by
@@ -237,7 +245,7 @@ _ANOTHER_TRY: Final = ((Place.CLAIMED, Place.READY), (Place.CLAIMED, Place.WAITI
 
 
 def _jobs_of(row: Row | None) -> Iterator[UUID]:
-    if isinstance(row, ReadyRow | WaitingRow | CompletedRow):
+    if isinstance(row, ReadyRow | WaitingRow | FlowStateRow | CompletedRow):
         yield row.id
     elif isinstance(row, ClaimRow):
         yield from row.ids

@@ -14,7 +14,8 @@ from sim.plan import Plan, Sizes
 from sim.replace import replaced
 from sim.zoo.mutant import mutant, statement
 from trioworker.model.outcome import Outcome
-from trioworker.worker.execute import Execute, _Attempt
+from trioworker.worker.attempt import Attempt
+from trioworker.worker.execute import Execute
 
 CANCELLED_AT_WORK: Final = Plan(
     seed=0,
@@ -41,10 +42,10 @@ def cancel_lost() -> Iterator[None]:
 def cancel_that_only_says_so() -> Iterator[None]:
     """A job that is cancelled while it runs is marked as such, and runs on."""
 
-    def mark(self: _Attempt, outcome: Outcome) -> None:
+    def mark(self: Attempt, outcome: Outcome) -> None:
         self._stopped_as = outcome
 
-    with replaced(_Attempt, "stop", mark):
+    with replaced(Attempt, "stop", mark):
         yield
 
 
@@ -64,8 +65,10 @@ def cancelled_under_its_worker() -> Iterator[None]:
     """A job that runs is completed as canceled at once, while it stands in its worker's claim."""
     unstarted = MODELS["cancel_unstarted"]
 
-    async def all_of_them(s: Statement, ids: Sequence[UUID], reason: str) -> Rows:
-        ended = await unstarted(s, ids, reason)
+    async def all_of_them(
+        s: Statement, ids: Sequence[UUID], reason: str, outermost: Sequence[UUID]
+    ) -> Rows:
+        ended = await unstarted(s, ids, reason, outermost)
         error = msgspec.json.encode({"name": "Cancelled", "message": reason}).decode()
         for claim in list(s.rows(s.tables.claim)):
             for id_, attempt in zip(claim.ids, claim.attempts, strict=True):

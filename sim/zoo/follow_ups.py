@@ -14,7 +14,6 @@ from sim.zoo.mutant import mutant
 from trioworker.ids import derived_id
 from trioworker.model import effects as model
 from trioworker.model import follow_ups as rules
-from trioworker.model.effects import Effects
 from trioworker.model.follow_ups import Ended, ended, follow_ups
 from trioworker.model.job import NewJob
 from trioworker.model.outcome import Cancelled, Executed
@@ -60,25 +59,35 @@ def handler_called_twice() -> Iterator[None]:
 )
 def handler_outside_the_transaction() -> Iterator[None]:
     """What follows an end is stored in a transaction of its own, after that of the end."""
-    right, waiting = store.PostgresStore.commit, list[tuple[UUID | None, Effects]]()
+    right = store.PostgresStore.commit
+    waiting = list[tuple[UUID | None, Sequence[Executed], float]]()
 
-    async def later(_tx: Transaction, worker: UUID | None, what: Effects) -> None:
-        waiting.append((worker, what))
+    async def later(
+        _tx: Transaction, worker: UUID | None, batch: Sequence[Executed], *, now_s: float
+    ) -> Sequence[Executed]:
+        waiting.append((worker, batch, now_s))
+        return ()
 
     async def commit(
         self: store.PostgresStore, worker: UUID, batch: Sequence[Executed], *, again: bool
     ) -> AbstractSet[UUID]:
         lost = await right(self, worker, batch, again=again)
         while waiting:
-            known = waiting.pop()
+            by, ends, now_s = waiting.pop()
 
-            async def body(tx: Transaction, known: tuple[UUID | None, Effects] = known) -> None:
-                await effects.store_effects(tx, *known)
+            async def body(
+                tx: Transaction,
+                by: UUID | None = by,
+                ends: Sequence[Executed] = ends,
+                now_s: float = now_s,
+            ) -> None:
+                await effects.store_effects_of(tx, by, ends, now_s=now_s)
 
             await self._database.transact(store.COMMIT, body)
         return lost
 
-    with replaced(store, "store_effects", later), replaced(store.PostgresStore, "commit", commit):
+    changed = replaced(store, "store_effects_of", later)
+    with changed, replaced(store.PostgresStore, "commit", commit):
         yield
 
 

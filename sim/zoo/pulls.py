@@ -70,7 +70,7 @@ def one_slot_for_all() -> Iterator[None]:
     start = Execute._start_slot
 
     def alone(self: Execute, nursery: trio.Nursery) -> None:
-        if not self._slots:
+        if not self._slots.taken:
             start(self, nursery)
 
     with replaced(Execute, "_start_slot", alone):

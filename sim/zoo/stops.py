@@ -97,7 +97,7 @@ def given_back_after_the_grace() -> Iterator[None]:
     """What has not begun goes back only when a slot is free for it."""
 
     def only_with_a_slot(self: Execute, nursery: trio.Nursery) -> None:
-        full = self._slots >= self._config.concurrency
+        full = self._slots.full
         if self._slot_on_its_way or full or not self._may_begin:
             return
         self._slot_on_its_way = True

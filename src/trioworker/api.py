@@ -1,12 +1,17 @@
 """The public names: what `import trioworker` offers, gathered from where it is made."""
 
 from trioworker.app import App, Call, Flavour, JobContext, JobFunction
+from trioworker.calls import Calls
+from trioworker.children import Child, SyncChild
 from trioworker.client import Client, open_client
 from trioworker.errors import (
     Cancel,
+    ChildCancelled,
+    ChildFailed,
     DuplicateJob,
     InvalidArguments,
     JobFailed,
+    ReplayMismatch,
     Retry,
     SchemaMismatch,
     SettingsError,
@@ -47,12 +52,17 @@ from trioworker.model.state import (
     WorkerState,
 )
 from trioworker.schedules import Schedules
+from trioworker.sync_calls import SyncCalls
 
 __all__ = [
     "App",
     "Call",
+    "Calls",
     "Cancel",
     "Cancellation",
+    "Child",
+    "ChildCancelled",
+    "ChildFailed",
     "Client",
     "Debounce",
     "DuplicateJob",
@@ -76,6 +86,7 @@ __all__ = [
     "NewIds",
     "NewJob",
     "PlaceInLine",
+    "ReplayMismatch",
     "Requeued",
     "Retry",
     "RetryPolicy",
@@ -86,6 +97,8 @@ __all__ = [
     "Snooze",
     "State",
     "StoreError",
+    "SyncCalls",
+    "SyncChild",
     "TagCounts",
     "TrioworkerError",
     "Unique",

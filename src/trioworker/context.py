@@ -8,9 +8,12 @@ from dataclasses import dataclass, field, fields
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from trioworker.calls import Calls
+from trioworker.children import NO_LINE, How, Line
 from trioworker.model.options import check_label
 from trioworker.model.progress import Progress, progress_of
 from trioworker.model.user_statement import UserStatement, hand_over
+from trioworker.sync_calls import SyncCalls
 
 A = TypeVar("A")
 
@@ -20,12 +23,13 @@ def _nobody(_progress: Progress) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class JobContext:
+class JobContext(Calls):
     """What a job may know about itself; a parameter annotated with this class receives it.
 
     `log` appends one line to the job's log. `label` gives the job a label, which is stored when
     this attempt ends it; it raises `UsageError` for one that will not do. `statements` are what was
-    handed to `commit_with` so far, and `tell` is where `progress` goes.
+    handed to `commit_with` so far, and `tell` is where `progress` goes. `line` leads to who takes
+    care of children and steps.
     """
 
     id: UUID
@@ -37,6 +41,20 @@ class JobContext:
         default_factory=list[UserStatement], repr=False, compare=False
     )
     tell: Callable[[Progress], None] = field(default=_nobody, repr=False, compare=False)
+    line: Line = field(default=NO_LINE, repr=False, compare=False)
+
+    @property
+    def sync(self) -> SyncCalls:
+        """Children and steps for a function in a thread. Raises `UsageError` in a coroutine."""
+        return SyncCalls(self.line, How())
+
+    @property
+    def _line(self) -> Line:
+        return self.line
+
+    @property
+    def _how(self) -> How:
+        return How()
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Tell how far this attempt has come, from 0 to 1, and in words what is being done.

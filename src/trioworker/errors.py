@@ -72,8 +72,37 @@ class JobFailed(TrioworkerError):
         self.traceback = traceback
 
 
+class ChildFailed(JobFailed):
+    """A child that a function waits for ended without a result; `path` is what it was.
+
+    Sibling: `ChildCancelled`, when somebody cancelled it.
+    """
+
+    def __init__(
+        self,
+        job: UUID,
+        *,
+        path: str,
+        status: str,
+        name: str,
+        reason: str,
+        traceback: str | None = None,
+    ) -> None:
+        super().__init__(job, status=status, name=name, reason=reason, traceback=traceback)
+        self.args = (f"child {job} ({path}) ended as {status}: {name}: {reason}",)
+        self.path = path
+
+
+class ChildCancelled(ChildFailed):
+    """A child that a function waits for was cancelled."""
+
+
 class WaitTimeout(TrioworkerError, TimeoutError):
     """A job did not end in the time that somebody was ready to wait; the job itself goes on."""
+
+
+class ReplayMismatch(UsageError):
+    """A later attempt of a job asks for another child, or another step, than an earlier one did."""
 
 
 class StoreError(TrioworkerError):

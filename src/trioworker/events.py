@@ -221,6 +221,14 @@ class LookupFailed(Event, frozen=True, kw_only=True):
     message: str
 
 
+class WorkflowFailed(Event, frozen=True, kw_only=True):
+    """What a running function asks for (children, how they ended, its steps) comes later."""
+
+    worker: UUID
+    failure: str
+    message: str
+
+
 class MaintenanceFailed(Event, frozen=True, kw_only=True):
     """A sweep failed; the next one comes in its turn."""
 

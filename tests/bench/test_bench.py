@@ -34,6 +34,10 @@ TINY: Final = {
     ),
     "latency": (["--jobs", "5"], {"p50_ms", "p99_ms"}),
     "hooks": (["--jobs", "60"], {"worst_over_none", "worst_over_per_job", *HOOK_FIGURES}),
+    "flows": (
+        ["--jobs", "400"],
+        {"ratio", "sequence_ratio", "loop_ratio", "sequence_steps_per_s", "loop_steps_per_s"},
+    ),
     "agents": (
         ["--jobs", "500"],
         {"over_sql", "over_sql_100", "over_agent", "http_500_jobs_per_s", "script_500_jobs_per_s"},
@@ -85,7 +89,7 @@ def test_json_has_a_number_for_every_figure(name: str) -> None:
     answer = msgspec.json.decode(bench(name, *sizes, "--json").stdout.splitlines()[-1])
     assert answer["bench"] == name
     assert answer["versions"].keys() == VERSIONS
-    assert answer["jobs" if name != "sql" else "rounds"] >= 1
+    assert answer[{"sql": "rounds", "flows": "steps"}.get(name, "jobs")] >= 1
     assert {key for key in required if not isinstance(answer.get(key), float | int)} == set()
     assert [key for key in required if not answer[key] > 0] == []
 

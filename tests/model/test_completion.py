@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.jobs import claimed_job
-from trioworker.model.completion import columns, complete, refused
+from trioworker.model.completion import BEGUN, columns, complete, refused
 from trioworker.model.outcome import (
+    Begun,
     Cancelled,
     Executed,
     Failed,
@@ -31,6 +32,7 @@ outcomes = st.one_of(
     st.builds(Cancelled, st.text()),
     st.builds(Skipped, st.text()),
     st.just(Interrupted()),
+    st.just(Begun()),
 )
 
 
@@ -41,10 +43,13 @@ def executed(outcome: Outcome, number: int = 1, log: str = "") -> Executed:
 
 @given(outcomes)
 def test_every_outcome_goes_where_the_table_says(outcome: Outcome) -> None:
-    """A status for what ends, a delay for what goes back; never both, never neither."""
+    """A status for what ends, a delay for what goes back, and begun for a flow that waits."""
     completion = complete(outcome)
     if destination(outcome) is Place.COMPLETED:
         assert completion.status in {"success", "failure", "canceled", "skipped"}
+        assert completion.delay_s is None
+    elif destination(outcome) is Place.FLOW:
+        assert completion.status == BEGUN
         assert completion.delay_s is None
     else:
         assert completion.status is None

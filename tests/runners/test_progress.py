@@ -20,6 +20,7 @@ from trioworker.runners.function import FunctionRunner
 from trioworker.runners.host_call import HostCall, learn
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.script import ScriptRunner
+from trioworker.runners.scripts import Scripts
 from trioworker.runners.teller import Teller
 from trioworker.runners.telling import Telling
 
@@ -142,7 +143,7 @@ async def test_a_script_prints_its_progress(
 ) -> None:
     """A line that tells it is no line of the log; one that will not do is, with the reason."""
     write(tmp_path / name, SCRIPTS[name])
-    runner = ScriptRunner(tmp_path, Random(1))
+    runner = ScriptRunner(Scripts(tmp_path), Random(1))
     log = JobLog()
     async with runner.open():
         outcome = await runner.run(job(name), log)

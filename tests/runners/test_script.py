@@ -55,7 +55,7 @@ ECHO = {
 @pytest.fixture
 async def runner(tmp_path: Path) -> AsyncIterator[ScriptRunner]:
     """An open runner over the test's folder."""
-    runner = ScriptRunner(tmp_path, Random(1))
+    runner = ScriptRunner(Scripts(tmp_path), Random(1))
     async with runner.open():
         yield runner
 

@@ -19,11 +19,17 @@ class LineCutter:
     def __init__(self, server: str) -> None:
         self._server = server
         self._armed: bytes | None = None
+        self._spared = 0
         self.cuts = 0
 
-    def cut_next_reply(self, lane: str) -> None:
-        """Lose the next answer on a connection of this lane."""
+    def cut_next_reply(self, lane: str, *, after: int = 0) -> None:
+        """Lose the next answer on a connection of this lane, or the one `after` so many."""
         self._armed = f"trioworker {lane}".encode()
+        self._spared = after
+
+    def has_cut(self, times: int) -> bool:
+        """Whether so many answers were lost."""
+        return self.cuts >= times
 
     async def serve(self, client: trio.SocketStream) -> None:
         """One connection, until either side closes or the line is cut."""
@@ -34,6 +40,10 @@ class LineCutter:
                 nursery.start_soon(_forward, client, server, nursery.cancel_scope)
                 while data := await server.receive_some(65536):
                     if self._armed is not None and self._armed in first:
+                        if self._spared:
+                            self._spared -= 1
+                            await client.send_all(data)
+                            continue
                         self._armed = None
                         self.cuts += 1
                         break

@@ -17,9 +17,8 @@ Rows: TypeAlias = Sequence[tuple[Any, ...]]
 Model: TypeAlias = Callable[..., Awaitable[Rows]]
 
 FAMILIES: Final = (
-    "cache",
-    "client", "commit", "effects", "endings", "leases", "limits", "logs", "pull", "schedules",
-    "tokens", "unique", "upkeep",
+    "cache", "client", "commit", "effects", "endings", "flow_admin", "flows", "leases", "limits",
+    "logs", "pull", "schedules", "tokens", "unique", "upkeep", "workflow",
 )  # fmt: skip
 MODELS: Final[dict[str, Model]] = {}
 

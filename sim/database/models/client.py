@@ -9,7 +9,14 @@ import msgspec
 
 from sim.database.models import Rows, Statement, models
 from sim.database.models.limits import limit_of
-from sim.database.rows import CancelRow, CompletedRow, JobRow, ReadyRow, WaitingRow
+from sim.database.rows import (
+    CancelRow,
+    CompletedRow,
+    FlowStateRow,
+    JobRow,
+    ReadyRow,
+    WaitingRow,
+)
 from sim.database.table import Table
 
 
@@ -38,15 +45,23 @@ async def enqueue(s: Statement, *columns: Sequence[Any]) -> Rows:
         if await s.insert(s.tables.job, row, do_nothing=True):
             new.append(row)
     # An id that comes twice is joined with both of its due times.
-    placed = [(job, due or s.now) for job in new for due in due_of[job.id]]
+    placed = [(job, due) for job in new for due in due_of[job.id]]
     # The parts that nothing reads are carried out from the last to the first.
     for job, due in placed:
+        if job.kind == "approval":
+            await s.insert(s.tables.waiting, _undecided(job, due, s.now))
+    decided = [(job, due or s.now) for job, due in placed if job.kind != "approval"]
+    for job, when in decided:
         if limit_of(job) is None:
-            await s.insert(s.tables.ready, _ready(job, due))
-    for job, due in placed:
+            await s.insert(s.tables.ready, _ready(job, when))
+    for job, when in decided:
         if (limit := limit_of(job)) is not None:
-            await s.insert(s.tables.waiting, _waiting(job, due, limit[0]))
+            await s.insert(s.tables.waiting, _waiting(job, when, limit[0]))
     return s.shuffled([(job.id,) for job in new])
+
+
+def _undecided(job: JobRow, until: datetime | None, now: datetime) -> WaitingRow:
+    return WaitingRow(id=job.id, reason="approval", until=until, attempt=1, reaped=0, since=now)
 
 
 def _ready(job: JobRow, due: datetime) -> ReadyRow:
@@ -101,12 +116,22 @@ def _schedule_of(s: Statement, id_: UUID) -> str | None:
 
 
 @models("cancel_unstarted")
-async def cancel_unstarted(s: Statement, ids: Sequence[UUID], reason: str) -> Rows:
+async def cancel_unstarted(
+    s: Statement, ids: Sequence[UUID], reason: str, outermost: Sequence[UUID]
+) -> Rows:
     """Ends the jobs that no worker holds."""
     error = msgspec.json.encode({"name": "Cancelled", "message": reason}).decode()
     ended = await _end_unstarted(s, s.tables.ready, ids, error)
     # The rows in waiting are locked only when all of ready have been dealt with.
     ended += await _end_unstarted(s, s.tables.waiting, ids, error)
+    for id_ in s.shuffled(sorted(set(ids))):
+        found = s.find(s.tables.flow_state, id_)
+        if found is None or found.root not in outermost:
+            continue
+        row = await s.delete(s.tables.flow_state, id_)
+        if row is not None:
+            await s.insert(s.tables.job_completed, _canceled(row, error, s.now))
+            ended.append(id_)
     jobs = [s.find(s.tables.job, id_) for id_ in sorted(ended)]
     return [(job.id, job.awaited) for job in jobs if job is not None]
 
@@ -122,20 +147,23 @@ async def _end_unstarted(
     for id_ in s.shuffled(locked):
         row: ReadyRow | WaitingRow | None = await s.delete(table, id_)
         assert row is not None, "it is locked"
-        completed = CompletedRow(
-            id=row.id,
-            status="canceled",
-            result=None,
-            error=error,
-            worker=None,
-            attempt=row.attempt,
-            reaped=row.reaped,
-            started_at=None,
-            completed_at=s.now,
-            duration_ms=None,
-        )
-        await s.insert(s.tables.job_completed, completed)
+        await s.insert(s.tables.job_completed, _canceled(row, error, s.now))
     return locked
+
+
+def _canceled(row: ReadyRow | WaitingRow | FlowStateRow, error: str, now: datetime) -> CompletedRow:
+    return CompletedRow(
+        id=row.id,
+        status="canceled",
+        result=None,
+        error=error,
+        worker=None,
+        attempt=row.attempt,
+        reaped=row.reaped,
+        started_at=None,
+        completed_at=now,
+        duration_ms=None,
+    )
 
 
 @models("request_cancel")

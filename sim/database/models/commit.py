@@ -56,7 +56,7 @@ async def commit(
         if outcome.delay_s is not None:
             await _return(s, outcome, member)
     for outcome, member in matched:
-        if outcome.delay_s is None:
+        if outcome.delay_s is None and outcome.status != "begun":
             status = "success" if all_succeeded else outcome.status
             row = _completed(outcome, member, worker, status, s.now)
             await s.insert(s.tables.job_completed, row, do_nothing=True)

@@ -54,7 +54,11 @@ def _instead(row: ExpiryRow, _before: ExpiryRow) -> ExpiryRow:
 @models("expired_jobs")
 async def expired_jobs(s: Statement, limit: int) -> Rows:
     """Locks ended jobs whose time has come."""
-    expiries = [(row.at, row.id) for row in s.rows(s.tables.expiry) if row.at <= s.now]
+    expiries = [
+        (row.at, row.id)
+        for row in s.rows(s.tables.expiry)
+        if row.at <= s.now and not _may_be_asked_for(s, row.id)
+    ]
     due = [id_ for _, id_ in sorted(expiries)[:limit]]
     stray = [id_ for id_ in due if s.find(s.tables.job_completed, id_) is None]
     taken = [
@@ -71,12 +75,24 @@ async def expired_jobs(s: Statement, limit: int) -> Rows:
 async def old_jobs(s: Statement, limit: int, older_s: float) -> Rows:
     """Locks the jobs that ended first."""
     before = later(s.now, -older_s)
-    old = [row for row in s.rows(s.tables.job_completed) if row.completed_at < before]
+    old = [
+        row
+        for row in s.rows(s.tables.job_completed)
+        if row.completed_at < before and not _may_be_asked_for(s, row.id)
+    ]
     made = sorted(row.id for row in old if row.id.version == V7 and _made_at(row.id) < before)
     others = sorted((row.completed_at, row.id) for row in old if row.id.version != V7)
     taken = await _first_free(s, made, before, limit)
     taken += await _first_free(s, [id_ for _, id_ in others], before, limit)
     return [(id_,) for id_ in taken]
+
+
+def _may_be_asked_for(s: Statement, id_: UUID) -> bool:
+    """Whether the job belongs to one that goes on, which may want its result."""
+    job = s.find(s.tables.job, id_)
+    if job is None or job.parent is None or s.find(s.tables.job, job.parent) is None:
+        return False
+    return s.find(s.tables.job_completed, job.parent) is None
 
 
 def _made_at(id_: UUID) -> datetime:
@@ -106,10 +122,14 @@ async def delete_jobs(s: Statement, ids: Sequence[UUID]) -> Rows:
     chosen = set(ids)
     for id_ in s.shuffled(list(ids)):
         await s.delete(s.tables.job, id_)
+    for step in s.shuffled([r for r in s.rows(s.tables.job_step) if r.job in chosen]):
+        await s.delete(s.tables.job_step, (step.job, step.name))
     for attempt in s.shuffled([r for r in s.rows(s.tables.job_attempt) if r.id in chosen]):
         await s.delete(s.tables.job_attempt, (attempt.id, attempt.attempt))
     for log in s.shuffled([r for r in s.rows(s.tables.job_log) if r.id in chosen]):
         await s.delete(s.tables.job_log, (log.id, log.attempt, log.chunk))
+    for said in s.shuffled([r for r in s.rows(s.tables.decision) if r.job in chosen]):
+        await s.delete(s.tables.decision, (said.job, said.by))
     for id_ in s.shuffled(list(ids)):
         await s.delete(s.tables.job_progress, id_)
     await _unlabel(s, ids)

@@ -300,6 +300,7 @@ async def limit_drift(s: Statement, limit: int) -> Rows:
     """What is wrong with slots, recounted."""
     held = [row.id for row in s.rows(s.tables.ready)]
     held += [id_ for claim in s.rows(s.tables.claim) for id_ in claim.ids]
+    held += [row.id for row in s.rows(s.tables.flow_state)]
     slots = {slot.id: slot.key for slot in s.rows(s.tables.slot)}
     wrong = [
         ("a slot that no job holds", key, id_) for id_, key in slots.items() if id_ not in held

@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sim.database.models import Rows, Statement, models
+from sim.database.models.flow_admin import step_of
 from sim.database.rows import JobRow, MigrationRow, WorkerRow
 
 VERSION: Final = "18.0 (simulated)"
@@ -114,14 +115,15 @@ def _state(s: Statement, job: JobRow) -> tuple[Any, ...]:
     done = s.find(s.tables.job_completed, job.id)
     ready = s.find(s.tables.ready, job.id)
     waiting = s.find(s.tables.waiting, job.id)
+    under_way = s.find(s.tables.flow_state, job.id)
     claim = None
-    if done is None and ready is None and waiting is None:
+    if done is None and ready is None and waiting is None and under_way is None:
         claim = s.any([c for c in s.rows(s.tables.claim) if job.id in c.ids])
     attempt, reaped, worker = None, None, None
     if claim is not None:
         place = claim.ids.index(job.id)
         attempt, reaped, worker = claim.attempts[place], claim.reaped[place], claim.worker
-    for row in (waiting, ready, done):
+    for row in (under_way, waiting, ready, done):
         if row is not None:
             attempt, reaped = row.attempt, row.reaped
     told = s.find(s.tables.job_progress, job.id)
@@ -134,8 +136,26 @@ def _state(s: Statement, job: JobRow) -> tuple[Any, ...]:
         done and done.started_at, done and done.completed_at, done and done.duration_ms,
         done and done.result, done and done.error,
         sorted(row.label for row in s.rows(s.tables.job_label) if row.id == job.id),
+        _waits_for(s, job.id), *_step(job),
         told and told.fraction, told and told.note, told and told.told_at,
     )  # fmt: skip
+
+
+def _waits_for(s: Statement, job: UUID) -> str | None:
+    if s.find(s.tables.job_completed, job) or s.find(s.tables.ready, job):
+        return None
+    if s.find(s.tables.flow_state, job):
+        return "steps"
+    waiting = s.find(s.tables.waiting, job)
+    if waiting is None:
+        return None
+    return "slot" if waiting.reason == "limit" else waiting.reason
+
+
+def _step(job: JobRow) -> tuple[UUID | None, str | None]:
+    """The flow that the job is a step of, and at which place."""
+    step = step_of(job)
+    return (None, None) if step is None else (job.parent, step[1])
 
 
 def _place(s: Statement, job: UUID, claim: object) -> str:
@@ -143,7 +163,7 @@ def _place(s: Statement, job: UUID, claim: object) -> str:
         return done.status
     if (ready := s.find(s.tables.ready, job)) is not None:
         return "scheduled" if ready.scheduled_for > s.now else "ready"
-    if s.find(s.tables.waiting, job) is not None:
+    if s.find(s.tables.waiting, job) or s.find(s.tables.flow_state, job):
         return "waiting"
     return "nowhere" if claim is None else "running"
 
@@ -192,6 +212,7 @@ def _standing(s: Statement, state: str | None) -> Iterator[tuple[UUID, str | Non
                     yield row.id, row.tag
         case "waiting":
             yield from ((row.id, None) for row in s.rows(s.tables.waiting))
+            yield from ((row.id, None) for row in s.rows(s.tables.flow_state))
         case "running":
             for claim in s.rows(s.tables.claim):
                 yield from ((id_, None) for id_ in claim.ids)
@@ -220,6 +241,8 @@ def _unfinished(s: Statement) -> Iterator[tuple[str, UUID, str | None]]:
         yield "scheduled" if ready.scheduled_for > s.now else "ready", ready.id, ready.tag
     for waiting in s.rows(s.tables.waiting):
         yield "waiting", waiting.id, None
+    for under_way in s.rows(s.tables.flow_state):
+        yield "waiting", under_way.id, None
     for claim in s.rows(s.tables.claim):
         for id_ in claim.ids:
             yield "running", id_, None

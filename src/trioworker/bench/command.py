@@ -19,7 +19,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from trioworker.bench import agents, backlog, dedicated, fallback, hooks, latency, limit, modes, sql
+from trioworker.bench import (
+    agents,
+    backlog,
+    dedicated,
+    fallback,
+    flows,
+    hooks,
+    latency,
+    limit,
+    modes,
+    sql,
+)
 from trioworker.bench.figures import Measured, rounded
 from trioworker.bench.rig import Server, open_server
 from trioworker.model.batching import SIZE_MAX
@@ -80,6 +91,13 @@ BENCHES: Final[Mapping[str, Bench]] = {
         hooks.measure,
         "Each hook on every job: against no hook, and against per job.",
         hooks.JOBS,
+    ),
+    "flows": Bench(
+        flows.measure,
+        "Steps of flows, in a row and side by side: per job and in batches.",
+        flows.STEPS,
+        "How many steps a round has.",
+        jobs_min=flows.WIDTH,
     ),
     "agents": Bench(
         agents.measure, "Agents over HTTP against a worker with the database.", agents.JOBS

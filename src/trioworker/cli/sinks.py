@@ -45,6 +45,7 @@ from trioworker.events import (
     WorkerStarted,
     WorkerStopped,
     WorkerStopping,
+    WorkflowFailed,
 )
 from trioworker.settings import LogFormat, LogLevel
 
@@ -75,6 +76,7 @@ LEVELS: Final[Mapping[type[Event], LogLevel]] = {
     CancelReceived: LogLevel.INFO,
     FlushFailed: LogLevel.WARNING,
     LookupFailed: LogLevel.WARNING,
+    WorkflowFailed: LogLevel.WARNING,
     MaintenanceFailed: LogLevel.WARNING,
     ServerListening: LogLevel.INFO,
     RequestServed: LogLevel.DEBUG,

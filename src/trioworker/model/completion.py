@@ -14,6 +14,7 @@ import msgspec
 from trioworker.model.outcome import (
     ERROR_MESSAGE_CHARS_MAX,
     TRACEBACK_CHARS_MAX,
+    Begun,
     Cancelled,
     Executed,
     Failed,
@@ -40,13 +41,15 @@ STATUS_OF: Final[Mapping[type[Outcome], str]] = {
     Skipped: "skipped",
 }
 """The outcomes that end a job, and the status that they give it."""
+BEGUN: Final = "begun"
+"""What the commit statement is told in the place of a status: another statement has the job now."""
 
 
 class Completion(NamedTuple):
     """One outcome as the commit statement takes it.
 
     `status` is None for a job that goes back to ready after `delay_s`; `charged` then says
-    whether the attempt counts.
+    whether the attempt counts. It is `BEGUN` for a flow, whose steps are run.
     """
 
     status: str | None
@@ -98,6 +101,8 @@ def complete(outcome: Outcome) -> Completion:
             return Completion(None, None, None, delay_s, charged=False)
         case Interrupted():
             return Completion(None, None, None, 0.0, charged=False)
+        case Begun():
+            return Completion(BEGUN, None, None, None, charged=False)
         case _:
             assert_never(outcome)
 

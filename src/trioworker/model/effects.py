@@ -14,7 +14,7 @@ from trioworker.model.cache import Results, results
 from trioworker.model.completion import STATUS_OF, duration_ms, error_json
 from trioworker.model.follow_ups import Ended, ended
 from trioworker.model.options import NO_OPTIONS, JobOptions
-from trioworker.model.outcome import Executed, Interrupted, Retried, Skipped, Succeeded
+from trioworker.model.outcome import Begun, Executed, Interrupted, Retried, Skipped, Succeeded
 from trioworker.model.schedule import End
 from trioworker.model.user_statement import UserStatement
 
@@ -72,9 +72,9 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
 
 def has_effects(executed: Executed) -> bool:
     """Whether anything may follow from this end of an attempt."""
-    if type(executed.outcome) is Retried or executed.labels or executed.job.defect is not None:
+    if type(executed.outcome) in (Retried, Begun) or executed.labels:
         return True
-    if executed.progress is not None:
+    if executed.progress is not None or executed.job.defect is not None:
         return True
     if type(executed.outcome) is Succeeded and executed.outcome.statements:
         return True
@@ -182,10 +182,13 @@ def _handed_over(batch: Sequence[Executed]) -> Sequence[Sequence[UserStatement]]
 
 
 def _left_slots(batch: Sequence[Executed]) -> Mapping[UUID, bool]:
-    """An interrupted job keeps its slot: it goes on at once. One with a defect may have one."""
+    """An interrupted job keeps its slot: it goes on at once, and so does a flow that has begun.
+
+    One with a defect may have one.
+    """
     return {
         executed.job.id: not isinstance(executed.outcome, Skipped)
         for executed in batch
         if executed.job.options.limit is not None or executed.job.defect is not None
-        if not isinstance(executed.outcome, Interrupted)
+        if not isinstance(executed.outcome, Interrupted | Begun)
     }

@@ -9,6 +9,7 @@ import math
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final, Literal, cast, get_args
+from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -22,6 +23,7 @@ from trioworker.model.bounds import (
     check_text,
     check_whole_number,
 )
+from trioworker.model.flow_approval import Approval
 
 KEY_BYTES_MAX: Final = 500
 LABELS_MAX: Final = 50
@@ -170,6 +172,17 @@ class Handler(_Option, frozen=True):
         bounded_priority(self.priority)
 
 
+class StepOf(_Option, frozen=True):
+    """Of which flow a job is a step, at which place `at` of it.
+
+    `flow` and `root` are jobs: the flow's own, and the outermost one's that it is nested in.
+    """
+
+    flow: UUID
+    root: UUID
+    at: str
+
+
 class JobOptions(_Option, frozen=True):
     """Everything a job may say about itself; what is left out is not asked for.
 
@@ -187,7 +200,8 @@ class JobOptions(_Option, frozen=True):
     about it is deleted.
 
     What it is part of: `schedule` and `tick` name the schedule that enqueued it and the time that
-    it stands for; `handles` makes it a handler, whose own end calls no other.
+    it stands for; `handles` makes it a handler, whose own end calls no other; the flow of which it
+    is a `step` goes on with its end. A job of the kind approval waits for its `approval`.
     """
 
     timeout_s: float | UnsetType | None = UNSET
@@ -209,6 +223,8 @@ class JobOptions(_Option, frozen=True):
     schedule: str | None = None
     tick: datetime | None = None
     handles: HandlerOf | None = None
+    step: StepOf | None = None
+    approval: Approval | None = None
 
     def __post_init__(self) -> None:
         """Raises `UsageError` when a bound is broken."""
@@ -259,6 +275,7 @@ class JobOptions(_Option, frozen=True):
             or self.restart
             or self.delete_after_s is not None
             or self.schedule is not None
+            or self.step is not None
         )
 
 

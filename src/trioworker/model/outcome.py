@@ -80,7 +80,13 @@ class Interrupted(msgspec.Struct, tag=True, frozen=True):
     """The worker stopped before the job ended (or began); not charged as an attempt."""
 
 
-Outcome: TypeAlias = Succeeded | Failed | Retried | Snoozed | Cancelled | Skipped | Interrupted
+class Begun(msgspec.Struct, tag=True, frozen=True):
+    """The job is a flow that has begun: from now on its steps are run, and it is not."""
+
+
+Outcome: TypeAlias = (
+    Succeeded | Failed | Retried | Snoozed | Cancelled | Skipped | Interrupted | Begun
+)
 
 
 def timed_out(timeout_s: float) -> Failed:

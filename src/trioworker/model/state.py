@@ -15,6 +15,7 @@ from trioworker.model.outcome import JobError
 
 Ended = Literal["success", "failure", "canceled", "skipped"]
 State = Literal["ready", "scheduled", "waiting", "running", "nowhere", Ended]
+WaitsFor = Literal["slot", "steps", "approval"]
 ENDED: Final[frozenset[str]] = frozenset(get_args(Ended))
 STATES: Final[tuple[str, ...]] = get_args(State)
 
@@ -35,7 +36,9 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     left as it is. `attempt` is the one that runs, ran last, or comes next; `reaped` counts the
     workers lost with this job in their hands. `worker` holds it, or held it last. `claimed_at`
     is of a running job, `scheduled_for` of a ready or scheduled one; the others of an ended one,
-    the labels among them. `progress` is what the attempt `attempt` has told last, if it told any.
+    the labels among them. A waiting one `waits_for` a slot, its own steps (it is a flow) or the
+    approval of people. What is a step stands at the place `step` of the job `flow`. `progress` is
+    what the attempt `attempt` has told last, if it told any.
     """
 
     id: UUID
@@ -57,6 +60,9 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     result: Any
     error: JobError | None
     labels: Sequence[str] = ()
+    waits_for: WaitsFor | None = None
+    flow: UUID | None = None
+    step: str | None = None
     progress: JobProgress | None = None
 
     @property

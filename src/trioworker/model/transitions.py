@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from trioworker.model.outcome import (
+    Begun,
     Cancelled,
     Failed,
     Interrupted,
@@ -22,11 +23,12 @@ from trioworker.model.outcome import (
 
 
 class Place(StrEnum):
-    """The four places; an unfinished job stands in exactly one of the first three."""
+    """The places; an unfinished job stands in exactly one, and none of those is the last."""
 
     READY = "ready"
     WAITING = "waiting"
     CLAIMED = "claim"
+    FLOW = "flow_state"
     COMPLETED = "job_completed"
 
 
@@ -41,6 +43,9 @@ TRANSITIONS: Final[Mapping[tuple[Place, Cause], Place]] = {
     (Place.WAITING, "cancel"): Place.COMPLETED,
     (Place.WAITING, "replace"): Place.COMPLETED,
     (Place.WAITING, "release"): Place.READY,
+    (Place.FLOW, "end of its steps"): Place.COMPLETED,
+    (Place.FLOW, "cancel"): Place.COMPLETED,
+    (Place.WAITING, "decide"): Place.COMPLETED,
     (Place.CLAIMED, "reap"): Place.READY,
     (Place.CLAIMED, "give up"): Place.COMPLETED,
     (Place.COMPLETED, "retry"): Place.READY,
@@ -51,6 +56,7 @@ TRANSITIONS: Final[Mapping[tuple[Place, Cause], Place]] = {
     (Place.CLAIMED, Retried): Place.READY,
     (Place.CLAIMED, Snoozed): Place.READY,
     (Place.CLAIMED, Interrupted): Place.READY,
+    (Place.CLAIMED, Begun): Place.FLOW,
 }
 
 

@@ -17,7 +17,7 @@ from trioworker.runners.host_process import CLOSE_GRACE_S, HostCommand
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.raised import NotRunnable
 from trioworker.runners.script_output import ScriptOutput
-from trioworker.runners.scripts import Script, Scripts
+from trioworker.runners.scripts import Finder, Script
 
 SCRIPTS_MAX: Final = 8
 
@@ -33,7 +33,7 @@ class DedicatedRunner:
 
     def __init__(
         self,
-        scripts: Scripts,
+        scripts: Finder,
         rng: Random,
         *,
         limits: HostLimits = HostLimits(),  # noqa: B008 - frozen
@@ -64,9 +64,14 @@ class DedicatedRunner:
     async def run(self, job: Job, log: JobLog) -> Outcome:
         """Run one job; see `Runner`."""
         try:
-            group = self._group(job)
+            script = await self._scripts.found(job.path, job.options.language)
+            return await self.run_script(script, job, log)
         except NotRunnable as error:
             return Failed(error.error)
+
+    async def run_script(self, script: Script, job: Job, log: JobLog) -> Outcome:
+        """Run one job of a script that was found just now. Raises `NotRunnable`."""
+        group = self._group(script, job)
         output = ScriptOutput(log)
         try:
             outcome = await group.call(partial(job_line, args=job.args), log, write=output.write)
@@ -74,9 +79,8 @@ class DedicatedRunner:
             output.close()
         return handing_over(outcome, ())  # whatever it answers: only functions may
 
-    def _group(self, job: Job) -> HostGroup:
+    def _group(self, script: Script, job: Job) -> HostGroup:
         key = (job.path, job.options.language)
-        script = self._scripts.find(*key)
         known = self._groups.get(key)
         if known is not None and known[0] is script:
             return known[1]

@@ -16,8 +16,9 @@ another attempt is of no use.
 A function's host may also send any number of {"id": 7, "progress": [fraction, note]} while it runs,
 with the "member" of the chunk, counted from 0, that tells it.
 
-Beside any answer may be "labels", those that the job was given while it ran. Beside a result may
-be "statements", what a function has handed over; scripts hand over nothing.
+Beside any answer may be "labels", those that the job was given while it ran, and "preprocessed",
+what a script's `preprocess` has made of its arguments. Beside a result may be "statements", what a
+function has handed over; scripts hand over nothing.
 
 The result of a chunk is a list of the same replies, one for each of its jobs, without ids, their
 logs among them. When the call has no result, "members" is what is known of each of its jobs.
@@ -68,6 +69,7 @@ class Reply(msgspec.Struct):
     retry_s: float | None = None
     cancel: str | None = None
     labels: tuple[str, ...] = ()
+    preprocessed: msgspec.Raw = _ABSENT
     progress: tuple[float, str] | None = None
     member: Annotated[int, msgspec.Meta(ge=0)] = 0
     members: "list[Reply] | None" = None

@@ -7,7 +7,7 @@ goes through.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from random import Random
 from typing import Any, Final, Literal
@@ -16,16 +16,20 @@ import trio
 from msgspec import UNSET
 
 from trioworker.app import App, Call, JobContext, JobFunction, RetryIf
+from trioworker.children import NO_LINE, Line
 from trioworker.errors import UsageError
+from trioworker.model.arguments import Signature
 from trioworker.model.chunk_arguments import ChunkSignature
 from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Failed, JobError, Outcome, Snoozed, handing_over, timed_out
 from trioworker.runners.asyncio_thread import AsyncioThread
+from trioworker.runners.attempted import Attempted
 from trioworker.runners.capture import Capture, capturing, current
 from trioworker.runners.chunk_call import ChunkCall
 from trioworker.runners.chunks import Chunk, Chunks, Member
 from trioworker.runners.joblog import JobLog
+from trioworker.runners.lines import AsyncioLine, OpenLine, ThreadLine, TrioLine
 from trioworker.runners.process_pool import ProcessPool
 from trioworker.runners.raised import outcome_of, returned
 
@@ -117,15 +121,43 @@ class FunctionRunner:
         capture = Capture(log)
         token = current.set(capture)
         try:
-            context = _context(job, capture) if signature.wants_context else None
-            call = signature.bind(job.args, context)
-            outcome = await self._flavours[function.flavour](call, function.retry_if)
-            return outcome if context is None else handing_over(outcome, context.statements)
+            if not signature.wants_context:
+                call = signature.bind(job.args)
+                return await self._flavours[function.flavour](call, function.retry_if)
+            return await self._with_context(function, signature, job, log, capture)
         except UsageError as error:
             return Failed(JobError(type(error).__name__, str(error)), for_good=True)
         finally:
             current.reset(token)
             capture.close()
+
+    async def _with_context(
+        self,
+        function: JobFunction[..., Any],
+        signature: Signature,
+        job: Job,
+        log: JobLog,
+        capture: Capture,
+    ) -> Outcome:
+        line = self._line(function, job, log)
+        context = _context(job, capture, line or NO_LINE)
+        call = signature.bind(job.args, context)
+        async with nullcontext() if line is None else line.open():
+            outcome = await self._flavours[function.flavour](call, function.retry_if)
+        return handing_over(outcome, context.statements)
+
+    def _line(self, function: JobFunction[..., Any], job: Job, log: JobLog) -> OpenLine | None:
+        """How the function asks for children and steps; None when it cannot."""
+        if log.workflow is None or function.flavour == "process":
+            return None
+        backend = Attempted(self._app, job, log.workflow)
+        match function.flavour:
+            case "async":
+                return TrioLine(backend)
+            case "asyncio":
+                return AsyncioLine(backend)
+            case _:
+                return ThreadLine(backend, self._threads)
 
     async def _in_chunk(
         self, function: JobFunction[..., Any], signature: ChunkSignature, job: Job, log: JobLog
@@ -205,8 +237,10 @@ def _cancellation_in(error: BaseException) -> BaseException | None:
     return error if isinstance(error, trio.Cancelled | GeneratorExit) else None
 
 
-def _context(job: Job, capture: Capture) -> JobContext:
-    return JobContext(job.id, job.attempt, job.tag, capture.line, capture.label, tell=capture.tell)
+def _context(job: Job, capture: Capture, line: Line = NO_LINE) -> JobContext:
+    return JobContext(
+        job.id, job.attempt, job.tag, capture.line, capture.label, tell=capture.tell, line=line
+    )
 
 
 def _call(member: Member) -> Call[object]:

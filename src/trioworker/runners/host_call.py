@@ -21,6 +21,9 @@ def learn(log: JobLog, reply: Reply) -> None:
     if reply.progress is not None:
         with _complaining(log):
             log.progress.tell(progress_of(*reply.progress))
+    if made := bytes(reply.preprocessed):
+        with _complaining(log):
+            log.keep_preprocessed(made)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The two kinds of job that need no waiting at all: what remains is the cost of the pipeline."""
+"""The kinds of job that need no waiting at all: what remains is the cost of the pipeline."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from typing import Final
 
 from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
-from trioworker.model.outcome import Outcome, Succeeded
+from trioworker.model.outcome import Begun, Outcome, Succeeded
 from trioworker.runners.joblog import JobLog
 
 _NULL: Final = Succeeded(b"null")
@@ -36,6 +36,11 @@ class ImmediateRunner:
 def noop_runner() -> ImmediateRunner:
     """Jobs of the kind noop: they succeed with null."""
     return ImmediateRunner(lambda _job: _NULL)
+
+
+def flow_runner() -> ImmediateRunner:
+    """Jobs of the kind flow: they begin, and whoever stores that makes their first steps jobs."""
+    return ImmediateRunner(lambda _job: Begun())
 
 
 def identity_runner() -> ImmediateRunner:

@@ -11,8 +11,11 @@ with the outcome.
 from collections import deque
 from typing import Final
 
+from trioworker.errors import UsageError
+from trioworker.model.job import ARGS_BYTES_MAX
 from trioworker.runners.labels import Labels
 from trioworker.runners.telling import Telling
+from trioworker.runners.workflow import Workflow
 
 LOG_CHARS_MAX: Final = 64 * 1024
 
@@ -22,7 +25,8 @@ class JobLog:
 
     __slots__ = (
         "_accepted", "_dropped", "_head", "_head_room", "_offered", "_tail", "_tail_chars",
-        "_tail_max", "chunk", "labels", "progress",
+        "_tail_max", "chunk", "labels", "preprocessed", "progress",
+        "workflow",
     )  # fmt: skip
 
     def __init__(self, chars_max: int = LOG_CHARS_MAX) -> None:
@@ -32,6 +36,8 @@ class JobLog:
         self.chunk = 0
         self.labels = Labels()
         self.progress = Telling()
+        self.preprocessed: str | None = None
+        self.workflow: Workflow | None = None
         self._head_room = chars_max // 2
         self._tail: deque[str] = deque()
         self._tail_chars = 0
@@ -50,6 +56,15 @@ class JobLog:
             text = rest
         if text:
             self._append_tail(text)
+
+    def keep_preprocessed(self, made: bytes) -> None:
+        """What the job's script has made of its arguments, as JSON. Raises `UsageError`."""
+        if len(made) > ARGS_BYTES_MAX:
+            raise UsageError(
+                f"the preprocessed arguments have {len(made):,} bytes and are not stored; at most"
+                f" {ARGS_BYTES_MAX:,}"
+            )
+        self.preprocessed = made.decode("utf-8", "replace")
 
     def text(self) -> str:
         """All that is kept, with one line in the middle that says how much is not."""

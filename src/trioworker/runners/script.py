@@ -3,7 +3,8 @@
 A one-shot script reads its arguments, as JSON, from standard input or from the file that
 TRIOWORKER_ARGS names, and writes its result, as JSON, to the file that TRIOWORKER_RESULT names.
 What it prints is its log, but for lines that tell its progress. When it ends, or is ended, all that
-it has started ends with it.
+it has started ends with it. One that defines `preprocess` is not started as a program: its
+functions are called, `preprocess` and then `main`.
 """
 
 import codecs
@@ -22,6 +23,7 @@ from typing import Final
 import msgspec
 import trio
 
+from trioworker.errors import UsageError
 from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Failed, Outcome, Succeeded
@@ -31,7 +33,7 @@ from trioworker.runners.joblog import JobLog
 from trioworker.runners.processes import end_group, told
 from trioworker.runners.raised import NotRunnable, failed, tail
 from trioworker.runners.script_output import ScriptOutput
-from trioworker.runners.scripts import Script, Scripts
+from trioworker.runners.scripts import Finder, Script
 
 DEDICATED_TAG: Final = "dedicated:"
 RESULT_BYTES_MAX: Final = 256 * 1024 * 1024
@@ -43,18 +45,18 @@ _NULL: Final = Succeeded(b"null")
 
 
 class ScriptRunner:
-    """Runs every job of the kind script, dedicated where its options or its tag say so."""
+    """Runs every job of the kind script, dedicated where its options, tag or deploy say so."""
 
     def __init__(
         self,
-        folder: Path,
+        scripts: Finder,
         rng: Random,
         *,
         limits: HostLimits = HostLimits(),  # noqa: B008 - frozen
         scripts_max: int = SCRIPTS_MAX,
     ) -> None:
         self.run_now: Callable[[Job], Outcome] | None = None
-        scripts = Scripts(folder)
+        self._scripts = scripts
         self._one_shot = OneShotRunner(scripts)
         self._dedicated = DedicatedRunner(scripts, rng, limits=limits, scripts_max=scripts_max)
 
@@ -70,15 +72,19 @@ class ScriptRunner:
 
     async def run(self, job: Job, log: JobLog) -> Outcome:
         """Run one job; see `Runner`."""
-        if job.options.dedicated or job.tag.startswith(DEDICATED_TAG):
-            return await self._dedicated.run(job, log)
+        try:
+            script = await self._scripts.found(job.path, job.options.language)
+            if script.dedicated or job.options.dedicated or job.tag.startswith(DEDICATED_TAG):
+                return await self._dedicated.run_script(script, job, log)
+        except NotRunnable as error:
+            return Failed(error.error)
         return await self._one_shot.run(job, log)
 
 
 class OneShotRunner:
     """Starts a process for each job, at most `at_once` at a time, by default two per CPU."""
 
-    def __init__(self, scripts: Scripts, *, at_once: int | None = None) -> None:
+    def __init__(self, scripts: Finder, *, at_once: int | None = None) -> None:
         self.run_now: Callable[[Job], Outcome] | None = None
         self._scripts = scripts
         self._slots = trio.CapacityLimiter(at_once or SCRIPTS_PER_CPU * (os.cpu_count() or 1))
@@ -94,11 +100,11 @@ class OneShotRunner:
 
     async def run(self, job: Job, log: JobLog) -> Outcome:
         """Run one job; see `Runner`."""
-        try:
-            script = self._scripts.find(job.path, job.options.language)
-        except NotRunnable as error:
-            return Failed(error.error)
         async with self._slots:
+            try:
+                script = await self._scripts.found(job.path, job.options.language)
+            except NotRunnable as error:
+                return Failed(error.error)
             folder = await trio.to_thread.run_sync(_prepared, job.args)
             try:
                 return await _run_in(folder, script, job, log)
@@ -113,6 +119,8 @@ class OneShotRunner:
 
 async def _run_in(folder: Path, script: Script, job: Job, log: JobLog) -> Outcome:
     exit_status = await _run_group(folder, script, job, log)
+    if script.preprocesses:
+        await trio.to_thread.run_sync(_keep_preprocessed, _preprocessed_file(folder), log)
     if exit_status != 0:
         return failed("ScriptFailed", f"the script {told(exit_status)}; {tail(log.text())}")
     return await trio.to_thread.run_sync(_result, _result_file(folder))
@@ -122,7 +130,7 @@ async def _run_group(folder: Path, script: Script, job: Job, log: JobLog) -> int
     """The exit status. No process of the group is left, however this ends."""
     with _args_file(folder).open("rb") as args:
         process = await trio.lowlevel.open_process(
-            [*script.command, str(script.file)],
+            _command(script),
             stdin=args,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -153,11 +161,17 @@ async def _listen(output: trio.abc.ReceiveStream, log: JobLog, scope: trio.Cance
     printed.close()
 
 
+def _command(script: Script) -> list[str]:
+    functions = [str(script.host), "once"] if script.preprocesses else []
+    return [*script.command, *functions, str(script.file)]
+
+
 def _environment(folder: Path, job: Job) -> dict[str, str]:
     return os.environ | {
         "PYTHONUNBUFFERED": "1",
         "TRIOWORKER_ARGS": str(_args_file(folder)),
         "TRIOWORKER_RESULT": str(_result_file(folder)),
+        "TRIOWORKER_PREPROCESSED": str(_preprocessed_file(folder)),
         "TRIOWORKER_JOB": str(job.id),
         "TRIOWORKER_ATTEMPT": str(job.attempt),
         "TRIOWORKER_TAG": job.tag,
@@ -181,6 +195,20 @@ def _args_file(folder: Path) -> Path:
 
 def _result_file(folder: Path) -> Path:
     return folder / "result.json"
+
+
+def _preprocessed_file(folder: Path) -> Path:
+    return folder / "preprocessed.json"
+
+
+def _keep_preprocessed(file: Path, log: JobLog) -> None:
+    """What the script has made of its arguments, if it came so far."""
+    if not file.is_file():
+        return
+    try:
+        log.keep_preprocessed(msgspec.json.format(file.read_bytes(), indent=-1))
+    except (UsageError, OSError, msgspec.DecodeError, RecursionError) as error:
+        log.write(f"trioworker: {error}\n")
 
 
 def _result(file: Path) -> Outcome:

@@ -9,8 +9,9 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
+from trioworker.model.script import CONTENT_BYTES_MAX, SUFFIXES, preprocesses
 from trioworker.runners.raised import NotRunnable
 
 HOSTS: Final = Path(__file__).parent / "hosts"
@@ -18,7 +19,7 @@ SHOWN_MAX: Final = 200
 
 
 class Language(NamedTuple):
-    """How scripts of one language are run; `host` is the program that makes them dedicated."""
+    """How scripts of one language are run; `host` is the program that calls their functions."""
 
     program: str
     options: tuple[str, ...] = ()
@@ -26,12 +27,18 @@ class Language(NamedTuple):
 
 
 class Script(NamedTuple):
-    """A script that exists and can be run. `version` changes when the file does."""
+    """A script that exists and can be run. `version` changes when the file does.
+
+    `host` is what calls its `main`, None where nothing can. `preprocesses` says that it defines
+    `preprocess`, and `dedicated` is as its deploy says.
+    """
 
     file: Path
     command: tuple[str, ...]
     host: Path | None
-    version: tuple[int, int, int]
+    version: tuple[int, ...]
+    preprocesses: bool = False
+    dedicated: bool = False
 
 
 LANGUAGES: Final[dict[str, Language]] = {
@@ -41,14 +48,14 @@ LANGUAGES: Final[dict[str, Language]] = {
     "deno": Language("deno", ("run", "--allow-all", "--no-prompt"), "host.mjs"),
     "bun": Language("bun", ("run",), "host.mjs"),
 }
-SUFFIXES: Final[dict[str, tuple[str, ...]]] = {
-    ".py": ("python",),
-    ".sh": ("bash",),
-    ".js": ("node",),
-    ".mjs": ("node",),
-    ".cjs": ("node",),
-    ".ts": ("deno", "bun"),
-}
+
+
+class Finder(Protocol):
+    """Knows which script a job means."""
+
+    async def found(self, path: str, language: str | None) -> Script:
+        """The script that a job names, ready to be started. Raises `NotRunnable`."""
+        ...
 
 
 class Scripts:
@@ -68,15 +75,14 @@ class Scripts:
         if known is not None and _version(path, known.file) == known.version:
             return known
         file = self._file(path)
-        found = _language(path, file, language)
-        script = Script(
-            file=file,
-            command=(_program(path, found), *found.options),
-            host=None if found.host is None else HOSTS / found.host,
-            version=_version(path, file),
-        )
+        named = named_language(path, file, language)
+        script = script_of(path, file, named, _version(path, file))
         self._known[path, language] = script
         return script
+
+    async def found(self, path: str, language: str | None) -> Script:
+        """See `Finder`."""
+        return self.find(path, language)
 
     def _file(self, path: str) -> Path:
         file = Path(os.path.normpath(self._folder / path))
@@ -85,6 +91,34 @@ class Scripts:
                 "ScriptOutside", f"script '{_shown(path)}' is outside the scripts folder"
             )
         return file
+
+
+def script_of(
+    path: str,
+    file: Path,
+    language: Language,
+    version: tuple[int, ...],
+    *,
+    program: str | None = None,
+    dedicated: bool = False,
+) -> Script:
+    """The script in a file, which `program` runs instead of what its language says."""
+    return Script(
+        file=file,
+        command=(program or _program(path, language), *language.options),
+        host=None if language.host is None else HOSTS / language.host,
+        version=version,
+        preprocesses=language.host is not None and _preprocesses(file),
+        dedicated=dedicated,
+    )
+
+
+def _preprocesses(file: Path) -> bool:
+    try:
+        with file.open(encoding="utf-8", errors="replace") as text:
+            return preprocesses(file.suffix, text.read(CONTENT_BYTES_MAX))
+    except OSError:
+        return False  # whoever starts it says what is wrong
 
 
 def _version(path: str, file: Path) -> tuple[int, int, int]:
@@ -98,7 +132,8 @@ def _version(path: str, file: Path) -> tuple[int, int, int]:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _language(path: str, file: Path, asked: str | None) -> Language:
+def named_language(path: str, file: Path, asked: str | None) -> Language:
+    """The language that is asked for, or that the file's name says. Raises `NotRunnable`."""
     if asked is not None:
         if asked not in LANGUAGES:
             known = ", ".join(LANGUAGES)

@@ -32,7 +32,8 @@ from trioworker.server.errors import NO_DATABASE, BadRequest, Forbidden, TooLarg
 from trioworker.server.guard import BODY, BODY_BYTES_MAX
 from trioworker.server.hints import Hub
 from trioworker.server.upkeep import listen
-from trioworker.store import wire
+from trioworker.server.workflow import AgentWorkflows
+from trioworker.store import wire, wire_workflow
 from trioworker.store.packing import PACK_FROM_BYTES, pack, unpack
 from trioworker.store.postgres.database import Lane
 from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, RUNNING
@@ -82,6 +83,7 @@ class Agents:
         self._rng = rng
         self._hub = Hub()
         self._claims = Claims(store)
+        self._workflows = AgentWorkflows(store.workflow, self._claims, self._hub)
 
     async def run(self) -> NoReturn:
         """Pass the database's hints on to those who wait, until cancelled."""
@@ -105,6 +107,11 @@ class Agents:
             ("next_due", wire.Mine, self._next_due),
             ("ping", wire.Mine, self._ping),
             ("listen", wire.Listen, self._listen),
+            ("now", wire.Mine, self._workflows.now),
+            ("enqueue", wire_workflow.Enqueue, self._workflows.enqueue),
+            ("ends", wire_workflow.Ends, self._workflows.ends),
+            ("steps", wire_workflow.Steps, self._workflows.steps),
+            ("store_steps", wire_workflow.StoreSteps, self._workflows.store_steps),
         )
         return [
             Route(wire.PREFIX + path, self._endpoint(kind, reply), methods=["POST"])

@@ -2,10 +2,10 @@
 
 Rule of this file: hints are never the truth. A worker that comes for the first time, or again after
 a long while, is told that anything may have happened; what is kept for it has no more entries than
-it has tags.
+it has tags, and waits for jobs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -16,6 +16,8 @@ from trioworker.store.wire import Hints
 
 KEPT_S: Final = 60.0
 """How long hints are kept for a worker that does not come for them."""
+EXPECTED_MAX: Final = 100_000
+"""About so many jobs one worker waits for; of others it hears when it looks itself."""
 
 
 class Waiting:
@@ -25,6 +27,8 @@ class Waiting:
         self.tags = frozenset(tags)
         self.found: dict[str, None] = {}
         self.cancels = False
+        self.expected: set[str] = set()
+        self.done: list[str] = []
         self.anything = True
         self.here = 0
         self.left_s = trio.current_time()
@@ -32,8 +36,8 @@ class Waiting:
 
     def take(self) -> Hints:
         """What there is, once."""
-        hints = Hints(tuple(self.found), self.cancels, self.anything)
-        self.found, self.cancels, self.anything = {}, False, False
+        hints = Hints(tuple(self.found), self.cancels, self.anything, tuple(self.done))
+        self.found, self.cancels, self.anything, self.done = {}, False, False, []
         self.changed = trio.Event()
         return hints
 
@@ -48,6 +52,9 @@ class Hub:
         """Keep `hint` for whom it concerns; all others are left to sleep."""
         if hint.cancel_for is not None:
             self._cancel_for(hint.cancel_for)
+            return
+        if hint.done is not None:
+            self._done(hint.done)
             return
         for waiting in self._waiting.values():
             if hint.tag is None:
@@ -73,6 +80,12 @@ class Hub:
             waiting.left_s = trio.current_time()
         return waiting.take()
 
+    def expect(self, worker: UUID, jobs: Iterable[UUID]) -> None:
+        """It is to hear when these jobs have ended, as far as there is room to remember them."""
+        waiting = self._waiting.get(worker)
+        if waiting is not None and len(waiting.expected) < EXPECTED_MAX:
+            waiting.expected.update(map(str, jobs))
+
     def leave(self, worker: UUID) -> None:
         """It does not come again."""
         self._waiting.pop(worker, None)
@@ -85,6 +98,13 @@ class Hub:
         if waiting is not None:
             waiting.cancels = True
             waiting.changed.set()
+
+    def _done(self, job: str) -> None:
+        for waiting in self._waiting.values():
+            if job in waiting.expected:
+                waiting.expected.remove(job)
+                waiting.done.append(job)
+                waiting.changed.set()
 
     def _forget(self) -> None:
         long_ago_s = trio.current_time() - KEPT_S

@@ -40,7 +40,7 @@ async def sweep(context: Context) -> NoReturn:
     maintenance = Maintenance(context, promoted=Reminder())
 
     def heard(hint: Hint) -> None:
-        if hint.cancel_for is None:
+        if hint.anything or hint.tag is not None:
             maintenance.wake.set()
 
     async with trio.open_nursery() as nursery:

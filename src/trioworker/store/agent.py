@@ -33,6 +33,7 @@ from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said
 from trioworker.model.tags import Tags
 from trioworker.store import wire
+from trioworker.store.agent_workflow import AgentWorkflow
 from trioworker.store.packing import PACK_FROM_BYTES, pack, unpack
 from trioworker.store.protocol import Counters, Heartbeat, Hint, Promoted, Reaped, WorkerInfo
 
@@ -108,6 +109,7 @@ class AgentStore:
         self._timeout_s = timeout_s
         self._worker: UUID | None = None
         self._flushes = 0
+        self.workflow = AgentWorkflow(self._ask)
 
     async def register(self, worker: WorkerInfo) -> None:
         """See `Store.register`; the server gives the worker the tags of its token."""
@@ -115,7 +117,7 @@ class AgentStore:
             worker.id, worker.name, worker.host, worker.pid, worker.mode, worker.lease_s
         )
         await self._ask("register", said, wire.Done)
-        self._worker = worker.id
+        self._worker = self.workflow.worker = worker.id
 
     async def retire(self, worker: UUID) -> None:
         """See `Store.retire`."""
@@ -190,6 +192,10 @@ class AgentStore:
         """See `Store.promote`."""
         return Promoted(0, None)
 
+    async def sweep_flows(self) -> bool:
+        """See `Store.sweep_flows`."""
+        return False
+
     async def sweep_schedules(self) -> bool:
         """See `Store.sweep_schedules`."""
         return False
@@ -219,6 +225,8 @@ class AgentStore:
                 heard(Hint(tag=tag))
             if hints.cancels:
                 heard(Hint(cancel_for=str(self._worker)))
+            for job in hints.done:
+                heard(Hint(done=job))
 
     async def _ask(self, path: str, asked: object, answer: type[T], *, more_s: float = 0.0) -> T:
         """The reply to one request. Raises `StoreError`."""

@@ -8,6 +8,7 @@ All methods raise `trioworker.errors.StoreError` and nothing else.
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 from typing import NoReturn, Protocol
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from trioworker.model.outcome import Executed
 from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said
 from trioworker.model.tags import Tags
+from trioworker.model.workflow import ChildEnd, Children, Placed, Step
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,20 +74,70 @@ class Promoted(msgspec.Struct, frozen=True):
 class Hint(msgspec.Struct, frozen=True):
     """Something may be worth a look: jobs of `tag` are ready, or `cancel` for worker `worker`.
 
-    Both None: the line was down until now, anything may have happened.
+    Or the job `done` has ended, which somebody waits for; "" for one that is not named. All None:
+    the line was down until now, anything may have happened.
     """
 
     tag: str | None = None
     cancel_for: str | None = None
+    done: str | None = None
 
     @property
     def anything(self) -> bool:
         """Whether it tells of nothing in particular, so that everything is worth a look."""
-        return self.tag is None and self.cancel_for is None
+        return self.tag is None and self.cancel_for is None and self.done is None
+
+
+class WorkflowStore(Protocol):
+    """What a worker asks for the functions that it runs, while they run.
+
+    What is written is fenced: for an attempt that is not in a claim of `worker` nothing is stored,
+    and its id is among those returned. All of it may be repeated.
+    """
+
+    async def now(self) -> datetime:
+        """The time by the database's clock."""
+        ...
+
+    async def enqueue(self, worker: UUID, children: Sequence[Children]) -> Placed:
+        """Enqueue children in one transaction, of one parent or of many.
+
+        Those whose ids exist are left as they are; but for those that failed, or were canceled,
+        before this try of their parent: they are made ready once more.
+        """
+        ...
+
+    async def ends(self, worker: UUID, ids: Sequence[UUID]) -> Mapping[UUID, ChildEnd]:
+        """How those of the children have ended that have; one that is not there any more, too."""
+        ...
+
+    async def own_children(self, worker: UUID, ids: Sequence[UUID]) -> Sequence[UUID]:
+        """Which of the jobs are children of jobs that the worker holds."""
+        ...
+
+    async def steps(self, worker: UUID, job: Job) -> Mapping[str, str]:
+        """The results of the job's steps that are stored, by their names."""
+        ...
+
+    async def store_steps(self, worker: UUID, steps: Sequence[Step]) -> AbstractSet[UUID]:
+        """Store results of steps in one transaction; returns the jobs of those that are not."""
+        ...
+
+    async def end_parents(self) -> bool:
+        """Cancel what parents that failed have left behind; whether there may be more to do.
+
+        One bounded sweep.
+        """
+        ...
 
 
 class Store(Protocol):
     """Everything a worker asks of the place where jobs live."""
+
+    @property
+    def workflow(self) -> WorkflowStore:
+        """What functions ask of it."""
+        ...
 
     async def register(self, worker: WorkerInfo) -> None:
         """Make the worker known. May be repeated."""
@@ -169,6 +221,14 @@ class Store(Protocol):
 
         One bounded sweep: it runs ahead of schedules whose jobs may overlap, and heals those whose
         last job has gone unnoticed.
+        """
+        ...
+
+    async def sweep_flows(self) -> bool:
+        """Go on with flows that wait for time alone; whether there may be more. One bounded sweep.
+
+        It ends approvals that nobody gave in time, and cancels flows that were to be canceled at
+        the very moment when they began.
         """
         ...
 

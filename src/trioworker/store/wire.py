@@ -26,6 +26,7 @@ from trioworker.model.options import (
 )
 from trioworker.model.outcome import (
     ERROR_MESSAGE_CHARS_MAX,
+    Begun,
     Cancelled,
     Executed,
     Failed,
@@ -121,7 +122,9 @@ class Result(msgspec.Struct, frozen=True, tag="Succeeded"):
     result: bytes
 
 
-SentOutcome: TypeAlias = Result | Failed | Retried | Snoozed | Cancelled | Skipped | Interrupted
+SentOutcome: TypeAlias = (
+    Result | Failed | Retried | Snoozed | Cancelled | Skipped | Interrupted | Begun
+)
 
 
 class Sent(msgspec.Struct, frozen=True, array_like=True):
@@ -256,11 +259,15 @@ class Due(msgspec.Struct, frozen=True):
 
 
 class Hints(msgspec.Struct, frozen=True):
-    """What may be worth a look: tags, or the worker's cancels; or anything may have happened."""
+    """What may be worth a look: tags, or the worker's cancels; or anything may have happened.
+
+    `done` are children that it has asked for, and that have ended since.
+    """
 
     tags: Sequence[str] = ()
     cancels: bool = False
     anything: bool = False
+    done: Sequence[str] = ()
 
 
 class Done(msgspec.Struct, frozen=True):

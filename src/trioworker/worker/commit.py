@@ -7,7 +7,8 @@ found to belong to another worker.
 """
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from trioworker.events import (
 from trioworker.model.batching import cut, divide
 from trioworker.model.completion import refused
 from trioworker.model.failures import Failure, Step, backoff_s, classify, next_step
-from trioworker.model.outcome import Executed, Failed, Retried, Snoozed
+from trioworker.model.outcome import Begun, Executed, Failed, Retried, Snoozed
 from trioworker.worker.channel import BatchChannel, Reminder
 from trioworker.worker.config import Context
 from trioworker.worker.holdings import Holdings
@@ -60,7 +61,8 @@ class Commit:
     """The commit stage of one worker.
 
     It sets `freed` when others may be ready because of these jobs, in their slots or following
-    them, and `delayed` when time has to pass before a limited job may run.
+    them, and `delayed` when time has to pass before a limited job may run. It calls `stored` with
+    each batch, and with the ids of those in it whose lease was lost.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Commit:
         holdings: Holdings,
         freed: Reminder,
         delayed: Reminder,
+        stored: Callable[[Sequence[Executed], AbstractSet[UUID]], None],
     ) -> None:
         self._config = context.config
         self._worker = context.worker
@@ -81,6 +84,7 @@ class Commit:
         self._holdings = holdings
         self._freed = freed
         self._delayed = delayed
+        self._stored = stored
         self._pending: deque[_Group] = deque()
         self.abandoned: list[UUID] = []
         self.done = 0
@@ -112,6 +116,7 @@ class Commit:
             await self._after_failure(group, error)
             return
         self._settle(group)
+        self._stored(group.batch, lost)
         failed = sum(
             isinstance(executed.outcome, Failed) and executed.job.id not in lost
             for executed in group.batch
@@ -186,7 +191,7 @@ class Commit:
 
     def _settle(self, group: _Group) -> None:
         hooked = [e for e in group.batch if e.job.options.has_effects]
-        if hooked:
+        if hooked or any(type(e.outcome) is Begun for e in group.batch):
             self._freed.set()
         if any(_takes_time(e) for e in hooked if e.job.options.limit is not None):
             self._delayed.set()

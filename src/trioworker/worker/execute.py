@@ -3,6 +3,7 @@
 A *slot* is a task that runs one job after the other for as long as jobs wait. Slots are started
 one from another, never in bulk: a batch of jobs that do not wait is run through by the first slot
 alone, a batch of jobs that do wait fans out to `concurrency` slots. Nothing is spawned per job.
+While a function waits for its children its slot is somebody else's; see `slots.py`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,18 +23,23 @@ from trioworker.model.outcome import (
     Interrupted,
     JobError,
     Outcome,
+    Snoozed,
     Succeeded,
-    timed_out,
 )
-from trioworker.model.planner import Load
-from trioworker.model.retry import cut_at_deadline, past_deadline, settled, tries_of
+from trioworker.model.planner import Load, alone_from
+from trioworker.model.retry import past_deadline, settled, tries_of
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.protocol import Runner
+from trioworker.worker.attempt import Attempt
 from trioworker.worker.channel import BatchChannel, Signal
 from trioworker.worker.config import Context
+from trioworker.worker.slots import Slots
+from trioworker.worker.workflow import WorkflowTask
 
 YIELD_AFTER_S: Final = 0.005
 """A slot whose jobs never wait lets other tasks run this often."""
+WAITING_MAX: Final = 1_000
+"""So many attempts of a worker wait for children at a time: they are in memory, and run nothing."""
 MEAN_WEIGHT: Final = 0.05
 """How much one job moves the mean duration: the last twenty or so count."""
 
@@ -48,6 +54,7 @@ class Execute:
         runners: Mapping[str, Runner],
         jobs: BatchChannel[Job],
         outcomes: BatchChannel[Executed],
+        workflow: WorkflowTask,
     ) -> None:
         self._config = context.config
         self._worker = context.worker
@@ -57,12 +64,14 @@ class Execute:
         self._runners = runners
         self._jobs = jobs
         self._outcomes = outcomes
-        self._attempts: dict[_Attempt, None] = {}
+        self._workflow = workflow
+        self._attempts: dict[Attempt, None] = {}
+        self._alone_from = alone_from(self._config.reaped_max)
         self._cancelled_early: dict[UUID, str] = {}
         self._immediate = {
             kind: runner.run_now for kind, runner in runners.items() if runner.run_now is not None
         }
-        self._slots = 0
+        self._slots = Slots(self._config.concurrency)
         self._slot_on_its_way = False
         self._mean_s: float | None = None
         self._giving_back = False
@@ -84,14 +93,15 @@ class Execute:
     def load(self) -> Load:
         """What there is to do, for the planner."""
         mean_s = self._mean_s
+        running = [attempt for attempt in self._attempts if not attempt.waits]
         # Ages correct a pace that was seen; of jobs that have just begun they say nothing.
-        if mean_s is not None and self._attempts:
+        if mean_s is not None and running:
             now_s = trio.current_time()
-            ages_s = sum(now_s - attempt.started_s for attempt in self._attempts)
-            mean_s = max(mean_s, ages_s / len(self._attempts))
+            ages_s = sum(now_s - attempt.started_s - attempt.waited_s for attempt in running)
+            mean_s = max(mean_s, ages_s / len(running))
         return Load(
             concurrency=self._config.concurrency,
-            running=len(self._attempts),
+            running=len(running),
             buffered=len(self._jobs),
             mean_s=mean_s,
         )
@@ -117,8 +127,14 @@ class Execute:
         return [job.id for job in self._jobs.items]
 
     def give_back(self) -> None:
-        """From now on jobs that have not started become `Interrupted` without being run."""
+        """From now on jobs that have not started become `Interrupted` without being run.
+
+        So do those that wait for children: nothing is pulled here any more that could end them.
+        """
         self._giving_back = True
+        for attempt in self._attempts:
+            if attempt.waits:
+                attempt.stop(Interrupted())
         self.changed.set()
 
     def hold(self, *, held: bool) -> None:
@@ -131,9 +147,27 @@ class Execute:
         for attempt in self._attempts:
             attempt.stop(Interrupted())
 
+    def has_place_for(self, attempt: Attempt) -> bool:
+        """Not on its last chance, for nothing is pulled as long as that is in hand."""
+        return self._waiting < WAITING_MAX and attempt.job.reaped < self._alone_from
+
+    def begins_to_wait(self, attempt: Attempt) -> None:
+        """Its slot is free, unless the worker stops: then it is not waited for."""
+        if self._giving_back:
+            attempt.stop(Interrupted())
+        self.changed.set()
+
+    def put_off(self, attempt: Attempt) -> None:
+        """Its children are run meanwhile."""
+        attempt.stop(Snoozed(self._workflow.put_off(attempt.job.id)))
+
+    @property
+    def _waiting(self) -> int:
+        return sum(attempt.waits for attempt in self._attempts)
+
     def _start_slot(self, nursery: trio.Nursery) -> None:
         # What is given back is not run, so it need not wait until a slot is free.
-        full = self._slots >= self._config.concurrency and not self._giving_back
+        full = self._slots.full and not self._giving_back
         if self._slot_on_its_way or full or not self._may_begin:
             return
         self._slot_on_its_way = True
@@ -146,18 +180,18 @@ class Execute:
 
     async def _slot(self, nursery: trio.Nursery) -> None:
         self._slot_on_its_way = False
-        self._slots += 1
+        self._slots.take()
         try:
             await self._run_through(nursery)
         finally:
-            self._slots -= 1
+            self._slots.give()
             self.changed.set()
 
     async def _run_through(self, nursery: trio.Nursery) -> None:
         yielded_s = trio.current_time()
         while True:
             await self._outcomes.room()
-            if not self._may_begin:
+            if not self._may_begin or (self._slots.wanted and not self._giving_back):
                 return
             if immediate := self._jobs.take_while(self._is_immediate, self._outcomes.free):
                 self._outcomes.put(self._execute_now(immediate))
@@ -224,7 +258,8 @@ class Execute:
 
     async def _attempt(self, runner: Runner, job: Job, started_s: float) -> Executed:
         log = JobLog()
-        attempt = _Attempt(job, started_s, log)
+        attempt = Attempt(job, log, self._workflow, self._slots, self)
+        log.workflow = attempt
         self._attempts[attempt] = None
         outcome: Outcome | None = None
         try:
@@ -233,7 +268,10 @@ class Execute:
         except UsageError as error:
             outcome = Failed(JobError(type(error).__name__, str(error)), for_good=True)
         finally:
+            log.workflow = None
             del self._attempts[attempt]
+            if not attempt.has_slot:
+                self._slots.take()
         if outcome is None:
             outcome = attempt.verdict()
         now_s = trio.current_time()
@@ -244,13 +282,13 @@ class Execute:
             left_s=None if job.deadline_s is None else job.deadline_s - now_s,
             rng=self._rng,
         )
+        self._note_mean(now_s - started_s - attempt.waited_s)
         return Executed(
             job, outcome, started_s, now_s - started_s, log.rest(), log.chunk, tuple(log.labels),
             progress=log.progress.offer(),
         )  # fmt: skip
 
     def _note(self, executed: Executed) -> None:
-        self._note_mean(executed.duration_s)
         self.changed.set()
         self._report_end(executed)
 
@@ -270,41 +308,3 @@ def _within_bounds(outcome: Outcome) -> Outcome:
         return outcome
     message = f"the result has {len(outcome.result):,} bytes; at most {RESULT_BYTES_MAX:,}"
     return Failed(JobError("ResultTooLarge", message))
-
-
-class _Attempt:
-    """One running attempt: its cancel scope, and why it was stopped if it was.
-
-    A job may run twice at a time: when the server crashed and forgot a claim, this worker may
-    claim again what it has in hand. The fence drops the outcome of the forgotten claim.
-    """
-
-    __slots__ = ("_deadline_s", "_stopped_as", "_timeout_s", "job", "log", "scope", "started_s")
-
-    def __init__(self, job: Job, started_s: float, log: JobLog) -> None:
-        self.job = job
-        self.log = log
-        self.started_s = started_s
-        self.scope = trio.CancelScope()
-        self._timeout_s = job.options.own_timeout_s
-        self._deadline_s = job.deadline_s
-        if self._timeout_s is not None:
-            self.scope.deadline = started_s + self._timeout_s
-        if self._deadline_s is not None:
-            self.scope.deadline = min(self.scope.deadline, self._deadline_s)
-        self._stopped_as: Outcome | None = None
-
-    def stop(self, outcome: Outcome) -> None:
-        """Cancel the attempt; it will count as `outcome` unless it ends by itself first."""
-        if self._stopped_as is None:
-            self._stopped_as = outcome
-        self.scope.cancel()
-
-    def verdict(self) -> Outcome:
-        """What a cancelled attempt counts as: as it was stopped, else the limit it ran into."""
-        if self._stopped_as is not None:
-            return self._stopped_as
-        if self._deadline_s is not None and self.scope.deadline == self._deadline_s:
-            return cut_at_deadline()
-        assert self._timeout_s is not None
-        return timed_out(self._timeout_s)

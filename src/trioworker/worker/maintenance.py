@@ -20,6 +20,8 @@ from trioworker.worker.config import Context
 CLAIMS_PER_SWEEP_MAX: Final = 100
 TIDY_EVERY_SWEEPS: Final = 12
 SCHEDULE_ROUNDS_MAX: Final = 100
+FLOW_ROUNDS_MAX: Final = 20
+PARENT_ROUNDS_MAX: Final = 100
 DELETE_ROUNDS_MAX: Final = 20
 LOOK_PAUSE_S: Final = 0.02
 """Before each look at the limits, about: however many hints come, there are no more looks, and
@@ -75,6 +77,8 @@ class Maintenance:
                 await self._reap_all()
                 await self._promote_all()
                 await self._sweep_schedules()
+                await self._sweep_flows()
+                await self._end_parents()
                 if self._sweeps % TIDY_EVERY_SWEEPS == 0:
                     await self._store.tidy()
                     self._more_to_delete = True
@@ -121,6 +125,16 @@ class Maintenance:
     async def _sweep_schedules(self) -> None:
         for _ in range(SCHEDULE_ROUNDS_MAX):
             if not await self._store.sweep_schedules():
+                return
+
+    async def _end_parents(self) -> None:
+        for _ in range(PARENT_ROUNDS_MAX):
+            if not await self._store.workflow.end_parents():
+                return
+
+    async def _sweep_flows(self) -> None:
+        for _ in range(FLOW_ROUNDS_MAX):
+            if not await self._store.sweep_flows():
                 return
 
     async def _reap_all(self) -> None:

@@ -28,6 +28,7 @@ from trioworker.worker.channel import BatchChannel, Reminder
 from trioworker.worker.config import Context
 from trioworker.worker.execute import Execute
 from trioworker.worker.holdings import Holdings
+from trioworker.worker.workflow import WorkflowTask
 
 IDLE_FIRST_S: Final = 0.005
 """The first pause after an empty pull; longer than a client's debounce of hints, so that a job
@@ -49,6 +50,7 @@ class Pull:
         jobs: BatchChannel[Job],
         outcomes: BatchChannel[Executed],
         holdings: Holdings,
+        workflow: WorkflowTask,
     ) -> None:
         self._config = context.config
         self._worker = context.worker
@@ -58,6 +60,7 @@ class Pull:
         self._execute = execute
         self._jobs = jobs
         self._holdings = holdings
+        self._workflow = workflow
         self._cache = Cache(context, outcomes=outcomes)
         self._floors = Floors()
         self._idle = Backoff(IDLE_FIRST_S, self._config.poll_s)
@@ -94,6 +97,13 @@ class Pull:
         self._stopping = True
         self._waits.cancel()
 
+    def look_soon(self) -> None:
+        """Jobs were enqueued here a moment ago."""
+        self._idle.reset()
+        self.wake.set()
+        if self._config.drain:
+            self._holdings.emptied.set()
+
     def pause(self, *, paused: bool) -> None:
         """Claim nothing while the lease is in doubt."""
         self._paused = paused
@@ -118,14 +128,23 @@ class Pull:
         return _Next.GO_ON
 
     async def _drained(self) -> "_Next":
-        """Nothing is ready; but something may be, if a limit holds it back no longer."""
+        """Nothing is ready; but something may be, if a limit holds it back no longer.
+
+        Or once what could not wait for its children here may go on.
+        """
         try:
             promoted = await self._store.promote()
         except StoreError as error:
             self._failed(error)
             await self._pause()
             return _Next.GO_ON
-        return _Next.GO_ON if promoted.jobs else _Next.DRAINED
+        if promoted.jobs:
+            return _Next.GO_ON
+        if (delay_s := self._workflow.put_off_for_s) > 0:
+            with self._until_stopped():
+                await trio.sleep(delay_s)
+            return _Next.GO_ON
+        return _Next.DRAINED
 
     def _holds_last_chance(self) -> bool:
         """Whether a job on its last chance is in hand: its outcome is neither stored nor lost."""

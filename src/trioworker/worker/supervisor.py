@@ -8,6 +8,7 @@ away; then everything it holds is dropped, and the next life begins under a new 
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 from uuid import UUID
 
@@ -36,6 +37,7 @@ from trioworker.worker.heartbeat import HeartbeatTask
 from trioworker.worker.holdings import Holdings
 from trioworker.worker.maintenance import Maintenance
 from trioworker.worker.pull import Pull
+from trioworker.worker.workflow import WorkflowTask
 
 GOODBYE_S: Final = 1.0
 """How long a worker that is to stop at once waits for the store to hear that it does."""
@@ -99,9 +101,17 @@ class _Life:
         self._holdings = holdings = Holdings()
         jobs: BatchChannel[Job] = BatchChannel(context.config.sizes.pull)
         outcomes: BatchChannel[Executed] = BatchChannel(context.config.sizes.commit)
-        self._execute = Execute(context, runners=runners, jobs=jobs, outcomes=outcomes)
+        self._workflow = WorkflowTask(context, enqueued=self._enqueued)
+        self._execute = Execute(
+            context, runners=runners, jobs=jobs, outcomes=outcomes, workflow=self._workflow
+        )
         self._pull = Pull(
-            context, execute=self._execute, jobs=jobs, outcomes=outcomes, holdings=holdings
+            context,
+            execute=self._execute,
+            jobs=jobs,
+            outcomes=outcomes,
+            holdings=holdings,
+            workflow=self._workflow,
         )
         self._maintenance = Maintenance(context, promoted=self._pull.wake)
         self._commit = Commit(
@@ -110,6 +120,7 @@ class _Life:
             holdings=holdings,
             freed=self._pull.wake,
             delayed=self._maintenance.wake,
+            stored=self._workflow.stored,
         )
         self._heartbeat = HeartbeatTask(
             context, pull=self._pull, execute=self._execute, commit=self._commit
@@ -136,6 +147,7 @@ class _Life:
             nursery.start_soon(self._heartbeat.run)
             nursery.start_soon(self._maintenance.run)
             nursery.start_soon(self._flush.run)
+            nursery.start_soon(self._workflow.run)
             nursery.start_soon(self._listen)
             nursery.start_soon(self._stop_when_asked)
             await self._run_pipeline()
@@ -237,6 +249,11 @@ class _Life:
             except StoreError:
                 await trio.sleep(backoff_s(tries, self._ports.rng))
 
+    def _enqueued(self, tags: AbstractSet[str]) -> None:
+        """Functions of this worker have enqueued jobs with these tags."""
+        if not tags.isdisjoint(self._config.tags.names):
+            self._pull.look_soon()
+
     def _heard(self, hint: Hint) -> None:
         if hint.anything or hint.tag in self._config.tags.names:
             self._pull.wake.set()
@@ -244,6 +261,8 @@ class _Life:
             self._maintenance.wake.set()
         if hint.anything or hint.cancel_for == str(self._worker):
             self._heartbeat.wake.set()
+        if hint.anything or hint.done is not None:
+            self._workflow.heard(hint.done or None)
 
     def _report(self) -> Report:
         unsaved = self._commit.unsaved() + self._execute.unstarted()

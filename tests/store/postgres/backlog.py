@@ -3,7 +3,8 @@
 Ids are numbers: first the ready jobs of the tag `deep`, then those of `shallow`, then completed
 ones, then those in claims. The worker number 1 holds the first `OWN_CLAIMS` claims. A tenth as many
 as are ready wait for a slot of one of a thousand keys; those have ids of their own. As many, at
-most 100,000, hold a unique key.
+most 100,000, hold a unique key. A tenth as many as are ready are flows under way, of ids of their
+own, and as many approvals wait. As many jobs have had children, and steps.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ CLAIM_SIZE: Final = 100
 OWN_CLAIMS: Final = 10
 SHALLOW: Final = 1_000
 WORKER: Final = UUID(int=1)
+FIRST_FLOW: Final = 1 << 32
 
 
 class Depth(NamedTuple):
@@ -48,6 +50,10 @@ class Depth(NamedTuple):
         assert count <= OWN_CLAIMS * CLAIM_SIZE
         first = 1 + self.ready + SHALLOW + self.completed
         return [UUID(int=n) for n in range(first, first + count)]
+
+    def flow_ids(self, count: int) -> list[UUID]:
+        """Flows under way."""
+        return [UUID(int=FIRST_FLOW + n) for n in range(1, count + 1)]
 
 
 def claims_of(count: int) -> list[UUID]:
@@ -103,6 +109,36 @@ defined as (
 )
 insert into trioworker.waiting (id, reason, key, priority, scheduled_for)
 select id, 'limit', key, 0, now() - interval '1 hour' from limited;
+insert into trioworker.flow (path, version, definition)
+select 'p ' || n, 1, '{}' from generate_series(1, 10) as n;
+with under_way as materialized (
+    select pg_temp.id(%(flows)s + n) as id, 'p ' || n %% 10 as path
+      from generate_series(1, greatest(1000, %(ready)s / 10)) as n
+),
+defined as (
+    insert into trioworker.job (id, kind, path, args, tag)
+    select id, 'flow', path, '{}', 'flows' from under_way
+)
+insert into trioworker.flow_state (id, root, path, version, state, attempt, reaped)
+select id, id, path, 1, '{}', 1, 0 from under_way;
+with asked as materialized (
+    select trioworker.new_id() as id
+      from generate_series(1, greatest(1000, %(ready)s / 10)) as n
+),
+defined as (
+    insert into trioworker.job (id, kind, path, args, tag)
+    select id, 'approval', 'p', '{}', 'approvals' from asked
+),
+said as (
+    insert into trioworker.decision (job, by, approved, form)
+    select id, 'somebody', true, '{}' from asked
+)
+insert into trioworker.waiting (id, reason, until)
+select id, 'approval', now() + interval '1 hour' from asked;
+insert into trioworker.parent (id, tries)
+select pg_temp.id(n), 1 from generate_series(1, greatest(1000, %(ready)s / 10)) as n;
+insert into trioworker.job_step (job, name, result)
+select id, 'step ' || n, '1' from trioworker.parent cross join generate_series(1, 3) as n;
 insert into trioworker.unique_key (sort, key, job, during)
 select 'unique', 'key ' || n, pg_temp.id(n), 'unfinished'
   from generate_series(1, least(%(ready)s, 100000)) as n;
@@ -113,7 +149,7 @@ def fill(url: str, depth: Depth) -> None:
     """Put the rows of `depth` into the migrated database at `url`."""
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
         if depth.ready:
-            sizes = {"shallow": SHALLOW, "size": CLAIM_SIZE, "own": OWN_CLAIMS}
+            sizes = {"shallow": SHALLOW, "size": CLAIM_SIZE, "own": OWN_CLAIMS, "flows": FIRST_FLOW}
             connection.execute(FILL, depth._asdict() | sizes)
         if depth.vacuumed:
             connection.execute("vacuum analyze")

@@ -47,6 +47,25 @@ def take_keys(depth: Depth, batch: int) -> Sequence[object]:
     return [sorts, keys(batch), depth.ready_ids(batch), during, nothing, nothing, 60.0]
 
 
+def store_flows(depth: Depth, batch: int) -> Sequence[object]:
+    """The arguments of a statement that moves flows."""
+    ids = depth.flow_ids(batch)
+    return [ids, ids, ["p"] * batch, [1] * batch, ["{}"] * batch, [1] * batch, [0] * batch,
+            [None] * batch]  # fmt: skip
+
+
+def end_flows(depth: Depth, batch: int) -> Sequence[object]:
+    """The arguments of a statement that ends flows."""
+    ids, nothing = depth.flow_ids(batch), [None] * batch
+    return [ids, ["success"] * batch, ["1"] * batch, nothing, [1] * batch, [0] * batch, WORKER]
+
+
+def store_steps(depth: Depth, batch: int) -> Sequence[object]:
+    """The arguments of a statement that stores results of steps."""
+    ids = depth.held_ids(batch)
+    return [WORKER, claims_of(batch), ids, [1] * batch, ["s"] * batch, ["1"] * batch]
+
+
 ARGUMENTS: Final[Mapping[str, Callable[[Depth, int], Sequence[object]]]] = {
     "pull": pull,
     "commit": commit,
@@ -57,5 +76,27 @@ ARGUMENTS: Final[Mapping[str, Callable[[Depth, int], Sequence[object]]]] = {
     "forget_keys": lambda _, batch: [["unique"] * batch, keys(batch), [False] * batch, 60.0],
     "find_stored": lambda depth, batch: [WORKER, depth.completed_ids(batch), [1] * batch],
     "ended_jobs": lambda depth, batch: [depth.completed_ids(batch)],
-    "cancel_unstarted": lambda depth, batch: [depth.ready_ids(batch), "enough"],
+    "hold_parents": lambda depth, batch: [
+        WORKER,
+        claims_of(batch),
+        depth.held_ids(batch),
+        [1] * batch,
+        [1] * batch,
+    ],
+    "known_children": lambda depth, batch: [
+        depth.ready_ids(batch),
+        depth.held_ids(batch),
+        ["noop"] * batch,
+        ["p"] * batch,
+        ["{}"] * batch,
+    ],
+    "child_ends": lambda depth, batch: [depth.completed_ids(batch)],
+    "own_children": lambda depth, batch: [WORKER, depth.ready_ids(batch)],
+    "store_steps": store_steps,
+    "lock_flows": lambda depth, batch: [depth.flow_ids(batch)],
+    "read_flows": lambda depth, batch: [depth.flow_ids(batch)],
+    "ended_steps": lambda depth, batch: [depth.completed_ids(batch)],
+    "store_flows": store_flows,
+    "end_flows": end_flows,
+    "cancel_unstarted": lambda depth, batch: [depth.ready_ids(batch), "enough", []],
 }

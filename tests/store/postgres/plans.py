@@ -21,11 +21,12 @@ PLACE: Final = "place"  # by ctid
 GROWING: Final = (
     "job", "ready", "waiting", "claim", "job_completed", "job_log", "job_attempt",
     "concurrency", "schedule", "slot", "spent_slot",
-    "result_cache", "unique_key", "job_label", "job_progress", "expiry",
+    "result_cache", "unique_key", "job_label", "job_progress", "expiry", "flow_state", "decision",
+    "job_step", "parent",
 )  # fmt: skip
 """The tables whose size is the users' to choose."""
 
-FEW: Final = ("waiting_fresh", "concurrency_look")
+FEW: Final = ("waiting_fresh", "waiting_undecided", "concurrency_look")
 """Indexes that have nothing in them but what is looked for: they are read without a condition."""
 
 BLOCKS: Final = """

@@ -15,6 +15,8 @@
 -- 0011 progress 36f5e983f75669e8d8a7eb6524bf1447
 -- 0012 agents 47344a25a5025b466633ac40426a7177
 -- 0013 flushes 4bbc54d0591b64f1365cfc5727292c76
+-- 0014 flows 2e0448604d0b1117b00d38f67c365991
+-- 0015 children_and_steps 0d2833398550ba77816cf15ccf490bcf
 
 CREATE SCHEMA trioworker;
 
@@ -281,6 +283,17 @@ COMMENT ON COLUMN trioworker.concurrency.said_at IS 'Since when the newest enque
 
 COMMENT ON COLUMN trioworker.concurrency.look_at IS 'When time alone may let a job in: one becomes due, or a window has passed.';
 
+CREATE TABLE trioworker.decision (
+    job uuid NOT NULL,
+    by text NOT NULL,
+    approved boolean NOT NULL,
+    form jsonb NOT NULL,
+    decided_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT decision_by_check CHECK (((octet_length(by) >= 1) AND (octet_length(by) <= 200)))
+);
+
+COMMENT ON TABLE trioworker.decision IS 'What people have said of approvals, each of them once.';
+
 CREATE TABLE trioworker.expiry (
     id uuid NOT NULL,
     at timestamp with time zone NOT NULL
@@ -288,6 +301,35 @@ CREATE TABLE trioworker.expiry (
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
 
 COMMENT ON TABLE trioworker.expiry IS 'When everything about an ended job is deleted.';
+
+CREATE TABLE trioworker.flow (
+    path text NOT NULL,
+    version integer NOT NULL,
+    definition jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text DEFAULT ''::text NOT NULL,
+    CONSTRAINT flow_path_check CHECK (((octet_length(path) >= 1) AND (octet_length(path) <= 1000))),
+    CONSTRAINT flow_version_check CHECK ((version >= 1))
+);
+
+COMMENT ON TABLE trioworker.flow IS 'Definitions of flows; a run keeps to the version that was the newest when it began.';
+
+CREATE TABLE trioworker.flow_state (
+    id uuid NOT NULL,
+    root uuid NOT NULL,
+    path text NOT NULL,
+    version integer NOT NULL,
+    state jsonb NOT NULL,
+    attempt integer NOT NULL,
+    reaped smallint NOT NULL,
+    worker uuid,
+    began_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT flow_state_attempt_check CHECK ((attempt >= 1)),
+    CONSTRAINT flow_state_reaped_check CHECK ((reaped >= 0))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000', autovacuum_vacuum_cost_delay='0');
+
+COMMENT ON TABLE trioworker.flow_state IS 'Flows under way, and how far they are. Who moves one holds the row of its root, the outermost. worker is the one that runs all steps, if one is to.';
 
 CREATE TABLE trioworker.job (
     id uuid NOT NULL,
@@ -301,7 +343,7 @@ CREATE TABLE trioworker.job (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     created_by text DEFAULT ''::text NOT NULL,
     parent uuid,
-    CONSTRAINT job_kind_check CHECK ((kind = ANY (ARRAY['function'::text, 'script'::text, 'noop'::text, 'identity'::text]))),
+    CONSTRAINT job_kind_check CHECK ((kind = ANY (ARRAY['function'::text, 'script'::text, 'noop'::text, 'identity'::text, 'flow'::text, 'approval'::text]))),
     CONSTRAINT job_limit_check CHECK (
 CASE
     WHEN (jsonb_typeof((options -> 'limit'::text)) = 'object'::text) THEN (
@@ -381,11 +423,30 @@ WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_thr
 
 COMMENT ON TABLE trioworker.job_progress IS 'What a job has told last of its progress, by the attempt that told it.';
 
+CREATE TABLE trioworker.job_step (
+    job uuid NOT NULL,
+    name text NOT NULL,
+    result jsonb NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT job_step_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 200)))
+);
+
+COMMENT ON TABLE trioworker.job_step IS 'What steps of functions have returned; a later attempt of the job takes it from here.';
+
 CREATE TABLE trioworker.migration (
     number integer NOT NULL,
     name text NOT NULL,
     applied_at timestamp with time zone DEFAULT now() NOT NULL
 );
+
+CREATE TABLE trioworker.parent (
+    id uuid NOT NULL,
+    tries integer NOT NULL,
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT parent_tries_check CHECK ((tries >= 1))
+);
+
+COMMENT ON TABLE trioworker.parent IS 'Jobs that have enqueued children, which of their tries did so last, and since when.';
 
 CREATE TABLE trioworker.ready (
     id uuid NOT NULL,
@@ -532,8 +593,17 @@ ALTER TABLE ONLY trioworker.claim
 ALTER TABLE ONLY trioworker.concurrency
     ADD CONSTRAINT concurrency_pkey PRIMARY KEY (key);
 
+ALTER TABLE ONLY trioworker.decision
+    ADD CONSTRAINT decision_pkey PRIMARY KEY (job, by);
+
 ALTER TABLE ONLY trioworker.expiry
     ADD CONSTRAINT expiry_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY trioworker.flow
+    ADD CONSTRAINT flow_pkey PRIMARY KEY (path, version);
+
+ALTER TABLE ONLY trioworker.flow_state
+    ADD CONSTRAINT flow_state_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY trioworker.job_attempt
     ADD CONSTRAINT job_attempt_pkey PRIMARY KEY (id, attempt);
@@ -553,8 +623,14 @@ ALTER TABLE ONLY trioworker.job
 ALTER TABLE ONLY trioworker.job_progress
     ADD CONSTRAINT job_progress_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY trioworker.job_step
+    ADD CONSTRAINT job_step_pkey PRIMARY KEY (job, name);
+
 ALTER TABLE ONLY trioworker.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY trioworker.parent
+    ADD CONSTRAINT parent_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY trioworker.ready
     ADD CONSTRAINT ready_pkey PRIMARY KEY (id);
@@ -609,4 +685,6 @@ CREATE INDEX unique_key_look ON trioworker.unique_key USING btree (look_at);
 CREATE INDEX waiting_fresh ON trioworker.waiting USING btree (id) WHERE fresh;
 
 CREATE INDEX waiting_turn ON trioworker.waiting USING btree (key, priority DESC, scheduled_for, id) WHERE (key IS NOT NULL);
+
+CREATE INDEX waiting_undecided ON trioworker.waiting USING btree (until, id) WHERE (key IS NULL);
 

@@ -22,10 +22,18 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "cancel_unstarted": {
         "ready": {"ready_pkey", PLACE},
         "waiting": {"waiting_pkey"},
+        "flow_state": {"flow_state_pkey"},
         "job": {"job_pkey"},
     },
+    "cancelled_flows": {"flow_state": {"flow_state_pkey"}},
     "cancels_for_worker": {"claim": CLAIM},
+    "child_ends": {"job": {"job_pkey"}, "job_completed": {"job_completed_pkey"}},
     "commit": {"claim": CLAIM, "job": {"job_pkey"}},
+    "due_approvals": {
+        "waiting": {"waiting_undecided"},
+        "job": {"job_pkey"},
+        "decision": {"decision_pkey"},
+    },
     "due_keys": {"unique_key": {"unique_key_look"}},
     "due_limits": {
         "waiting": {"waiting_fresh", "waiting_pkey"},
@@ -33,6 +41,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job": {"job_pkey"},
     },
     "delete_jobs": {
+        "decision": {"decision_pkey"},
         "expiry": {"expiry_pkey"},
         "job": {"job_pkey"},
         "job_completed": {"job_completed_pkey"},
@@ -40,10 +49,20 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job_label": {"job_label_pkey"},
         "job_log": {"job_log_pkey"},
         "job_progress": {"job_progress_pkey"},
+        "job_step": {"job_step_pkey"},
     },
     "delete_schedules": {"schedule": {"schedule_pkey"}},
     "due_schedules": {
         "schedule": {"schedule_look"},
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey"},
+    },
+    "end_approvals": {"waiting": {"waiting_pkey"}, "job": {"job_pkey"}},
+    "end_flows": {"flow_state": {"flow_state_pkey"}, "job": {"job_pkey"}},
+    "ended_steps": {"job_completed": {"job_completed_pkey"}},
+    # Which parent has ended is no property of its row: each sweep looks at all that have not.
+    "ended_parents": {
+        "parent": {"parent_pkey", ALL_OF_IT},
         "job": {"job_pkey"},
         "job_completed": {"job_completed_pkey"},
     },
@@ -55,11 +74,14 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job_attempt": {"job_attempt_pkey"},
     },
     "forget_keys": {"unique_key": {"unique_key_pkey", PLACE}},
+    "forget_parents": {"parent": {"parent_pkey"}},
     "forget_workers": {"claim": CLAIM},
     "heartbeat": {},
+    "hold_parents": {"claim": CLAIM},
     "job_attempts": {"job": {"job_pkey"}, "job_attempt": {"job_attempt_pkey"}},
     "hooked_jobs": {"job": {"job_pkey"}, "job_completed": {"job_completed_pkey"}},
     "job_origins": {"job": {"job_pkey"}},
+    "job_steps": {"job_step": {"job_step_pkey"}},
     "job_logs": {"job": {"job_pkey"}, "job_log": {"job_log_pkey"}},
     "key_holders": {
         "unique_key": {"unique_key_pkey"},
@@ -68,6 +90,13 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "ready": READY,
         "waiting": {"waiting_pkey"},
     },
+    "known_children": {
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey"},
+        "parent": {"parent_pkey"},
+    },
+    "lock_flows": {"flow_state": {"flow_state_pkey"}},
+    "lock_flows_of": {"flow_state": {"flow_state_pkey"}, "job": {"job_pkey"}},
     "lock_keys": {},
     "lock_limits": {"slot": {"slot_pkey"}, "concurrency": {"concurrency_pkey"}},
     "lock_schedules": {"schedule": {"schedule_pkey"}},
@@ -79,10 +108,12 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "slot": {"slot_key"},
         "spent_slot": {"spent_slot_pkey"},
     },
+    "newest_flows": {},
     "next_due": {"ready": {"ready_pull"}},
     "next_look": {"waiting": {"waiting_fresh"}, "concurrency": {"concurrency_look"}},
     "notify_done": {},
     "notify_ready": {},
+    "own_children": {"claim": CLAIM, "job": {"job_pkey"}},
     "plan_looks": {
         "waiting": {"waiting_turn"},
         "concurrency": {"concurrency_pkey"},
@@ -97,6 +128,12 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job": {"job_pkey"},
     },
     "pull": {"ready": {"ready_pull", PLACE}, "job": {"job_pkey"}},
+    "read_approval": {
+        "waiting": {"waiting_pkey"},
+        "job": {"job_pkey"},
+        "decision": {"decision_pkey"},
+    },
+    "read_flows": {"flow_state": {"flow_state_pkey"}, "job": {"job_pkey"}},
     # Which worker is dead is no property of a claim: each sweep looks at all of them.
     "reap": {"claim": CLAIM | {ALL_OF_IT}, "job": {"job_pkey"}},
     # No index finds the claim of a job: the claims are as many as the batches under way.
@@ -126,11 +163,17 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "retire_worker": {},
     "expired_jobs": {
         "expiry": {"expiry_at", "expiry_pkey"},
+        "job": {"job_pkey"},
         "job_completed": {"job_completed_pkey"},
     },
-    "old_jobs": {"job_completed": {"job_completed_pkey", "job_completed_foreign"}},
+    "old_jobs": {
+        "job": {"job_pkey"},
+        "job_completed": {"job_completed_pkey", "job_completed_foreign"},
+    },
     "store_attempts": {},
+    "store_decision": {},
     "store_expiries": {},
+    "store_flows": {},
     "store_labels": {},
     "store_progress": {},
     "follow_logs": {
@@ -142,6 +185,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "cached_results": {"result_cache": {"result_cache_pkey"}},
     "store_results": {},
     "forget_results": {"result_cache": {"result_cache_expiry", PLACE}},
+    "store_steps": {"claim": CLAIM},
     "store_running": {"claim": CLAIM, "job_log": {"job_log_pkey", PLACE}},
     "take_keys": {"unique_key": {"unique_key_pkey"}},
     "take_slots": {},
@@ -157,6 +201,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
 """By which indexes each statement of the worker and of a busy client reads what can grow."""
 
 PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
+    "children": {"job": {"job_parent"}},
     "dead_letters": {
         "job": {"job_pkey"},
         "job_completed": {"job_completed_unsuccessful"},
@@ -168,6 +213,7 @@ PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job_progress": {"job_progress_pkey"},
         "ready": {"ready_pkey"},
         "waiting": {"waiting_pkey"},
+        "flow_state": {"flow_state_pkey"},
         "claim": {ALL_OF_IT},
     },
     "place_in_line": {
@@ -176,22 +222,31 @@ PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "slot": {"slot_key"},
         "spent_slot": {"spent_slot_pkey"},
     },
+    "approval_states": {
+        "waiting": {"waiting_pkey"},
+        "job": {"job_pkey"},
+        "decision": {"decision_pkey"},
+    },
+    "flow_steps": {"job": {"job_parent"}},
+    "flow_version": {"flow_state": {"flow_state_pkey"}},
+    "list_approvals": {"waiting": {"waiting_undecided"}},
     "list_jobs": {
         "job_label": {"job_label_newest"},
         "job": {"job_pkey"},
         "job_completed": {"job_completed_pkey", "job_completed_unsuccessful"},
         "ready": {"ready_pkey"},
         "waiting": {"waiting_pkey"},
+        "flow_state": {"flow_state_pkey"},
         "claim": {ALL_OF_IT},
     },
 }
 """The same for what people ask now and then, on a queue that has something to show."""
 
 TOO_SMALL_TO_MATTER: Final = {"add_token", "clock", "list_tokens", "list_workers",
-                              "lock_migrations", "ping", "record_migration", "revoke_tokens",
-                              "schema_version", "server_version", "token_of_worker",
-                              "token_standing"}  # fmt: skip
-COUNTS_ALL: Final = {"count_jobs", "limit_drift", "list_schedules"}
+                              "lock_migrations", "ping", "push_flow", "read_flow",
+                              "record_migration", "revoke_tokens", "schema_version",
+                              "server_version", "token_of_worker", "token_standing"}  # fmt: skip
+COUNTS_ALL: Final = {"count_jobs", "flow_drift", "limit_drift", "list_flows", "list_schedules"}
 
 
 def faults(

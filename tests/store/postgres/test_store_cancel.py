@@ -11,7 +11,7 @@ from trioworker.ids import new_id
 from trioworker.model.job import NewJob
 from trioworker.model.outcome import Cancelled, Interrupted
 from trioworker.model.state import Cancellation
-from trioworker.store.postgres import jobs as jobs_module
+from trioworker.store.postgres import cancels
 from trioworker.store.postgres.jobs import CLIENT
 from trioworker.store.protocol import Counters, Hint
 
@@ -90,7 +90,7 @@ async def test_a_pull_passes_over_what_is_being_cancelled(scene: Scene) -> None:
     """The pull does not wait; what the cancel ends is claimed by nobody."""
     first, second = await scene.enqueue(2)
     worker = await scene.worker()
-    with scene.under_way("cancel_unstarted", [first], "enough"), trio.fail_after(30):
+    with scene.under_way("cancel_unstarted", [first], "enough", []), trio.fail_after(30):
         assert ids_of(await scene.pull(worker)) == [second]
     assert await scene.pull(worker) == []
     assert scene.places() == {"claimed": 1, "completed": 1}
@@ -230,7 +230,7 @@ async def test_a_family_without_end_is_cancelled_in_steps(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One request has a bound and says that there is more; asked again, it goes on."""
-    monkeypatch.setattr(jobs_module, "CHILDREN_MAX", 3)
+    monkeypatch.setattr(cancels, "CHILDREN_MAX", 3)
     ids = await family(scene, None, *[0] * 7)
     steps = [await scene.jobs.cancel([ids[0]], "enough") for _ in range(3)]
     assert [(len(step.ended), step.more) for step in steps] == [(4, True), (4, False), (0, False)]

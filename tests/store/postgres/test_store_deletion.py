@@ -127,6 +127,30 @@ async def test_jobs_that_have_not_ended_stay(scene: Scene) -> None:
     assert left(scene) == {"job": 1}
 
 
+@on_every_version
+async def test_what_a_job_that_goes_on_may_ask_for_stays(scene: Scene) -> None:
+    """Ended children of an unfinished job, whichever sweep would take them, until it has ended."""
+    (parent, other) = await scene.enqueue(2)
+    children = [new_id(), uuid4(), new_id()]
+    soon = JobOptions(delete_after_s=0.0)
+    options = [NO_OPTIONS, NO_OPTIONS, soon]
+    await scene.jobs.enqueue(
+        [
+            msgspec.structs.replace(new_job(id_, given), parent=parent)
+            for id_, given in zip(children, options, strict=True)
+        ]
+    )
+    orphan = msgspec.structs.replace(new_job(new_id(), soon), parent=new_id())
+    await scene.jobs.enqueue([orphan])
+    await scene.jobs.cancel([*children, orphan.id, other], "no")
+    await scene.store.delete_ended(older_s=0.0)
+    found = {row[0] for row in scene.query("select id from trioworker.job")}
+    assert found == {parent, *children}
+    await scene.jobs.cancel([parent], "no")
+    await scene.store.delete_ended(older_s=0.0)
+    assert left(scene) == {}
+
+
 async def test_two_sweeps_delete_different_jobs(scene: Scene) -> None:
     """What another one has in hand is passed over, nobody waits."""
     await end(scene, 4, options=JobOptions(delete_after_s=0.0))

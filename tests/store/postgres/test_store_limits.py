@@ -253,7 +253,7 @@ async def test_a_job_that_somebody_holds_is_passed_over(scene: Scene) -> None:
     """Its cancellation is under way: the next one gets in, and a rollback costs it only time."""
     ids = await scene.enqueue(3, options=limited())
     worker = await scene.worker()
-    with scene.under_way("cancel_unstarted", [ids[1]], "enough") as connection:
+    with scene.under_way("cancel_unstarted", [ids[1]], "enough", []) as connection:
         assert await run(scene, worker) == ids[:1]
         assert await run(scene, worker) == ids[2:]
         connection.rollback()

@@ -1,13 +1,17 @@
-// Host of a dedicated script in JavaScript or TypeScript: calls its `main` for one job after the
-// other.
+// Host of a script in JavaScript or TypeScript: calls its `main` for one job after the other, or
+// once.
 //
 //     node host.mjs JOBS_FD REPLIES_FD SCRIPT
+//     node host.mjs once SCRIPT
+//
+// The second form finds the arguments where a script of its own does, and puts there what comes of
+// them. A function `preprocess` of the script makes of its arguments those of its `main`.
 //
 // Every reply is written, blocking, before the next job begins: when the process dies, the first
 // unanswered job is the one that was running. Reading stays asynchronous, so that timers and
 // connections of the script live on between jobs. The lines are described in framing.py.
 
-import { createReadStream, openSync, writeSync } from "node:fs";
+import { createReadStream, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { basename } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -16,10 +20,11 @@ import { format } from "node:util";
 const SLICE_MS = 1;
 const OURS = [import.meta.url, fileURLToPath(import.meta.url)]; // both stand in stack traces
 const { bun, deno } = process.versions;
+const once = process.argv[2] === "once";
 const [jobsFd, inheritedFd] = process.argv.slice(2, 4).map(Number);
-const script = process.argv[4];
+const script = process.argv[once ? 3 : 4];
 // deno writes only to what it has opened itself; bun has no Socket for a descriptor.
-const repliesFd = deno ? openSync(`/dev/fd/${inheritedFd}`, "w") : inheritedFd;
+const repliesFd = deno && !once ? openSync(`/dev/fd/${inheritedFd}`, "w") : inheritedFd;
 const openJobs = () =>
   bun
     ? createReadStream(null, { fd: jobsFd })
@@ -119,7 +124,7 @@ function readJobs() {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const arrival = () => new Promise((resolve) => (wake = resolve));
 
-async function serve(main) {
+async function serve(functions) {
   send('{"ready":true}');
   while (!ended) {
     if (waiting.length === 0) await arrival();
@@ -127,19 +132,20 @@ async function serve(main) {
     // than SLICE_MS after the last look.
     const looked = performance.now();
     while (waiting.length > 0 && !ended && performance.now() - looked < SLICE_MS) {
-      const pending = run(main, waiting.shift());
+      const pending = run(functions, waiting.shift());
       if (pending) await pending;
     }
     if (waiting.length > 0) await turn();
   }
 }
 
-// Runs one job and answers it; returns a promise only when `main` does.
-function run(main, line) {
+// Runs one job and answers it; returns a promise only when there is something to wait for.
+function run({ main, preprocess }, line) {
   const { id, args, unreadable } = parsed(line);
   job = last = id;
   if (cancelled.delete(id)) return answer('"dropped":true');
   if (unreadable) return answer(errorBody(unreadable));
+  if (preprocess) return runPreprocessed(main, preprocess, args);
   let result;
   try {
     result = main(args);
@@ -151,6 +157,38 @@ function run(main, line) {
     (value) => answer(resultBody(value)),
     (error) => answer(errorBody(error)),
   );
+}
+
+async function runPreprocessed(main, preprocess, args) {
+  let made = "";
+  let body;
+  try {
+    const text = preprocessed(await preprocess(args));
+    made = `"preprocessed":${text},`;
+    body = resultBody(await main(JSON.parse(text)));
+  } catch (error) {
+    body = errorBody(error);
+  }
+  answer(made + body);
+}
+
+// What `preprocess` returned, as JSON.
+function preprocessed(made) {
+  if (made !== null && typeof made === "object") return JSON.stringify(made);
+  throw new TypeError(`preprocess returned a ${typeof made}; it returns the arguments of main`);
+}
+
+// Calls the functions for one job, as the environment says.
+async function runOnce({ main, preprocess }) {
+  const { TRIOWORKER_ARGS, TRIOWORKER_PREPROCESSED, TRIOWORKER_RESULT } = process.env;
+  let args = JSON.parse(readFileSync(TRIOWORKER_ARGS, "utf8"));
+  if (preprocess) {
+    const text = preprocessed(await preprocess(args));
+    writeFileSync(TRIOWORKER_PREPROCESSED, text);
+    args = JSON.parse(text);
+  }
+  const result = await main(args);
+  writeFileSync(TRIOWORKER_RESULT, JSON.stringify(result) ?? "null");
 }
 
 function answer(body) {
@@ -171,24 +209,41 @@ function cannotStart(how, { name, message, traceback }) {
   process.exit(0);
 }
 
+// The functions of the script. Throws what the script throws.
 async function load() {
-  let module;
-  try {
-    module = await import(pathToFileURL(script).href);
-  } catch (error) {
-    const forGood = error?.name === "SyntaxError" || error?.code === "ERR_UNKNOWN_FILE_EXTENSION";
-    cannotStart(forGood ? "refused" : "failed", describe(error));
-  }
+  const module = await import(pathToFileURL(script).href);
   const main = module.main ?? module.default?.main ?? module.default;
+  const preprocess = module.preprocess ?? module.default?.preprocess;
   if (typeof main !== "function") {
-    const message = `${basename(script)} exports no function main; a dedicated script needs one`;
-    cannotStart("refused", { name: "Refused", message });
+    const who = preprocess ? "one that preprocesses" : "a dedicated script";
+    const message = `${basename(script)} exports no function main; ${who} needs one`;
+    throw Object.assign(new Error(message), { name: "Refused" });
   }
-  return main;
+  return { main, preprocess: typeof preprocess === "function" ? preprocess : null };
 }
 
-captureOutput();
-const main = await load();
-readJobs();
-await serve(main);
+async function loadForGood() {
+  try {
+    return await load();
+  } catch (error) {
+    const forGood =
+      ["SyntaxError", "Refused"].includes(error?.name) ||
+      error?.code === "ERR_UNKNOWN_FILE_EXTENSION";
+    cannotStart(forGood ? "refused" : "failed", describe(error));
+  }
+}
+
+if (once) {
+  try {
+    await runOnce(await load());
+  } catch (error) {
+    console.error(describe(error).traceback ?? describe(error).message);
+    process.exit(1);
+  }
+} else {
+  captureOutput();
+  const functions = await loadForGood();
+  readJobs();
+  await serve(functions);
+}
 process.exit(0);

@@ -1,6 +1,10 @@
-"""Host of a dedicated python script: calls its `main` for one job after the other.
+"""Host of a python script: calls its `main` for one job after the other, or once.
 
     python host.py JOBS_FD REPLIES_FD SCRIPT
+    python host.py once SCRIPT
+
+The second form finds the arguments where a script of its own does, and puts there what comes of
+them. A function `preprocess` of the script makes of its arguments those of its `main`.
 
 Rule of this file: the standard library only, so that a start costs little and the script finds
 its interpreter as it would without us. Every reply is written before the next job begins: when
@@ -22,12 +26,13 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, TextIO
+from typing import Any, BinaryIO, Final, NamedTuple, TextIO
 
 READ_BYTES: Final = 1 << 20
 LOG_CHARS_HELD_MAX: Final = 4096
 MODULE_NAME: Final = "dedicated_script"
 CANCEL: Final = b'{"cancel":'
+RESULT: Final = '"result":'
 ID_AT_START: Final = re.compile(rb'^\{"id":(\d+)')
 
 _dumps: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -185,7 +190,7 @@ def result_body(value: object) -> str:
         kind = type(value).__name__
         message = f"main returned a {kind} that cannot be written as JSON: {error}"
         return error_text("UnserializableResult", message)
-    return f'"result":{text}'
+    return RESULT + text
 
 
 def error_body(error: BaseException) -> str:
@@ -210,8 +215,15 @@ def described(error: BaseException) -> Message:
     }
 
 
-def load_main(script: Path) -> Callable[..., object]:
-    """Import the script and return its `main`. Raises what the script raises, or `Refused`."""
+class Functions(NamedTuple):
+    """What is called of a script."""
+
+    main: Callable[..., object]
+    preprocess: Callable[[Any], object] | None = None
+
+
+def load(script: Path) -> Functions:
+    """Import the script and return its functions. Raises what the script raises, or `Refused`."""
     sys.path[:] = [str(script.parent), *(p for p in sys.path if p != str(Path(__file__).parent))]
     spec = importlib.util.spec_from_file_location(MODULE_NAME, script)
     assert spec is not None
@@ -219,28 +231,72 @@ def load_main(script: Path) -> Callable[..., object]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE_NAME] = module
     spec.loader.exec_module(module)
-    main = getattr(module, "main", None)
+    main, preprocess = (getattr(module, name, None) for name in ("main", "preprocess"))
     if not callable(main):
-        raise Refused(f"{script.name} defines no function main; a dedicated script needs one")
-    return main  # type: ignore[no-any-return]  # callable, which is all that is promised
+        who = "one that preprocesses" if callable(preprocess) else "a dedicated script"
+        raise Refused(f"{script.name} defines no function main; {who} needs one")
+    return Functions(main, preprocess if callable(preprocess) else None)
 
 
-def calling(main: Callable[..., object], loop: asyncio.Runner) -> Callable[[Message], str]:
-    """How a job becomes a call: an object by keyword, an array by position."""
-    is_async = inspect.iscoroutinefunction(main)
+def calling(functions: Functions, loop: asyncio.Runner) -> Callable[[Message], str]:
+    """How a job becomes a call."""
 
     def run(message: Message) -> str:
-        args = message["args"]
-        if isinstance(args, dict):
-            result: Any = main(**args)
-        elif isinstance(args, list):
-            result = main(*args)
-        else:
-            wrong = f"the arguments must be a JSON object or array, not {_dumps(args)[:100]}"
-            return error_text("InvalidArguments", wrong)
-        return result_body(loop.run(result) if is_async else result)
+        if functions.preprocess is None:
+            return called(functions.main, message["args"], loop)
+        made = returned(functions.preprocess(message["args"]), loop)
+        text = preprocessed(made)
+        try:
+            body = called(functions.main, json.loads(text), loop)
+        except BaseException as error:  # noqa: BLE001 - as when there is nothing to preprocess
+            body = error_body(error)
+        return f'"preprocessed":{text},{body}'
 
     return run
+
+
+def called(main: Callable[..., object], args: object, loop: asyncio.Runner) -> str:
+    """The reply to a call: an object's members go by keyword, an array's by position."""
+    if isinstance(args, dict):
+        result = main(**args)
+    elif isinstance(args, list):
+        result = main(*args)
+    else:
+        wrong = f"the arguments must be a JSON object or array, not {_dumps(args)[:100]}"
+        return error_text("InvalidArguments", wrong)
+    return result_body(returned(result, loop))
+
+
+def returned(result: Any, loop: asyncio.Runner) -> object:  # noqa: ANN401 - whatever it is
+    """What a call has come to, once it has."""
+    return loop.run(result) if inspect.iscoroutine(result) else result
+
+
+def preprocessed(made: object) -> str:
+    """What `preprocess` returned, as JSON. Raises `ValueError` when no call can be made of it."""
+    if not isinstance(made, dict | list | tuple):
+        kind = type(made).__name__
+        raise ValueError(f"preprocess returned a {kind}; it returns the arguments of main")  # noqa: TRY004 - its value is wrong
+    return _dumps(made)
+
+
+def run_once(script: Path) -> None:
+    """Call its functions for one job, as the environment says."""
+    args = json.loads(Path(os.environ["TRIOWORKER_ARGS"]).read_text("utf-8"))
+    try:
+        functions = load(script)
+        with asyncio.Runner() as loop:
+            if functions.preprocess is not None:
+                text = preprocessed(returned(functions.preprocess(args), loop))
+                Path(os.environ["TRIOWORKER_PREPROCESSED"]).write_text(text, "utf-8")
+                args = json.loads(text)
+            body = called(functions.main, args, loop)
+    except Exception as error:  # noqa: BLE001 - its traceback begins in the user's code
+        sys.exit(described(error)["traceback"])
+    if not body.startswith(RESULT):
+        said = json.loads(f"{{{body}}}")["error"]
+        sys.exit(f"{said['name']}: {said['message']}")
+    Path(os.environ["TRIOWORKER_RESULT"]).write_text(body.removeprefix(RESULT), "utf-8")
 
 
 def _users_frames(frames: TracebackType | None) -> TracebackType | None:
@@ -259,17 +315,22 @@ def _text_of(error: BaseException) -> str:
 
 def main() -> None:
     """Load the script, then serve."""
+    if sys.argv[1] == "once":
+        script = Path(sys.argv[2])
+        sys.argv[:] = [str(script)]
+        run_once(script)
+        return
     host, script = Host(int(sys.argv[1]), int(sys.argv[2])), Path(sys.argv[3])
     sys.argv[:] = [str(script)]
     try:
-        run = load_main(script)
+        functions = load(script)
     except (Refused, SyntaxError) as error:
         host.cannot_start("refused", error)
     except BaseException as error:  # noqa: BLE001 - the worker decides what follows
         host.cannot_start("failed", error)
     else:
         with asyncio.Runner() as loop:
-            host.serve(calling(run, loop))
+            host.serve(calling(functions, loop))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ First come sorts that only write rows of the batch's own jobs; those that lock r
 jobs share come after, each in the order of its keys.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -21,6 +21,7 @@ from trioworker.model.options import options_of
 from trioworker.model.outcome import Executed, Outcome
 from trioworker.store.postgres.database import Row, Transaction
 from trioworker.store.postgres.enqueue import enqueue
+from trioworker.store.postgres.flows import move_flows
 from trioworker.store.postgres.limits import limits_said, settle_limits
 from trioworker.store.postgres.own_rows import store_own_rows
 from trioworker.store.postgres.schedules import advance_schedules
@@ -29,8 +30,23 @@ from trioworker.store.postgres.users import run_user_statements
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-async def store_effects(tx: Transaction, worker: UUID | None, effects: Effects) -> None:
-    """Store `effects` in the transaction that has stored their outcomes."""
+async def store_effects_of(
+    tx: Transaction, worker: UUID | None, batch: Sequence[Executed], *, now_s: float
+) -> Sequence[Executed]:
+    """Store what follows from the outcomes of `batch`, in the transaction that has stored them.
+
+    Returns the flows that have ended with it; what follows from their ends is stored, too. `now_s`
+    is the worker's monotonic clock.
+    """
+    moved = await move_flows(tx, worker, batch, now_s=now_s)
+    effects = effects_of([*batch, *moved.ended], now_s=now_s)
+    await _store_effects(tx, worker, effects, moved.jobs)
+    return moved.ended
+
+
+async def _store_effects(
+    tx: Transaction, worker: UUID | None, effects: Effects, steps: Sequence[NewJob]
+) -> None:
     if effects.attempts is not None:
         await tx.run("store_attempts", worker, *effects.attempts)
     await store_own_rows(tx, effects)
@@ -40,7 +56,7 @@ async def store_effects(tx: Transaction, worker: UUID | None, effects: Effects) 
         await tx.run("store_results", *effects.results)
     ticks, failures = await advance_schedules(tx, effects.schedules)
     # Together, because they may lock the same keys.
-    jobs = [*ticks, *await _follow_ups(tx, effects.ended, failures)]
+    jobs = [*ticks, *await _follow_ups(tx, effects.ended, failures), *steps]
     new = await enqueue(tx, jobs)
     # So late, because it locks what others want, too: keys that a job made here may be limited by.
     made = limits_said(job for job in jobs if job.id in new)
@@ -54,14 +70,24 @@ async def store_ends(
 ) -> None:
     """Store what follows from the ends of jobs that no worker stores: given up, or cancelled.
 
-    `left` says of each job with a slot whether it has run.
+    `left` says of each job with a slot whether it has run. Who waits for flows that end with it is
+    told.
     """
     if not outcomes:
         return
     rows = await tx.run("hooked_jobs", list(outcomes))
     ends = [Executed(_unclaimed(row), outcomes[row[0]], 0.0, 0.0) for row in rows]
-    effects = effects_of(ends, now_s=0.0)
-    await store_effects(tx, None, msgspec.structs.replace(effects, left_slots=left))
+    moved = await move_flows(tx, None, ends, now_s=0.0)
+    effects = effects_of([*ends, *moved.ended], now_s=0.0)
+    slots = {**effects.left_slots, **left}
+    await _store_effects(tx, None, msgspec.structs.replace(effects, left_slots=slots), moved.jobs)
+    await notify_done(tx, moved.ended)
+
+
+async def notify_done(tx: Transaction, ended: Iterable[Executed]) -> None:
+    """Tell those who wait for the jobs that they have ended."""
+    if awaited := [executed.job.id for executed in ended if executed.job.awaited]:
+        await tx.run("notify_done", awaited)
 
 
 async def _follow_ups(

@@ -16,7 +16,7 @@ import msgspec
 from trioworker.errors import DuplicateJob
 from trioworker.model.following import Piece
 from trioworker.model.job import NewJob
-from trioworker.model.outcome import Cancelled, JobError
+from trioworker.model.outcome import JobError
 from trioworker.model.state import (
     Cancellation,
     Flaw,
@@ -30,17 +30,13 @@ from trioworker.model.state import (
     WorkerState,
 )
 from trioworker.model.unique import refused
+from trioworker.store.postgres.cancels import cancel_families
 from trioworker.store.postgres.database import Database, Row, Transaction
-from trioworker.store.postgres.effects import store_ends
 from trioworker.store.postgres.enqueue import Enqueued, place
 from trioworker.store.postgres.limits import find_drift, limits_said, settle_limits
 from trioworker.store.postgres.requeue import requeue
-from trioworker.store.postgres.schedules import lock_next_ticks
 
 CLIENT: Final = "client"
-
-CHILDREN_MAX: Final = 10_000
-"""So many jobs are cancelled at most because another one is."""
 
 REQUEUED_AT_ONCE_MAX: Final = 500
 """So many dead letters are looked up, and made ready, at a time."""
@@ -135,20 +131,9 @@ class PostgresJobs:
     async def cancel(self, ids: Iterable[UUID], reason: str) -> Cancellation:
         """Cancel the jobs and those below them: unstarted ones end, workers of others are told."""
         wanted = list(dict.fromkeys(ids))
-        most = len(wanted) + CHILDREN_MAX
 
         async def body(tx: Transaction) -> Cancellation:
-            found = await tx.run("family", wanted, most + 1)
-            family, more = [row[0] for row in found[:most]], len(found) > most
-            await lock_next_ticks(tx, {row[1] for row in found[:most] if row[1] is not None})
-            ended = await tx.run("cancel_unstarted", family, reason)
-            # A statement of its own sees what a pull has claimed while the first one waited for it.
-            asked = await tx.run("request_cancel", family, reason)
-            canceled = {row[0]: Cancelled(reason) for row in ended}
-            await store_ends(tx, canceled, left=dict.fromkeys(canceled, False))
-            if awaited := [row[0] for row in ended if row[1]]:
-                await tx.run("notify_done", awaited)
-            return Cancellation([row[0] for row in ended], [row[0] for row in asked], more)
+            return await cancel_families(tx, wanted, reason)
 
         return await self._database.transact(CLIENT, body)
 

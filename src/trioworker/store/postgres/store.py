@@ -6,24 +6,28 @@ connections, retries or clocks. The simulator runs it as it is over a modelled d
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Final, NoReturn
 from uuid import UUID
 
 from trioworker.errors import Refused, ServerUnavailable
 from trioworker.model.cache import CachedResult
 from trioworker.model.completion import columns
-from trioworker.model.effects import effects_of, has_effects
+from trioworker.model.effects import has_effects
 from trioworker.model.job import Job, claims_of
 from trioworker.model.options import options_of
-from trioworker.model.outcome import Executed, Failed, JobError
+from trioworker.model.outcome import Begun, Executed, Failed, JobError
 from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said, said_columns
 from trioworker.model.tags import Tags
+from trioworker.store.postgres.approvals import APPROVALS_PER_SWEEP_MAX, sweep_approvals
+from trioworker.store.postgres.cancels import cancel_families
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction
-from trioworker.store.postgres.effects import store_effects, store_ends
+from trioworker.store.postgres.effects import notify_done, store_effects_of, store_ends
 from trioworker.store.postgres.limits import LimitSaid, limits_said, settle_limits
 from trioworker.store.postgres.schedules import DUE_PER_SWEEP_MAX, sweep_schedules
 from trioworker.store.postgres.unique import forget_keys
+from trioworker.store.postgres.workflow import PostgresWorkflow
 from trioworker.store.protocol import Counters, Heartbeat, Hint, Promoted, Reaped, WorkerInfo
 
 PULL: Final = "pull"
@@ -47,6 +51,7 @@ DELETED_PER_SWEEP_MAX: Final = 1_000
 FORGET_RESULTS_PER_SWEEP_MAX: Final = 1_000
 FORGET_AFTER_S: Final = 86_400.0
 LOOKS_PER_SWEEP_MAX: Final = 500
+CANCELS_PER_SWEEP_MAX: Final = 100
 KEYS_PER_ROUND_MAX: Final = 1_000
 KEY_ROUNDS_MAX: Final = 100
 
@@ -63,6 +68,7 @@ class PostgresStore:
         self._database = database
         self._now_s = now_s
         self._flushes = 0
+        self.workflow = PostgresWorkflow(database, running=RUNNING, control=CONTROL, now_s=now_s)
 
     async def register(self, worker: WorkerInfo) -> None:
         """See `Store.register`."""
@@ -145,7 +151,7 @@ class PostgresStore:
             raise Refused(f"a result is not UTF-8: {error}") from error
         arguments = (worker, claims_of(executed.job for executed in batch), *outcomes)
         logs = [executed for executed in batch if executed.log]
-        awaited = [executed.job.id for executed in batch if executed.job.awaited]
+        awaited = [executed for executed in batch if executed.job.awaited]
         hooked = [executed for executed in batch if has_effects(executed)]
         if not (again or logs or awaited or hooked):
             rows = await self._database.run(COMMIT, "commit", *arguments, jobs=len(batch))
@@ -154,9 +160,10 @@ class PostgresStore:
         async def body(tx: Transaction) -> AbstractSet[UUID]:
             lost = {row[0] for row in await tx.run("commit", *arguments, jobs=len(batch))}
             await _store_logs(tx, [e for e in logs if e.job.id not in lost])
-            effects = effects_of([e for e in hooked if e.job.id not in lost], now_s=now_s)
-            await store_effects(tx, worker, effects)
-            await _run_for(tx, "notify_done", [id_ for id_ in awaited if id_ not in lost])
+            stored = [e for e in hooked if e.job.id not in lost]
+            flows = await store_effects_of(tx, worker, stored, now_s=now_s) if stored else ()
+            told = [e for e in awaited if e.job.id not in lost and type(e.outcome) is not Begun]
+            await notify_done(tx, [*told, *flows])
             if again and lost:
                 lost -= await _stored_before(tx, worker, batch, lost)
             return lost
@@ -226,6 +233,15 @@ class PostgresStore:
 
         return await self._database.transact(CONTROL, body) == DUE_PER_SWEEP_MAX
 
+    async def sweep_flows(self) -> bool:
+        """See `Store.sweep_flows`."""
+        looked_at = await self._database.transact(CONTROL, sweep_approvals)
+        late = await self._database.run(CONTROL, "cancelled_flows", CANCELS_PER_SWEEP_MAX)
+        for flow, reason in late:
+            cancel = partial(cancel_families, wanted=[flow], reason=reason)
+            await self._database.transact(CONTROL, cancel)
+        return looked_at == APPROVALS_PER_SWEEP_MAX
+
     async def tidy(self) -> None:
         """See `Store.tidy`."""
         await self._database.run(CONTROL, "forget_workers", FORGET_PER_SWEEP_MAX, FORGET_AFTER_S)
@@ -273,7 +289,8 @@ class PostgresStore:
     async def listen(self, heard: Callable[[Hint], None]) -> NoReturn:
         """See `Store.listen`."""
         await self._database.listen(
-            (READY_CHANNEL, CANCEL_CHANNEL), lambda channel, payload: heard(_hint(channel, payload))
+            (READY_CHANNEL, CANCEL_CHANNEL, DONE_CHANNEL),
+            lambda channel, payload: heard(_hint(channel, payload)),
         )
 
 
@@ -282,6 +299,8 @@ def _hint(channel: str, payload: str) -> Hint:
         return Hint(tag=payload)
     if channel == CANCEL_CHANNEL:
         return Hint(cancel_for=payload)
+    if channel == DONE_CHANNEL:
+        return Hint(done=payload)
     return Hint()
 
 

@@ -6,7 +6,8 @@
 -- An outcome counts when (id, attempt) stands in a claim that is still this worker's; any other is
 -- returned: its lease was lost, or an earlier try of this very commit has stored it already.
 -- Finished jobs go to job_completed; those with a delay ($10, seconds) go back to ready, with one
--- attempt more where $11 charges it. Claims lose the stored ids and end when none is left.
+-- attempt more where $11 charges it; what has begun, a flow, goes where another statement puts it.
+-- Claims lose the stored ids and end when none is left.
 -- When all succeeded, the columns status, error, delay and charged may be left empty ('{}').
 --
 -- The claims are named by id wherever they are touched: joined to what is kept or held alone, the
@@ -37,7 +38,7 @@ finished as (
     select id, case when cardinality($5) = 0 then 'success' else status end,
            result::jsonb, error::jsonb, $1, attempt, reaped,
            now() - age_s * interval '1 second', duration_ms
-      from matched where delay_s is null
+      from matched where delay_s is null and status is distinct from 'begun'
         on conflict (id) do nothing
 ),
 returned as (

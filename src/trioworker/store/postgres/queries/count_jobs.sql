@@ -10,6 +10,9 @@ with place as (
     select job.tag, false, false, true, false
       from trioworker.waiting join trioworker.job using (id)
     union all
+    select job.tag, false, false, true, false
+      from trioworker.flow_state join trioworker.job using (id)
+    union all
     select job.tag, false, false, false, true
       from trioworker.claim cross join lateral unnest(claim.ids) as member (id)
       join trioworker.job on job.id = member.id

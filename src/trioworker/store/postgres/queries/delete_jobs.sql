@@ -14,10 +14,16 @@ labels as (
 told as (
     delete from trioworker.job_progress where id = any ($1)
 ),
+decisions as (
+    delete from trioworker.decision where job = any ($1)
+),
 logs as (
     delete from trioworker.job_log where id = any ($1)
 ),
 attempts as (
     delete from trioworker.job_attempt where id = any ($1)
+),
+steps as (
+    delete from trioworker.job_step where job = any ($1)
 )
 delete from trioworker.job where id = any ($1)

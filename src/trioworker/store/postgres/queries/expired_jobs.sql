@@ -4,9 +4,21 @@
 -- locks: their rows in job_completed, in id order (skip locked)
 --
 -- A job that was re-queued has no row in expiry any more; one that SQL by hand has left there, of a
--- job that has not ended, is dropped.
+-- job that has not ended, is dropped. What a job that has not ended may still ask for stays until it
+-- has: the results of a flow's steps, or of its children.
 with due as materialized (
-    select expiry.id from trioworker.expiry where at <= now() order by at limit $1
+    select expiry.id from trioworker.expiry
+     where at <= now()
+       and not exists (
+           select from trioworker.job
+            where job.id = expiry.id
+              and exists (select from trioworker.job as above where above.id = job.parent offset 0)
+              and not exists (
+                  select from trioworker.job_completed as ended where ended.id = job.parent offset 0
+              )
+           offset 0
+       )
+     order by at limit $1
 ),
 stray as (
     delete from trioworker.expiry

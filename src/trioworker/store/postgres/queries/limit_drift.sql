@@ -8,6 +8,8 @@ with held as materialized (
     select ready.id from trioworker.ready
     union all
     select unnest(claim.ids) from trioworker.claim
+    union all
+    select under_way.id from trioworker.flow_state as under_way
 ),
 wrong as (
     select 'a slot that no job holds' as what, slot.key, slot.id from trioworker.slot

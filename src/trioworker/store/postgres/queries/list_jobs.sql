@@ -38,6 +38,12 @@ found as (
                from trioworker.job where job.id = waiting.id)
       order by id desc limit $4)
     union all
+    (select id from trioworker.flow_state as under_way
+      where $1 = 'waiting' and $6 is null and id < (select before from asked)
+        and (select ($2 is null or tag = $2) and ($3 is null or path = $3)
+               from trioworker.job where job.id = under_way.id)
+      order by id desc limit $4)
+    union all
     (select id from running
       where id < (select before from asked)
         and (select ($2 is null or tag = $2) and ($3 is null or path = $3)

@@ -18,7 +18,7 @@ from sim.database.client import SimDatabase
 from sim.database.rows import ClaimRow
 from sim.database.wire import Wire
 from sim.intruder import Intruder
-from sim.network import BASE_URL, Network, SimTransport
+from sim.network import Network, SimLine
 from sim.plan import Plan, slots_of_agents, tags_of
 from sim.process import AgentProcess, Line
 from sim.streams import Streams
@@ -26,7 +26,7 @@ from trioworker.errors import StoreError
 from trioworker.events import Emit, Event
 from trioworker.model.agent_token import AgentToken, encode_token
 from trioworker.server.agents import AGENT_LANES
-from trioworker.store.agent import open_agent_store
+from trioworker.store.agent import AgentStore
 from trioworker.store.postgres.tokens import PostgresTokens
 from trioworker.store.protocol import Store
 
@@ -109,16 +109,18 @@ class Agency:
 
     @asynccontextmanager
     async def _open_store(self, token: str, agent: str) -> AsyncIterator[tuple[Line, Store]]:
-        transport = SimTransport(self._network, agent)
-        async with open_agent_store(
-            BASE_URL,
-            token,
-            batches=self._plan.sizes.mode.batches,
-            now_s=trio.current_time,
-            timeout_s=self._plan.sizes.command_timeout_s,
-            transport=transport,
-        ) as store:
-            yield transport, store
+        line = SimLine(self._network, agent)
+        yield (
+            line,
+            AgentStore(
+                line,
+                token,
+                batches=self._plan.sizes.mode.batches,
+                packs=True,
+                now_s=trio.current_time,
+                timeout_s=self._plan.sizes.command_timeout_s,
+            ),
+        )
 
     @asynccontextmanager
     async def _open_database(

@@ -16,6 +16,7 @@ import trio
 
 from sim.calls import CALLS, call
 from sim.database.user_table import REFUSED, effect
+from sim.flowing import RECOVER
 from sim.happenings import BodyEnded, BodyStarted
 from sim.plan import CACHED, CLIMB, HANDS_OVER, LONG
 from sim.policies import DRAWN, POLICIES, TWICE
@@ -35,7 +36,7 @@ from trioworker.model.outcome import (
 )
 from trioworker.model.progress import Progress
 from trioworker.model.user_statement import read, written
-from trioworker.runners.immediate import identity_runner, noop_runner
+from trioworker.runners.immediate import flow_runner, identity_runner, noop_runner
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.protocol import Runner
 
@@ -128,7 +129,12 @@ class SimRunner:
 
 def runners(runner: SimRunner) -> Mapping[str, Runner]:
     """All kinds of job that the simulated workers run."""
-    return {"function": runner, "noop": noop_runner(), "identity": identity_runner()}
+    return {
+        "function": runner,
+        "noop": noop_runner(),
+        "identity": identity_runner(),
+        "flow": flow_runner(),
+    }
 
 
 def _result(said: Said) -> Succeeded:
@@ -280,6 +286,12 @@ async def _again(job: Job, log: JobLog, said: Said, rng: Random) -> Outcome:
     return await rng.choice((_ok, _raise, _longer))(job, log, said, rng)
 
 
+async def _recover(_job: Job, _log: JobLog, said: Said, rng: Random) -> Outcome:
+    """Its flow ends well after all."""
+    await trio.sleep(rng.uniform(0.0, 0.02))
+    return Succeeded(msgspec.json.encode({"recover": True, "by": said}))
+
+
 async def _call(job: Job, log: JobLog, _said: Said, _rng: Random) -> Outcome:
     return await call(job, log)
 
@@ -307,6 +319,7 @@ BODIES: Final[Mapping[str, Body]] = {
     HANDS_OVER: _hand_over,
     "hand over, refused": _hand_over_refused,
     DEADLY: _ok,
+    RECOVER: _recover,
     **dict.fromkeys(CALLS, _call),
     **dict.fromkeys((*POLICIES, *DRAWN), _raise),
     TWICE: _fail_twice,

@@ -13,7 +13,7 @@ from typing import Final
 from sim.plan import Plan
 from sim.replace import replaced
 from trioworker.model import batching, cache, schedule, ticks
-from trioworker.store.postgres import schedules, store, unique
+from trioworker.store.postgres import approvals, schedules, store, unique
 from trioworker.worker import execute, maintenance
 
 RESULT_BYTES_MAX: Final = 10_000
@@ -31,6 +31,10 @@ NARROW: Final[tuple[tuple[object, str, object], ...]] = (
     (schedule, "HORIZON", timedelta(seconds=2)),
     (schedule, "TICKS_AT_ONCE_MAX", 1),
     (ticks, "LOOK_BACK", (timedelta(seconds=0.5), timedelta(seconds=1.5))),
+    (approvals, "APPROVALS_PER_SWEEP_MAX", 1),
+    (store, "APPROVALS_PER_SWEEP_MAX", 1),
+    (store, "CANCELS_PER_SWEEP_MAX", 1),
+    (maintenance, "FLOW_ROUNDS_MAX", 2),
     (maintenance, "SCHEDULE_ROUNDS_MAX", 2),
     (maintenance, "DELETE_ROUNDS_MAX", 2),
     (maintenance, "TIDY_EVERY_SWEEPS", 2),

@@ -16,6 +16,7 @@ from msgspec import UNSET
 from sim.asking import as_by_hand, asking, drawn_asking
 from sim.bodies import IMMEDIATE, TIMEOUTS_S
 from sim.calls import CALLS
+from sim.flow_people import FlowPeople
 from sim.followers import Followers
 from sim.happenings import CancelAnswered, CancelAsked, Enqueued, KeptOut
 from sim.onlooker import Onlooker
@@ -80,6 +81,10 @@ class Clients:
         self._schedulers = Schedulers(plan, database, new_id=new_id, tell=self._promise)
         say = partial(happened, NAME)
         self._second_chances = SecondChances(plan, self._jobs, say)
+        self.flow_people = FlowPeople(
+            plan, database, self._jobs, tags=tags, new_id=new_id, tell=self._promise,
+            cancel=self._cancel, say=say,
+        )  # fmt: skip
         self._followers = Followers(plan, database, self._jobs, say)
         self.promised: dict[UUID, None] = {}
         self.began = trio.Event()
@@ -90,6 +95,7 @@ class Clients:
             people.start_soon(self._schedulers.run)
             people.start_soon(self._second_chances.run)
             people.start_soon(self._followers.run)
+            people.start_soon(self.flow_people.run)
             people.start_soon(self._cancel_what_runs)
             await self._enqueue_all()
             self._followers.no_more()

@@ -15,6 +15,9 @@ from sim.database.rows import (
     AttemptRow,
     ClaimRow,
     CompletedRow,
+    DecisionRow,
+    FlowRow,
+    FlowStateRow,
     JobRow,
     ReadyRow,
     Row,
@@ -365,7 +368,8 @@ def _table(row: Row | None) -> str:
     tables = {
         JobRow: "job", ReadyRow: "ready", ClaimRow: "claim", CompletedRow: "job_completed",
         WorkerRow: "worker", AttemptRow: "job_attempt", WaitingRow: "waiting", SlotRow: "slot",
-        ScheduleRow: "schedule",
+        ScheduleRow: "schedule", FlowRow: "flow", FlowStateRow: "flow_state",
+        DecisionRow: "decision",
     }  # fmt: skip
     return tables.get(type(row), "job_log")  # type: ignore[arg-type]  # a row there is
 

@@ -7,6 +7,7 @@ import msgspec
 
 from sim import handmade_handing_over
 from sim.handmade import CLIENT, A, Handmade, job
+from sim.handmade_flows import FLOW_BREACHES
 from sim.happenings import ApiTurned, Drained
 from sim.oracles import Oracle
 from sim.oracles.agents import OwnTags, ServersSweep, Woken
@@ -50,6 +51,7 @@ def sleeps_on(made: Handmade) -> None:
 
 SORT_BREACHES: Final[dict[type[Oracle], Callable[[Handmade], None]]] = {
     **handmade_handing_over.SORT_BREACHES,
+    **FLOW_BREACHES,
     OwnTags: of_another_tag,
     ServersSweep: sweeps_no_more,
     Woken: sleeps_on,

@@ -115,6 +115,14 @@ class RequeueAnswered(Event, frozen=True, kw_only=True):
     kept_out: Sequence[UUID]
 
 
+class DecisionAnswered(Event, frozen=True, kw_only=True):
+    """Somebody was told that what he says of an approval is stored, and whether it `ended` it."""
+
+    job: UUID
+    by: str
+    ended: bool
+
+
 class LogHeard(Event, frozen=True, kw_only=True):
     """A client who follows what a job writes has heard this of an attempt."""
 

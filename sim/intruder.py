@@ -1,21 +1,23 @@
 """Somebody with a token of his own who asks in the names of others, and knows all their ids."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Final
 from uuid import UUID
 
-import httpx
 import msgspec
 import trio
 
 from sim.database.rows import ClaimRow
-from sim.network import BASE_URL, Network, SimTransport
+from sim.network import Network, SimLine
+from trioworker.errors import StoreError
 from trioworker.model.planner import NO_FLOORS
 from trioworker.store import wire
 
 NAME: Final = "intruder"
 PAUSES_S: Final = (0.1, 0.8)
+PATIENCE_S: Final = 1.0
 STOLEN: Final = b'"stolen"'
 
 
@@ -39,23 +41,18 @@ class Intruder:
 
     async def run(self) -> None:
         """Ask for what others hold, now and then."""
-        async with httpx.AsyncClient(
-            base_url=BASE_URL,
-            headers={"authorization": f"Bearer {self._token}"},
-            transport=SimTransport(self._network, NAME),
-            timeout=1.0,
-        ) as client:
-            while not self._network.chaos.healed:
-                await trio.sleep(self._rng.uniform(*PAUSES_S))
-                if claims := self._claims():
-                    await self._ask(client, self._rng.choice(claims))
+        line = SimLine(self._network, NAME)
+        while not self._network.chaos.healed:
+            await trio.sleep(self._rng.uniform(*PAUSES_S))
+            if claims := self._claims():
+                await self._ask(line, self._rng.choice(claims))
 
-    async def _ask(self, client: httpx.AsyncClient, claim: ClaimRow) -> None:
+    async def _ask(self, line: SimLine, claim: ClaimRow) -> None:
         path, asked = self._rng.choice(self._wishes(claim))
-        try:
-            await client.post(wire.PREFIX + path, content=msgspec.json.encode(asked))
-        except httpx.HTTPError:
-            return
+        headers = [(b"authorization", b"Bearer " + self._token.encode())]
+        body = msgspec.json.encode(asked)
+        with suppress(StoreError):
+            await line.ask(wire.PREFIX + path, headers, body, timeout_s=PATIENCE_S)
 
     def _wishes(self, claim: ClaimRow) -> Sequence[tuple[str, msgspec.Struct]]:
         worker = claim.worker

@@ -5,15 +5,15 @@ Rules of this file:
 * What was sent arrives whatever becomes of its sender: nothing of a request but the wait for its
   reply is in the agent's task. So a paused agent's commit takes effect; so does a killed one's.
 * What a server does for a request is in tasks of its own process, which end when it is killed.
-* Errors are those that httpx raises; what they mean is for `AgentStore` to say.
+* What is raised is what `HttpLine` would raise; what it means is for `AgentStore` to say.
 """
 
 import gzip
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol
 
-import httpx
 import msgspec
 import trio
 from starlette.types import Message, Scope
@@ -22,22 +22,15 @@ from sim.chaos import Chaos
 from sim.database.post import Post
 from sim.happenings import Answered, Overtaken
 from sim.http_faults import STATUSES, HttpFault, HttpKind
+from trioworker.errors import ConnectionLost, StatementTimeout, StoreError
 from trioworker.events import Event
 from trioworker.store import wire
+from trioworker.store.line import Reply
+from trioworker.store.reach import Headers
 
-BASE_URL: Final = "http://api"
-"""No name of this host, so that what is long is packed."""
 IN_BETWEEN: Final = b"<html>somebody in between</html>"
 GOES_ON: Final = 0.5
 """How often a bad gateway has passed on what it says it could not."""
-
-
-class Reply(NamedTuple):
-    """What a server has answered."""
-
-    status: int
-    headers: Sequence[tuple[bytes, bytes]]
-    body: bytes
 
 
 class Request(NamedTuple):
@@ -46,7 +39,7 @@ class Request(NamedTuple):
     agent: str
     number: int
     path: str
-    headers: Sequence[tuple[bytes, bytes]]
+    headers: Headers
     body: bytes
 
 
@@ -89,8 +82,10 @@ class Network:
         self._arrived[key] = max(request.number, self._arrived.get(key, -1))
 
 
-class SimTransport(httpx.AsyncBaseTransport):
-    """The network as the process `agent` sees it."""
+class SimLine:
+    """The network as the process `agent` sees it; a `Line`."""
+
+    server: Final = "http://api"
 
     def __init__(self, network: Network, agent: str) -> None:
         self._network = network
@@ -107,32 +102,29 @@ class SimTransport(httpx.AsyncBaseTransport):
         """The process is killed: nothing more is sent, and what was sent is on its way."""
         self._dead = True
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """See `httpx.AsyncBaseTransport`: one request, and its reply or how it was lost."""
+    async def ask(self, path: str, headers: Headers, body: bytes, *, timeout_s: float) -> Reply:
+        """See `Line.ask`: one request, and its reply or how it was lost."""
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._dead:
             await trio.sleep_forever()
-        assert isinstance(request.stream, httpx.AsyncByteStream)
-        body = b"".join([part async for part in request.stream])
-        path = request.url.path.removeprefix(wire.PREFIX)
+        path = path.removeprefix(wire.PREFIX)
         self._sent[path] += 1
-        sent = Request(self._agent, self._sent[path], path, request.headers.raw, body)
+        sent = Request(self._agent, self._sent[path], path, headers, body)
         fault = self._network.chaos.on_the_way(self._agent, path, divisible=_carries_several(sent))
         exchange = _Exchange(self._network, sent, fault)
         exchange.send()
         try:
-            with trio.move_on_after(request.extensions["timeout"]["read"]):
+            with trio.move_on_after(timeout_s):
                 await exchange.over.wait()
         finally:
             exchange.hang_up()
         reply = exchange.answer()
-        said = Answered(path=path, status=reply.status, hint=_is_hint(path, reply))
-        cut = fault is not None and fault.kind is HttpKind.REPLY_CUT
-        if not cut:
-            self._network.happened(self._agent, said)
-        return httpx.Response(
-            reply.status, headers=reply.headers, stream=_Body(reply.body, cut=cut)
-        )
+        await trio.lowlevel.checkpoint()
+        if fault is not None and fault.kind is HttpKind.REPLY_CUT:
+            raise ConnectionLost("the reply ends in its middle", ambiguous=True)
+        hint = _is_hint(path, reply)
+        self._network.happened(self._agent, Answered(path=path, status=reply.status, hint=hint))
+        return reply
 
 
 class _Exchange:
@@ -145,7 +137,7 @@ class _Exchange:
         self._kind = None if fault is None else fault.kind
         self._delay_s = 0.0 if fault is None else fault.delay_s
         self._reply: Reply | None = None
-        self._error: httpx.TransportError | None = None
+        self._error: StoreError | None = None
         self._deliveries: list[Delivery] = []
 
     def send(self) -> None:
@@ -155,7 +147,7 @@ class _Exchange:
         if kind is HttpKind.DROPPED:
             self._travel(self._lost)
         elif status is not None:
-            self._travel(lambda: self._end(Reply(status, [], IN_BETWEEN)))
+            self._travel(lambda: self._end(Reply(status, "in between", [], IN_BETWEEN)))
             if kind is HttpKind.BAD_GATEWAY and self._luck() < GOES_ON:
                 self._travel(lambda: self._arrive(heard=False))
         elif kind in (HttpKind.TWICE, HttpKind.TWICE_UNHEARD):
@@ -178,7 +170,7 @@ class _Exchange:
         if self._error is not None:
             raise self._error
         if self._reply is None:
-            raise httpx.ReadTimeout("")
+            raise StatementTimeout("no answer", ambiguous=True)
         return self._reply
 
     def _arrive(self, *, heard: bool) -> None:
@@ -186,7 +178,7 @@ class _Exchange:
         server = self._network.server_for(self._request)
         if server is None:
             if heard:
-                self._travel(lambda: self._fail(httpx.ConnectError("nobody listens there")))
+                self._travel(lambda: self._fail(ConnectionLost("nobody listens there")))
             return
         delivery = Delivery(self._request, self._pieces(), self._heard if heard else _nobody)
         if self.over.is_set():
@@ -212,9 +204,9 @@ class _Exchange:
             self._travel(lambda: self._end(reply), late_s)
 
     def _lost(self) -> None:
-        self._fail(httpx.ReadError("the line was lost"))
+        self._fail(ConnectionLost("the line was lost", ambiguous=True))
 
-    def _fail(self, error: httpx.TransportError) -> None:
+    def _fail(self, error: StoreError) -> None:
         if not self.over.is_set():
             self._error = error
             self.over.set()
@@ -246,7 +238,7 @@ class Delivery:
         self._heard = heard
         self._gone = trio.Event()
         self._status = 0
-        self._headers: Sequence[tuple[bytes, bytes]] = ()
+        self._headers: Headers = ()
         self._body: list[bytes] = []
         self._ended = False
 
@@ -286,7 +278,7 @@ class Delivery:
             return
         self._body.append(message.get("body", b""))
         if not message.get("more_body", False):
-            self._end(Reply(self._status, self._headers, b"".join(self._body)))
+            self._end(Reply(self._status, "", self._headers, b"".join(self._body)))
 
     def hang_up(self) -> None:
         """The sender has gone."""
@@ -302,25 +294,6 @@ class Delivery:
             self._heard(reply)
 
 
-class _Body(httpx.AsyncByteStream):
-    """The body of a reply; one that is cut ends with an error in its middle."""
-
-    def __init__(self, body: bytes, *, cut: bool) -> None:
-        self._parts = [body[: len(body) // 2] if cut else body]
-        self._cut = cut
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        await trio.lowlevel.checkpoint()
-        if self._parts:
-            return self._parts.pop()
-        if self._cut:
-            raise httpx.RemoteProtocolError("the reply ends in its middle")
-        raise StopAsyncIteration
-
-
 def _carries_several(request: Request) -> bool:
     """Whether it has more than one outcome."""
     if "commit" not in request.path:
@@ -331,7 +304,7 @@ def _carries_several(request: Request) -> bool:
 
 
 def _is_hint(path: str, reply: Reply) -> bool:
-    if path != "listen" or reply.status != httpx.codes.OK:
+    if path != "listen" or reply.status != HTTPStatus.OK:
         return False
     return bool(msgspec.json.decode(reply.body, type=wire.Hints).tags)
 

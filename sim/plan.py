@@ -19,6 +19,7 @@ import msgspec
 from sim.calls import CALLS
 from sim.database.faults import Kind
 from sim.database.server import EPOCH
+from sim.flowing import RECOVER, draw_flows
 from sim.http_faults import HttpKind
 from sim.policies import DRAWN, POLICIES
 from sim.streams import Streams
@@ -67,7 +68,7 @@ BODIES: Final = (
 )  # fmt: skip
 LONG: Final = "long"
 """For stories, in which "slow" might be over too soon: it takes the same time in every run."""
-STORIES: Final = (LONG, *CALLS, *POLICIES)
+STORIES: Final = (LONG, RECOVER, *CALLS, *POLICIES)
 """Bodies that no seed draws."""
 LONG_DRAIN_S: Final = 400.0
 """Who waits in a line of slow jobs takes his time, and so does who restarts now and then."""
@@ -157,7 +158,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `labels` is the chance of a job to have labels, `delete_after_s` are times after which jobs are
     deleted, which some of the drawn jobs have, and all jobs of `jobs` in turn. So many times a
     client `requeues` what did not succeed; so many jobs have `followers` of their logs. A `narrow`
-    run has some bounds of the product near, as `sim/bounds.py` says.
+    run has some bounds of the product near, as `sim/bounds.py` says. The `flows` are runs, as
+    "nested@0.5" for one that begins half a second after the beginning; so many of them are
+    cancelled a little later. People decide about what asks them.
     """
 
     seed: int
@@ -191,6 +194,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     narrow: bool = False
     own_tags: bool = False
     intruder: bool = False
+    flows: Sequence[str] = ()
+    flows_cancelled: int = 0
 
 
 def when_and_what(job: str) -> tuple[float, str]:
@@ -211,6 +216,11 @@ def tags_of(plan: Plan, slot: int) -> Tags:
     turn, numbers = plan.ranks or (0,), [n for n in range(plan.sizes.tags) if n != left_out]
     names = tuple(f"tag-{number}" for number in numbers)
     return Tags(names, tuple(turn[(number + slot) % len(turn)] for number in numbers))
+
+
+def commits_at_once(sizes: Sizes) -> int:
+    """How many commits a worker may have under way, if it is an agent and for all that we know."""
+    return 2 if sizes.agents and sizes.mode.batches else 1
 
 
 def slots_of_agents(sizes: Sizes) -> range:
@@ -260,7 +270,27 @@ def draw_plan(seed: int) -> Plan:
         drain_s=LONG_DRAIN_S if takes_its_time else plan.drain_s,
         meddling=draw_meddling(rng, len(plan.schedules), plan.chaos_s + MEDDLED_S),
     )
-    return _with_agents(plan, Streams(seed).stream("over HTTP"))
+    plan = _with_agents(plan, Streams(seed).stream("over HTTP"))
+    return _with_flows(plan, Streams(seed).stream("flows"))
+
+
+def _with_flows(plan: Plan, rng: Random) -> Plan:
+    """The plan with flows in some seeds. What else it has is drawn as without them."""
+    flows = draw_flows(rng, plan.chaos_s)
+    if not flows:
+        return plan
+    faults = dict(plan.faults)
+    if rng.random() < 0.5:  # noqa: PLR2004 - half
+        # That a commit is in doubt is what the end of a step has to bear, and its flow's with it.
+        faults[Kind.LOST_AFTER.value] = AGENTS_RATE_MAX if plan.sizes.agents else 0.06
+    return msgspec.structs.replace(
+        plan,
+        flows=flows,
+        faults=faults,
+        flows_cancelled=rng.choice((0, 0, 1, 3)),
+        requeues=max(plan.requeues, rng.choice((0, 4))),
+        cancels_running=max(plan.cancels_running, rng.choice((0, 6))),
+    )
 
 
 def _with_agents(plan: Plan, rng: Random) -> Plan:

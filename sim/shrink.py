@@ -124,6 +124,11 @@ def _without_bodies(plan: Plan) -> Iterator[Step]:
         yield Step("no cancellations", fewer_cancels)
     if plan.schedules:
         yield Step("no schedules", msgspec.structs.replace(plan, schedules=(), meddling=()))
+    if plan.flows:
+        yield Step("no flows", msgspec.structs.replace(plan, flows=(), flows_cancelled=0))
+    for place, flow in enumerate(plan.flows if len(plan.flows) > 1 else ()):
+        fewer_flows = [*plan.flows[:place], *plan.flows[place + 1 :]]
+        yield Step(f"without the flow '{flow}'", msgspec.structs.replace(plan, flows=fewer_flows))
     for deed in plan.meddling:
         fewer_deeds = [other for other in plan.meddling if other != deed]
         yield Step(f"without '{deed}'", msgspec.structs.replace(plan, meddling=fewer_deeds))

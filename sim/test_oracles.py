@@ -224,9 +224,9 @@ def passed_over(made: Handmade) -> None:
 
 
 def too_many_in_hand(made: Handmade) -> None:
-    """Twelve jobs where there is room for eleven."""
+    """Fifteen jobs where there is room for fourteen."""
     made.begin()
-    for first in range(1, 13, 3):
+    for first in range(1, 16, 3):
         made.enqueue(first, first + 1, first + 2)
         made.pull(first, first + 1, first + 2)
 

@@ -172,7 +172,7 @@ class World:
             self._populate_agency(wire, new_id)
         say = partial(self.happened, NAME)
         self._clients_database = self._database(wire, (Lane(CLIENT, 2),), NAME, say)
-        return Clients(
+        clients = Clients(
             self.plan,
             self._clients_database,
             tags=tags_of(self.plan, 0).names,
@@ -181,6 +181,9 @@ class World:
             onlooker=self._onlooker,
             happened=self.happened,
         )
+        if self.plan.flows:
+            self.trace.listeners.append(clients.flow_people.see)
+        return clients
 
     def _populate_agency(self, wire: Wire, new_id: IdMaker) -> None:
         agency = Agency(

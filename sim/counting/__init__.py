@@ -9,6 +9,7 @@ from sim.counting.agents import Agents
 from sim.counting.commits import Commits
 from sim.counting.endings import Endings
 from sim.counting.ends import Ends
+from sim.counting.flows import Flows
 from sim.counting.following import Following
 from sim.counting.handing_over import HandingOver
 from sim.counting.hands import InHand
@@ -24,5 +25,5 @@ from sim.counting.unique import Keys
 
 PARTS: Final[tuple[type[Part], ...]] = (
     Leases, Pulls, Commits, Ends, Limits, InHand, Keys, Ranks, Restarts, Retries, Running,
-    Schedules, HandingOver, Endings, Following, Agents,
+    Schedules, HandingOver, Endings, Following, Agents, Flows,
 )  # fmt: skip

@@ -19,6 +19,7 @@ from sim.differential.arguments_of_flows import PATHS, flows
 from sim.differential.arguments_of_keys import keys
 from sim.differential.arguments_of_limits import LIMITED, limits
 from sim.differential.arguments_of_results import results
+from sim.differential.arguments_of_same_worker import SHARED, same_worker
 from sim.differential.arguments_of_tokens import tokens, whose
 from sim.differential.arguments_of_workflow import workflow
 from sim.differential.arguments_schedules import SCHEDULE_QUERIES
@@ -90,7 +91,7 @@ def _new_job(draw: st.DrawFn, id_: UUID) -> list[Any]:
     due = draw(st.sampled_from((None, BASE - HOUR, BASE - HOUR, BASE + HOUR, BASE - 2 * HOUR)))
     tag = draw(st.sampled_from(TAGS))
     priority = draw(st.sampled_from((0, 0, 10, -5)))
-    options = draw(st.sampled_from((None, '{"retry": 2}', '{"deadline": "soon"}', LIMITED)))
+    options = draw(st.sampled_from((None, '{"retry": 2}', '{"deadline": "soon"}', LIMITED, SHARED)))
     parent = draw(st.sampled_from((None, None, JOBS[0], JOBS[1])))
     awaited = draw(st.booleans())
     kind = draw(st.sampled_from(("noop", "noop", "flow", "approval")))
@@ -248,6 +249,7 @@ _FAMILIES: Final[Sequence[Callable[[], Mapping[str, Drawn]]]] = (
     limits,
     keys,
     results,
+    same_worker,
     tokens,
 )
 _NOTHING: Final[Drawn] = st.just(())

@@ -111,8 +111,14 @@ def under_way(index: int, root: int, attempt: int, reaped: int, hours: int) -> F
         state='{"n": 0}',
         attempt=attempt,
         reaped=reaped,
+        worker=WORKERS[root] if attempt > 1 else None,
         began_at=BASE + hours * HOUR,
     )
+
+
+def _definition(version: int) -> str:
+    anew = ', "on_worker_lost": "restart"' if version == 1 else ""
+    return f'{{"v": {version}{anew}}}'
 
 
 @st.composite
@@ -120,7 +126,7 @@ def known_flows(draw: st.DrawFn) -> dict[str, list[Row]]:
     """The definitions that there are, and what has been said of approvals."""
     places = st.tuples(st.sampled_from(PATHS), st.sampled_from((1, 2, 10)))
     definitions: list[Row] = [
-        FlowRow(path=path, version=version, definition=f'{{"v": {version}}}', created_at=BASE)
+        FlowRow(path=path, version=version, definition=_definition(version), created_at=BASE)
         for path, version in draw(st.lists(places, unique=True, max_size=4))
     ]
     saying = st.tuples(st.sampled_from(JOBS), st.sampled_from(PEOPLE))

@@ -89,6 +89,11 @@ WEIGHTS: Final[Mapping[str, int]] = {
     "push_flow": 2,
     "store_decision": 2,
     "end_approvals": 3,
+    "end_stranded": 3,
+    "hand_over": 3,
+    "restart_flows": 3,
+    "lost_flows": 2,
+    "read_lost_flows": 2,
 }
 """How often a query is drawn, 1 for all others."""
 
@@ -147,6 +152,9 @@ _RIVALS: Final[Mapping[str, Sequence[str]]] = {
     "read_approval": ("read_approval", "end_approvals", "cancel_unstarted"),
     "store_decision": ("store_decision", "read_approval", "delete_jobs"),
     "end_approvals": ("end_approvals", "cancel_unstarted", "read_approval"),
+    "end_stranded": ("end_stranded", "pull", "cancel_unstarted", "hand_over"),
+    "hand_over": ("hand_over", "pull", "cancel_unstarted"),
+    "restart_flows": ("restart_flows", "end_flows", "lock_flows", "store_flows"),
 }
 
 
@@ -184,6 +192,7 @@ LOOKS: Final = (
     "list_tokens", "list_workers", "newest_flows", "next_due", "next_look", "notify_done",
     "notify_ready", "ping", "place_in_line", "read_flows", "schema_version", "server_version",
     "token_of_worker", "token_standing", "unfinished_jobs",
+    "kept_flows", "lost_flows", "read_lost_flows",
     "child_ends", "children", "job_steps", "known_children", "own_children",
 )  # fmt: skip
 """Statements that nobody waits for."""

@@ -34,6 +34,7 @@ from sim.differential.arguments_of_flows import TOO_LONG_AGO, known_flows, under
 from sim.differential.arguments_of_keys import taken_keys
 from sim.differential.arguments_of_limits import LIMITED
 from sim.differential.arguments_of_results import kept_results
+from sim.differential.arguments_of_same_worker import SHARED
 from sim.differential.arguments_of_tokens import noted_tokens, whose
 from sim.differential.arguments_of_workflow import known_parents
 from sim.differential.history import (
@@ -273,12 +274,20 @@ def _job(index: int, place: Place) -> JobRow:
         args='{"n": 1.50}',
         tag=place.tag,
         priority=place.priority,
-        options=LIMITED if place.fresh else '{"deadline": "soon"}' if place.awaited else None,
+        options=_options(place),
         awaited=place.awaited,
         created_at=BASE - 2 * HOUR,
         created_by="",
         parent=JOBS[place.claim] if place.reaped else None,
     )
+
+
+def _options(place: Place) -> str | None:
+    if place.fresh:
+        return LIMITED
+    if place.awaited:
+        return '{"deadline": "soon"}'
+    return SHARED if place.cancel else None
 
 
 def _completed(index: int, place: Place) -> CompletedRow:

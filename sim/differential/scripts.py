@@ -64,6 +64,7 @@ from sim.differential.played import (
 from sim.differential.scenes import SHORT_LEASE_S
 from sim.differential.scripts_of_flow_admin import FLOW_ADMIN_SCRIPTS
 from sim.differential.scripts_of_flows import FLOW_SCRIPTS
+from sim.differential.scripts_of_same_worker import SAME_WORKER_SCRIPTS
 from sim.differential.scripts_of_workflow import WORKFLOW_SCRIPTS
 
 # fmt: off
@@ -313,6 +314,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
     ),
     **FLOW_ADMIN_SCRIPTS,
     **FLOW_SCRIPTS,
+    **SAME_WORKER_SCRIPTS,
     **WORKFLOW_SCRIPTS,
 }
 # fmt: on

@@ -14,6 +14,7 @@ def planned(plan: Plan) -> list[str]:
         _workers(plan.sizes),
         _jobs(plan),
         *_schedules(plan),
+        *_flows(plan),
         _times_of(plan.sizes),
         _against(plan),
     ]
@@ -68,6 +69,13 @@ def _schedules(plan: Plan) -> Iterator[str]:
         each = "; ".join(map(_ticking, plan.schedules))
         done = f"; {', '.join(plan.meddling)}" if plan.meddling else ""
         yield f"{counted(len(plan.schedules), 'schedule')} from {plan.begins}: {each}{done}"
+
+
+def _flows(plan: Plan) -> Iterator[str]:
+    if plan.flows:
+        cancelled = plan.flows_cancelled
+        cancels = f"; {counted(cancelled, 'cancellation')}" if cancelled else ""
+        yield f"{counted(len(plan.flows), 'flow')}: {', '.join(plan.flows)}{cancels}"
 
 
 def _ticking(one: Ticking) -> str:

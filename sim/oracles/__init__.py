@@ -3,6 +3,7 @@
 from typing import Final
 
 from sim.oracles.agents import OwnTags, ServersSweep, Woken
+from sim.oracles.approvals import Decided
 from sim.oracles.base import Finding, Oracle, Panel
 from sim.oracles.batches import BatchesGated, Bounded, InOrder, LastChance, Modest
 from sim.oracles.calm import NoDeadlock, NoStorm, Quiet
@@ -10,6 +11,7 @@ from sim.oracles.cancels import CancelHeard
 from sim.oracles.endings import Deleted, Labelled, SecondChance
 from sim.oracles.fallback import Fallback, RefusedAlone
 from sim.oracles.fence import Fenced, Leases, OneAtATime, SelfFence
+from sim.oracles.flows import NothingStuck, StepByStep
 from sim.oracles.follow_ups import Followed, RestFirst
 from sim.oracles.following import HeardOut
 from sim.oracles.handed_over import HandedOver
@@ -50,6 +52,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     HandedOver, ToldByItsOwn,
     Labelled, Deleted, SecondChance, HeardOut,
     OwnTags, ServersSweep, Woken,
+    StepByStep, NothingStuck, Decided,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

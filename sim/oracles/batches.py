@@ -10,7 +10,7 @@ from sim.database.rows import ClaimRow, CompletedRow, LogRow, ProgressRow, Ready
 from sim.happenings import CancelAsked, Committed, FaultFired, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import LONG_AGO_S, Facts, Leaving, may_be_replaced, ranks_of
-from sim.plan import Plan
+from sim.plan import Plan, commits_at_once
 from trioworker.events import (
     BatchAdopted,
     BatchPulled,
@@ -221,9 +221,9 @@ class Bounded(Oracle):
     """Invariant 10: a worker holds no more jobs than its stages have room for.
 
     A pull waits for execute, which runs up to `concurrency`, beside the outcomes that gather for
-    the next commit and those in the one under way: pull + concurrency + 2 commits. Judged when a
-    pull comes in, for no other stage takes jobs from outside. Allowed: adopted jobs come on top;
-    nobody knew of them when they were claimed.
+    the next commit and those in the one under way, or the two of an agent: pull + concurrency + 2
+    or 3 commits. Judged when a pull comes in, for no other stage takes jobs from outside. Allowed:
+    adopted jobs come on top; nobody knew of them when they were claimed.
     """
 
     name = "bounded"
@@ -246,7 +246,9 @@ class Bounded(Oracle):
     def _pulled(self, _happening: Happening, event: BatchPulled) -> None:
         sizes = self.plan.sizes
         self._in_hand[event.worker] += len(event.jobs)
-        room = sizes.pull + sizes.concurrency + 2 * sizes.commit + self._adopted[event.worker]
+        commits = 1 + commits_at_once(sizes)
+        room = sizes.pull + sizes.concurrency + commits * sizes.commit
+        room += self._adopted[event.worker]
         if self._in_hand[event.worker] > room:
             self.find(
                 f"worker {event.worker} holds {self._in_hand[event.worker]} jobs, over {room}"

@@ -55,6 +55,7 @@ STATEMENTS_PER_LOOK: Final = 6
 STATEMENTS_PER_REQUEST: Final = 20
 """Whose token it is and whose worker; the jobs that are meant; and a commit has several."""
 STATEMENTS_PER_TICK: Final = 6
+STATEMENTS_PER_STEP: Final = 15
 """Three note how a tick's job has ended and enqueue the next, and some look for that one."""
 
 
@@ -179,6 +180,7 @@ class NoStorm(Oracle):
             jobs += STATEMENTS_PER_SLOT * sum(map(self._is_limited, event.jobs))
             jobs += STATEMENTS_PER_FOLLOWED * sum(map(self._is_followed, event.jobs))
             jobs += STATEMENTS_PER_TICK * sum(map(self._is_tick, event.jobs))
+            jobs += STATEMENTS_PER_STEP * sum(map(self._moves_a_flow, event.jobs))
         self._earned.setdefault(happening.actor, deque()).append((self.facts.now_s, jobs))
 
     def _is_limited(self, job: UUID) -> bool:
@@ -191,6 +193,13 @@ class NoStorm(Oracle):
 
     def _is_tick(self, job: UUID) -> bool:
         return options_of(self.facts, job).schedule is not None
+
+    def _moves_a_flow(self, job: UUID) -> bool:
+        if not self.facts.has_flows:
+            return False
+        row = self.facts.known.get(job)
+        is_flow = row is not None and row.kind == "flow"
+        return is_flow or options_of(self.facts, job).step is not None
 
     def _ask(self, happening: Happening, _event: object) -> None:
         actor, now_s = happening.actor, self.facts.now_s

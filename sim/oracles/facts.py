@@ -16,6 +16,7 @@ import msgspec
 from sim.database.rows import (
     ClaimRow,
     CompletedRow,
+    FlowRow,
     FlowStateRow,
     JobRow,
     ReadyRow,
@@ -46,6 +47,8 @@ from trioworker.events import Event, WorkerStarted
 from trioworker.model.transitions import Place
 
 LONG_AGO_S: Final = float("-inf")
+WITHOUT_BODY: Final = ("flow", "approval")
+"""Kinds of job that nobody runs: they end with what others do."""
 
 
 class Stand(NamedTuple):
@@ -152,6 +155,8 @@ class Facts:
         self.ready_since_s: dict[UUID, float] = {}
         self.claims: dict[UUID, ClaimRow] = {}
         self.flows: dict[UUID, FlowStateRow] = {}
+        self.has_flows = False
+        """Whether there ever was the definition of one: few worlds have any."""
         self.workers: dict[UUID, WorkerRow] = {}
         self.moves: Sequence[Move] = ()
         self.outcomes: Sequence[Leaving] = ()
@@ -192,6 +197,11 @@ class Facts:
     def claims_of(self, worker: UUID) -> Iterator[ClaimRow]:
         """The claims that stand for a worker."""
         return (claim for claim in self.claims.values() if claim.worker == worker)
+
+    def has_body(self, job: UUID) -> bool:
+        """Whether a job is run, and so ends with what its body does."""
+        row = self.known.get(job)
+        return row is None or row.kind not in WITHOUT_BODY
 
     def lineage(self, job: UUID) -> Iterator[UUID]:
         """The job and all those above it."""
@@ -263,6 +273,8 @@ class Facts:
                     self.ready_since_s[row.id] = self.now_s
             case ClaimRow():
                 _put(self.claims, row.id, new)
+            case FlowRow():
+                self.has_flows = True
             case FlowStateRow():
                 _put(self.flows, row.id, new)
             case WorkerRow():

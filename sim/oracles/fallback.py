@@ -11,7 +11,7 @@ from sim.database.user_table import is_refused
 from sim.happenings import BodyEnded, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts
-from sim.plan import Plan
+from sim.plan import Plan, commits_at_once
 from trioworker.events import (
     BatchStored,
     CommitFailed,
@@ -45,14 +45,19 @@ class _Left(msgspec.Struct):
     put_off: list[Group] = msgspec.field(default_factory=list)
     failures: dict[Group, Counter[str]] = msgspec.field(default_factory=dict)
 
+    def owes(self, group: Group) -> bool:
+        """Whether it is this group's turn."""
+        return group in self.put_off or (bool(self.groups) and self.groups[0] == group)
+
 
 class Fallback(Oracle):
     """Invariant 5: a failed batch is followed by commits of its jobs, per job or by halves.
 
     The batch may be tried once more as a whole, unless it was refused; then it is divided as the
     plan says, and its parts come in order before any other batch. Allowed: a single job whose
-    commit broke the line more than once lets the others go first. Once the lease is lost or the
-    process gone, nothing more is owed; what a stop leaves over is for `NothingHeld`.
+    commit broke the line more than once lets the others go first; an agent's helper stores another
+    batch meanwhile. Once the lease is lost or the process gone, nothing more is owed; what a stop
+    leaves over is for `NothingHeld`.
     """
 
     name = "fallback"
@@ -60,7 +65,8 @@ class Fallback(Oracle):
 
     def __init__(self, plan: Plan, facts: Facts) -> None:
         super().__init__(plan, facts)
-        self._left: dict[UUID, _Left] = {}
+        self._lines = commits_at_once(plan.sizes)
+        self._left: dict[UUID, list[_Left]] = {}
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
@@ -73,7 +79,7 @@ class Fallback(Oracle):
 
     def _failed(self, _happening: Happening, event: CommitFailed) -> None:
         group = tuple(event.jobs)
-        left = self._left.setdefault(event.worker, _Left())
+        left = self._line_of(event.worker, group)
         self._take_turn(left, group)
         left.failures.setdefault(group, Counter())[event.failure] += 1
         if len(group) > 1:
@@ -120,16 +126,19 @@ class Fallback(Oracle):
             self.find(f"job {job} is given up after {failures} times '{failure}'")
 
     def _stored(self, _happening: Happening, event: BatchStored) -> None:
-        left = self._left.get(event.worker)
-        if left is not None:
-            group = tuple(event.jobs)
-            self._take_turn(left, group)
-            left.failures.pop(group, None)
+        group = tuple(event.jobs)
+        left = self._line_of(event.worker, group)
+        self._take_turn(left, group)
+        left.failures.pop(group, None)
 
     def _abandoned(self, _happening: Happening, event: OutcomeAbandoned) -> None:
-        left = self._left.get(event.worker)
-        if left is not None:
-            self._take_turn(left, (event.job,))
+        group = (event.job,)
+        self._take_turn(self._line_of(event.worker, group), group)
+
+    def _line_of(self, worker: UUID, group: Group) -> _Left:
+        """Where the group is owed; else where nothing is: a helper stores batches of its own."""
+        lines = self._left.setdefault(worker, [_Left() for _ in range(self._lines)])
+        return min(lines, key=lambda left: (not left.owes(group), bool(left.groups)))
 
     def _take_turn(self, left: _Left, group: Group) -> None:
         """A group was tried: it must be the first of those that are owed, if any are."""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sim.database.models.limits import limit_of
 from sim.database.rows import Row, SlotRow, SpentRow, WaitingRow
+from sim.flowing import IN_LINE
 from sim.happenings import (
     BodyEnded,
     BodyStarted,
@@ -26,7 +27,7 @@ from sim.plan import Plan
 from trioworker.events import Event
 from trioworker.model.transitions import Place
 
-HOLDING: Final = (Place.READY, Place.CLAIMED)
+HOLDING: Final = (Place.READY, Place.CLAIMED, Place.FLOW)
 
 
 class SlotsHeld(Oracle):
@@ -251,7 +252,7 @@ class SlotFilled(Oracle):
 
 
 def _slots_of(plan: Plan, key: str) -> int:
-    return plan.limits[int(key.removeprefix("key-"))]
+    return 1 if key == IN_LINE else plan.limits[int(key.removeprefix("key-"))]
 
 
 def _turn(row: WaitingRow) -> tuple[int, datetime, UUID]:

@@ -55,7 +55,8 @@ class Produced(Oracle):
     is too large; the failure of a job whose deadline passed, which may also take the place of
     another failure; a reaped job's failure (see `Transitions`); a refused
     outcome's failure, which the worker must have announced; a result that an equal job has left
-    (see `Reused`); and what never began goes back because its worker stops. A success on an agent
+    (see `Reused`); and what never began goes back because its worker stops. Flows and approvals end
+    with what others do, and are for `StepByStep` and `Decided`. A success on an agent
     that hands SQL over is stored as a failure, for who runs an agent is no user of the database.
     """
 
@@ -102,10 +103,14 @@ class Produced(Oracle):
         for job, old, new in self.facts.moves:
             if old is None or new is None or not isinstance(new.row, CompletedRow):
                 continue
+            if not self.facts.has_body(job):
+                continue
             if new.worker is None and not self._was_cancelled(job, new.row):
                 self.find(f"job {job} ended as {new.row.status} without anybody's doing")
         for leaving in self.facts.outcomes:
             job, _worker, old, new = leaving
+            if not self.facts.has_body(job):
+                continue
             if isinstance(new.row, CompletedRow):
                 if not self._made(leaving.attempt, new.row):
                     self.find(f"job {job} has a stored {new.row.status} that nothing produced")

@@ -52,6 +52,8 @@ def why_not(plan: Plan) -> str | None:
         return "its agents and their servers share a network that is modelled"
     if plan.schedules:
         return "its schedules tick in virtual time"
+    if plan.flows:
+        return "which commit ends a flow follows from virtual time"
     named = [*plan.faults, *plan.exactly, *(scripted.fault for scripted in plan.script)]
     for what, reason in NOT_FOR_REAL.items():
         if any(_is_about(fault, what) for fault in named):

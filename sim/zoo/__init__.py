@@ -6,6 +6,7 @@ from sim.zoo import (
     commits,
     effects,
     endings,
+    flows,
     follow_ups,
     following,
     handing_over,
@@ -40,6 +41,7 @@ THEMES = (
     endings,
     following,
     agents,
+    flows,
 )
 """Imported for the mutants that they name."""
 

@@ -113,7 +113,7 @@ def commit_as_for_the_first_time() -> Iterator[None]:
         self: Agents, worker: UUID, batch: Sequence[Executed], *, again: bool
     ) -> wire.Lost:
         del again
-        return wire.Lost(sorted(await self._store.commit(worker, batch, again=False)))
+        return wire.Lost(sorted((await self._store.commit(worker, batch, again=False)).lost))
 
     with replaced(Agents, "_store_ends", once):
         yield

@@ -1,7 +1,6 @@
 """Mutants of what follows an end: told twice, told apart from it, not told, run again anyway."""
 
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from trioworker.model.job import NewJob
 from trioworker.model.outcome import Cancelled, Executed
 from trioworker.store.postgres import effects, store
 from trioworker.store.postgres.database import Transaction
+from trioworker.store.protocol import Stored
 
 TOLD: Final = Plan(seed=0, sizes=Sizes(workers=1), jobs=("ok", "raise"), told=1.0, chaos_s=3.0)
 """Two jobs end, and others are told how."""
@@ -60,31 +60,32 @@ def handler_called_twice() -> Iterator[None]:
 def handler_outside_the_transaction() -> Iterator[None]:
     """What follows an end is stored in a transaction of its own, after that of the end."""
     right = store.PostgresStore.commit
-    waiting = list[tuple[UUID | None, Sequence[Executed], float]]()
+    waiting = list[tuple[UUID, Sequence[Executed], float]]()
 
     async def later(
-        _tx: Transaction, worker: UUID | None, batch: Sequence[Executed], *, now_s: float
-    ) -> Sequence[Executed]:
+        _tx: Transaction, worker: UUID, batch: Sequence[Executed], *, now_s: float, room: int
+    ) -> effects.Followed:
+        del room
         waiting.append((worker, batch, now_s))
-        return ()
+        return effects.NOTHING_FOLLOWED
 
     async def commit(
         self: store.PostgresStore, worker: UUID, batch: Sequence[Executed], *, again: bool
-    ) -> AbstractSet[UUID]:
-        lost = await right(self, worker, batch, again=again)
+    ) -> Stored:
+        stored = await right(self, worker, batch, again=again)
         while waiting:
             by, ends, now_s = waiting.pop()
 
             async def body(
                 tx: Transaction,
-                by: UUID | None = by,
+                by: UUID = by,
                 ends: Sequence[Executed] = ends,
                 now_s: float = now_s,
             ) -> None:
-                await effects.store_effects_of(tx, by, ends, now_s=now_s)
+                await effects.store_effects_of(tx, by, ends, now_s=now_s, room=0)
 
             await self._database.transact(store.COMMIT, body)
-        return lost
+        return stored
 
     changed = replaced(store, "store_effects_of", later)
     with changed, replaced(store.PostgresStore, "commit", commit):

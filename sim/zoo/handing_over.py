@@ -1,7 +1,6 @@
 """Mutants of what jobs hand over: effects besides the transaction that they belong to."""
 
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from trioworker.store.postgres import effects
 from trioworker.store.postgres.database import Transaction
 from trioworker.store.postgres.store import COMMIT, PostgresStore
 from trioworker.store.postgres.users import run_user_statements
+from trioworker.store.protocol import Stored
 
 HANDING_OVER: Final = Plan(
     seed=0,
@@ -33,13 +33,13 @@ def _after_the_transaction() -> Iterator[None]:
 
     async def in_its_own(
         self: PostgresStore, worker: UUID, batch: Sequence[Executed], *, again: bool
-    ) -> AbstractSet[UUID]:
-        lost = await commit(self, worker, batch, again=again)
-        stored = [e.outcome for e in batch if e.job.id not in lost]
-        handed = [o.statements for o in stored if isinstance(o, Succeeded) and o.statements]
+    ) -> Stored:
+        stored = await commit(self, worker, batch, again=again)
+        ends = [e.outcome for e in batch if e.job.id not in stored.lost]
+        handed = [o.statements for o in ends if isinstance(o, Succeeded) and o.statements]
         if handed:
             await self._database.transact(COMMIT, lambda tx: run_user_statements(tx, handed))
-        return lost
+        return stored
 
     async def nothing(tx: Transaction, jobs: Sequence[Sequence[UserStatement]]) -> None:
         del tx, jobs
@@ -58,7 +58,7 @@ def _twice() -> Iterator[None]:
 
     async def before(
         self: PostgresStore, worker: UUID, batch: Sequence[Executed], *, again: bool
-    ) -> AbstractSet[UUID]:
+    ) -> Stored:
         if again:
             outcomes = [e.outcome for e in batch]
             handed = [o.statements for o in outcomes if isinstance(o, Succeeded) and o.statements]

@@ -31,7 +31,7 @@ from trioworker.worker.maintenance import Maintenance
 def reaping_by_elapsed_time() -> Iterator[None]:
     """A claim that is older than a lease is taken back, whoever holds it and however he is."""
     by_death = MODELS["reap"]
-    is_dead = model._is_dead
+    is_dead = model.is_dead
 
     async def by_age(s: Statement, limit: int, reaped_max: int) -> Rows:
         old = {
@@ -43,7 +43,7 @@ def reaping_by_elapsed_time() -> Iterator[None]:
         def is_old(worker: WorkerRow | None) -> bool:
             return is_dead(worker) or (worker is not None and worker.id in old)
 
-        with replaced(model, "_is_dead", is_old):
+        with replaced(model, "is_dead", is_old):
             return await by_death(s, limit, reaped_max)
 
     with statement("reap", by_age):

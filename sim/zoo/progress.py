@@ -1,7 +1,6 @@
 """Mutants of progress: told of somebody else's attempt, or not what was told last."""
 
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from sim.zoo.mutant import mutant, statement
 from trioworker.model.outcome import Executed
 from trioworker.runners.telling import Telling
 from trioworker.store.postgres.store import COMMIT, PostgresStore
+from trioworker.store.protocol import Stored
 
 CLIMBING: Final = Plan(
     seed=0,
@@ -58,16 +58,16 @@ def progress_of_lost_outcomes() -> Iterator[None]:
 
     async def and_progress(
         self: PostgresStore, worker: UUID, batch: Sequence[Executed], *, again: bool
-    ) -> AbstractSet[UUID]:
-        lost = await commit(self, worker, batch, again=again)
+    ) -> Stored:
+        stored = await commit(self, worker, batch, again=again)
         told = [
             (one.job.id, one.job.attempt, one.progress.fraction, one.progress.note)
             for one in batch
-            if one.progress is not None and one.job.id in lost
+            if one.progress is not None and one.job.id in stored.lost
         ]
         if told:
             await self._database.run(COMMIT, "store_progress", *zip(*told, strict=True))
-        return lost
+        return stored
 
     with replaced(PostgresStore, "commit", and_progress):
         yield

@@ -18,7 +18,7 @@ from sim.zoo.mutant import mutant, statement
 from trioworker.model import retry
 from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
-from trioworker.store.postgres import store
+from trioworker.store.postgres import handing, store
 from trioworker.worker import execute
 
 FAILING: Final = Plan(
@@ -87,12 +87,12 @@ def retried_at_once() -> Iterator[None]:
 @mutant("deadline forgotten", caught_by=InTime, plan=OVERDUE)
 def deadline_forgotten() -> Iterator[None]:
     """A worker that claims a job does not note by when it must have ended."""
-    right = store._job
+    right = handing.claimed
 
     def timeless(*arguments: Any) -> Job:  # noqa: ANN401 - those of the right one
         return msgspec.structs.replace(right(*arguments), deadline_s=None)
 
-    with replaced(store, "_job", timeless):
+    with replaced(store, "claimed", timeless):
         yield
 
 

@@ -4,7 +4,7 @@ Rule of this file: it does nothing itself. Who does, and how a function in a thr
 gets there, is the line's that whoever runs the job brings.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import (
@@ -183,7 +183,7 @@ class AnyChild(Generic[R]):
 class Child(AnyChild[R]):
     """A child of a function that is a coroutine: await it, and you have its result."""
 
-    def __await__(self) -> Any:  # noqa: ANN401 - a generator, which nobody looks at
+    def __await__(self) -> Generator[Any, Any, R]:
         """The same as to await `result()`."""
         return self.result().__await__()
 
@@ -224,9 +224,10 @@ def each_asked_for(
     asked: list[Asked] = []
     read: Callable[[str], Any] = msgspec.json.decode
     for call in calls:
-        by_name = isinstance(call, Mapping)
-        args, kwargs = ((), call) if by_name else (call, {})
-        one, read = asked_for(how, function, args, kwargs)  # type: ignore[arg-type]  # as was asked
+        if isinstance(call, Mapping):
+            one, read = asked_for(how, function, (), call)
+        else:
+            one, read = asked_for(how, function, call, {})
         asked.append(one)
     if how.key is not None:
         raise UsageError("several children cannot have one key; enqueue each with its own")

@@ -5,6 +5,7 @@ Rule of this file: a context is made by whoever runs the job; it reaches nothing
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -29,7 +30,8 @@ class JobContext(Calls):
     `log` appends one line to the job's log. `label` gives the job a label, which is stored when
     this attempt ends it; it raises `UsageError` for one that will not do. `statements` are what was
     handed to `commit_with` so far, and `tell` is where `progress` goes. `line` leads to who takes
-    care of children and steps.
+    care of children and steps. `shared` is the folder that a step shares with the others of its
+    flow, if that has all of them run by the same worker.
     """
 
     id: UUID
@@ -42,6 +44,7 @@ class JobContext(Calls):
     )
     tell: Callable[[Progress], None] = field(default=_nobody, repr=False, compare=False)
     line: Line = field(default=NO_LINE, repr=False, compare=False)
+    shared: Path | None = None
 
     @property
     def sync(self) -> SyncCalls:

@@ -99,6 +99,14 @@ class BatchAdopted(Event, frozen=True, kw_only=True):
     jobs: Sequence[UUID]
 
 
+class BatchHanded(Event, frozen=True, kw_only=True):
+    """A commit has made jobs for this worker alone, and claimed them for it."""
+
+    worker: UUID
+    claim: UUID
+    jobs: Sequence[UUID]
+
+
 class PullFailed(Event, frozen=True, kw_only=True):
     """A pull failed; the next try comes after a pause. An `ambiguous` one may have claimed jobs."""
 

@@ -15,6 +15,7 @@ from trioworker.model.state import (
     JobAttempt,
     JobLogText,
     JobState,
+    JobStep,
     PlaceInLine,
     State,
     TagCounts,
@@ -93,6 +94,14 @@ class Looking:
         if attempts is None:
             raise UnknownJob(f"there is no job {id}")
         return attempts
+
+    async def children(self, id: UUID, limit: int = 100) -> Sequence[JobState]:  # noqa: A002 - as above
+        """The jobs that have this one as their parent, oldest first, at most `limit`."""
+        return await self._jobs.children(id, bounded_limit(limit))
+
+    async def steps(self, id: UUID) -> Sequence[JobStep]:  # noqa: A002 - as above
+        """The steps of a job's function that need not be done again, in their order."""
+        return await self._jobs.steps(id)
 
     async def place_in_line(self, id: UUID) -> PlaceInLine | None:  # noqa: A002 - as above
         """Where a job waits for a slot of its concurrency limit; None when it does not."""

@@ -191,6 +191,25 @@ def test_show_has_the_attempts_that_came_before(here: Run) -> None:
     ]
 
 
+def test_show_has_the_children_and_the_steps(here: Run) -> None:
+    """How many children stand where, then each of them; and what each step returned."""
+    parent, children = str(new_id()), [str(new_id()) for _ in range(2)]
+    job = {"id": parent, "path": "greet", "args": ["me"], "delay_s": 60}
+    below = [{"id": id_, "path": "greet", "args": ["you"], "parent": parent} for id_ in children]
+    here("enqueue", "-", stdin="\n".join(map(json.dumps, [job, *below]))).well()
+    here("run", APP, "--drain").well()
+    shown = here("jobs", "show", parent).well().output
+    facts = [line.split(maxsplit=1) for line in shown.splitlines()]
+    assert ["children", "2 success"] in facts
+    told = [rest for name, rest in facts if name == "child"]
+    assert [rest.partition(" ms")[0].rpartition(",")[0] for rest in told] == [
+        f"{id_} greet: success" for id_ in children
+    ]
+    document = here("jobs", "show", parent, "--json").well().document
+    assert [one["id"] for one in document["children"]] == children
+    assert document["steps"] == []
+
+
 def test_cancel_ends_what_has_not_started(here: Run) -> None:
     """Unstarted jobs end here and now, with the reason; a job that has ended is told by its id."""
     here("enqueue", "-", stdin=lines(SHELF)).well()

@@ -42,7 +42,7 @@ def files() -> set[str]:
 
 TESTED: Final = {
     "hello.py", "flavours.py", "enqueue_in_transaction.py", "web_app.py",
-    "bulk_http.py", "bulk_insert.py",
+    "bulk_http.py", "bulk_insert.py", "order_fulfilment.py", "image_batch.py", "nightly_etl.py",
     "scripts/slug.py", "scripts/statistics.mjs", "scripts/machine.sh",
 }  # fmt: skip
 
@@ -183,6 +183,29 @@ def test_bulk_insert(reader: Reader) -> None:
     assert 10 <= transactions < 999
     statuses = [status for _, status, _ in reader.jobs()]
     assert (statuses.count("success"), statuses.count("failure")) == (999, 1)
+
+
+def test_order_fulfilment(reader: Reader) -> None:
+    """The dear order waits for a signature, and is charged, packed and sent after it."""
+    output = reader.run("order_fulfilment.py")
+    assert "an order of eve" in output
+    ended = {path: (status, result) for path, status, result in reader.jobs()}
+    assert ended["charge"] == ("success", "eve paid 620.00")
+    assert ended["orders/fulfil"] == ("success", "2 x lamp, 4 x bulb to eve")
+
+
+def test_image_batch(reader: Reader) -> None:
+    """Forty pictures are half as wide, the broken one failed, and the flow went on."""
+    output = reader.run("image_batch.py")
+    assert "40 of 41 pictures were made smaller" in output
+    failed = [path for path, status, _ in reader.jobs() if status == "failure"]
+    assert failed == ["halve"]
+
+
+def test_nightly_etl(reader: Reader) -> None:
+    """The source answered at the second attempt, and each reading was stored once."""
+    assert "24 readings are stored" in reader.run("nightly_etl.py")
+    assert ("etl/nightly", "success", 24) in reader.jobs()
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,19 @@ def test_what_fails_outside_waits_for_what_waits_inside() -> None:
     assert run.outcomes[ROOT] == Failed(JobError("Bad", "step x: bad"))
 
 
+def test_so_does_what_has_failed_as_a_whole() -> None:
+    """An iteration inside of it that waits, too, begins nothing when it is at rest."""
+    inner = both([echo("a")], [echo("b")], name="inner")
+    loop = each(inner, skip_failure=True, items=[1, 2, 3], parallel=2)
+    run = begun(both([loop], [echo("x")], continue_on_error=True), echo("z"))
+    end(run, a_0=BAD)
+    end(run, x=BAD)
+    end(run, b_0=GOOD)
+    assert "a[2]" not in made(run)
+    end(run, a_1=GOOD, b_1=GOOD)
+    assert made(run)[-1] == "z"
+
+
 def test_a_group_that_may_fail_goes_on_when_it_is_at_rest() -> None:
     """The step after it is begun with the last end inside."""
     run = begun(both([echo("a"), echo("a2")], [echo("b")], continue_on_error=True), echo("z"))
@@ -222,3 +235,17 @@ def test_values_may_not_fill_the_state() -> None:
     failed = run.outcomes[ROOT]
     assert isinstance(failed, Failed)
     assert "a value of 120,007 bytes is too large" in failed.error.message
+
+
+def test_a_step_that_was_skipped_asks_for_no_stop() -> None:
+    """As a flow inside may be."""
+    run = begun(echo("a", stop_after_if={"if": "`true`"}), echo("b", expr("[results.a]")))
+    end(run, a=Skipped("nothing"))
+    assert run.pending()[0].args == b'{"value":[null]}'
+
+
+def test_iterations_at_the_same_time_know_nothing_of_one_another() -> None:
+    """Not even of one that has ended when they begin."""
+    run = begun(each(echo("a", expr("previous")), items=[1, 2, 3], parallel=2))
+    end(run, a_1=GOOD)
+    assert [job.args for job in run.made] == [b'{"value":null}'] * 3

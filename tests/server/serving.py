@@ -41,6 +41,11 @@ async def echo(request: Request) -> Response:
     return answer(await decoded(request, _anything))
 
 
+async def short(_request: Request) -> Response:
+    """A few words."""
+    return Response(b"words")
+
+
 async def bug(_request: Request) -> Response:
     """A bug of ours that knows a secret."""
     raise KeyError("the password")
@@ -85,6 +90,7 @@ async def endless(_request: Request) -> Response:
 
 ROUTES: Final = (
     Route("/echo", echo, methods=["POST"]),
+    Route("/short", short),
     Route("/bug", bug),
     Route("/late_bug", late_bug),
     Route("/wait", wait),

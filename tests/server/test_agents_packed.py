@@ -1,8 +1,5 @@
 """What leaves the host is packed when it is long; what stays on it is not."""
 
-from collections.abc import AsyncIterator
-
-import httpx
 import pytest
 import trio
 
@@ -11,39 +8,35 @@ from tests.worker.harness import Rig
 from trioworker.model.job import Job
 from trioworker.model.outcome import Outcome, Succeeded
 from trioworker.settings import Address
-from trioworker.store.agent import open_agent_store
+from trioworker.store.agent import AgentStore
+from trioworker.store.line import HttpLine, Reply, open_line
+from trioworker.store.reach import Headers
 
 ELSEWHERE = "127.0.0.2"
 """This host by a name that agents do not know for it."""
 LONG = b'"%s"' % (b"long " * 4_000)
 
 
-class Watched(httpx.AsyncHTTPTransport):
-    """Notes how bodies go out and come back."""
+class Watched:
+    """A line that notes how bodies go out and come back."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: set[str | None] = set()
-        self.answered: set[str | None] = set()
+    def __init__(self, line: HttpLine) -> None:
+        self.server = line.server
+        self._line = line
+        self.asked: set[bytes | None] = set()
+        self.answered: set[bytes | None] = set()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def ask(self, path: str, headers: Headers, body: bytes, *, timeout_s: float) -> Reply:
         """As it is, noted."""
-        reply = await super().handle_async_request(request)
-        self.asked.add(request.headers.get("content-encoding"))
-        self.answered.add(reply.headers.get("content-encoding"))
+        reply = await self._line.ask(path, headers, body, timeout_s=timeout_s)
+        self.asked.add(dict(headers).get(b"content-encoding"))
+        self.answered.add(reply.header(b"content-encoding"))
         return reply
 
 
-@pytest.fixture
-async def watched() -> AsyncIterator[Watched]:
-    """A transport that tells."""
-    async with Watched() as transport:
-        yield transport
-
-
-@pytest.mark.parametrize(("host", "packed"), [(ELSEWHERE, {"gzip", None}), ("127.0.0.1", {None})])
+@pytest.mark.parametrize(("host", "packed"), [(ELSEWHERE, {b"gzip", None}), ("127.0.0.1", {None})])
 async def test_long_bodies_are_packed(
-    database_url: str, watched: Watched, host: str, packed: set[str | None]
+    database_url: str, host: str, packed: set[bytes | None]
 ) -> None:
     """Arguments on their way to the agent, and results on their way back, arrive whole."""
 
@@ -54,13 +47,16 @@ async def test_long_bodies_are_packed(
         rig = Rig(database_url, server.database, [])
         rig.runner.body = body
         await rig.enqueue(20, args=LONG.decode())
-        async with open_agent_store(
-            server.address,
-            await server.token(),
-            batches=True,
-            now_s=trio.current_time,
-            transport=watched,
-        ) as store:
+        async with open_line(server.address) as line:
+            watched = Watched(line)
+            store = AgentStore(
+                watched,
+                await server.token(),
+                batches=True,
+                packs=not line.is_local,
+                now_s=trio.current_time,
+                timeout_s=30.0,
+            )
             await rig.work(store=store)
     assert rig.query("select distinct result::text from trioworker.job_completed") == [
         (LONG.decode(),)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import trio
 
-from tests.client.harness import Held, ask, working
+from tests.client.harness import Held, ask, do, working
 from tests.server.api import NOWHERE, PATIENCE_S, api, enqueued, result
 from trioworker.app import App
 from trioworker.client import CHUNK_JOBS_MAX
@@ -268,6 +268,21 @@ async def test_a_question_that_makes_no_sense_is_refused(
     assert sentence in said.json()["error"]
 
 
+async def test_children_and_steps_of_a_job(database_url: str) -> None:
+    """Where the jobs below it stand, and which steps its function need not do again."""
+    async with api(database_url) as client:
+        job = await enqueued(client, "parent", kind="noop")
+        child = await enqueued(client, "child", kind="noop", parent=job)
+        do(database_url, "insert into trioworker.job_step values (%s, 'charge', '[1]')", job)
+        children = (await client.get(f"/api/jobs/{job}/children")).json()["children"]
+        steps = (await client.get(f"/api/jobs/{job}/steps")).json()["steps"]
+
+    assert [(one["id"], one["path"], one["state"]) for one in children] == [
+        (child, "child", "ready")
+    ]
+    assert [(one["name"], one["result"]) for one in steps] == [("charge", [1])]
+
+
 async def test_a_job_is_canceled_once(database_url: str) -> None:
     """What waits ends at once with its children; what has ended is a conflict."""
     async with api(database_url) as client:
@@ -325,6 +340,8 @@ async def test_a_failed_job_is_retried(database_url: str) -> None:
         ("GET", ""),
         ("GET", "/logs"),
         ("GET", "/attempts"),
+        ("GET", "/children"),
+        ("GET", "/steps"),
         ("GET", "/result"),
         ("GET", "/events"),
         ("POST", "/cancel"),

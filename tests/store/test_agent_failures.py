@@ -163,7 +163,7 @@ async def test_a_reply_that_comes_for_ever_is_given_up(line: bytes) -> None:
 
 async def test_a_reply_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long before it has filled the memory."""
-    monkeypatch.setattr("trioworker.store.agent.REPLY_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr("trioworker.store.line.REPLY_BYTES_MAX", 1_000_000)
 
     async def answer(stream: trio.SocketStream) -> None:
         await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n")
@@ -207,7 +207,7 @@ async def test_an_address_that_is_none_is_said_to_be() -> None:
 async def test_what_went_wrong_is_told_in_words() -> None:
     """Also where the error that comes out has none of its own, as with TLS to a plain port."""
     async with store_at(saying(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as plain:
-        address = str(plain._client.base_url).replace("http:", "https:")  # noqa: SLF001 - nobody else knows it
+        address = plain._line.server.replace("http:", "https:")  # noqa: SLF001 - nobody else knows it
         async with open_agent_store(
             address, "token", batches=True, now_s=trio.current_time
         ) as store:
@@ -252,5 +252,5 @@ async def test_a_broken_result_is_sent_as_it_is() -> None:
 
     broken = Executed(claimed_job(1), Succeeded(b'{"\xff'), 0.0, 0.1)
     async with store_at(reading) as store:
-        assert await store.commit(WORKER, [broken], again=False) == set()
+        assert (await store.commit(WORKER, [broken], again=False)).lost == set()
     assert b'"result":"eyL/"' in said

@@ -198,6 +198,12 @@ async def does_not_wait(ctx: JobContext, name: str) -> str:
     return "done"
 
 
+@app.job
+async def elsewhere(ctx: JobContext) -> int:
+    """Has a child that other workers take."""
+    return await ctx.using(tag="other").call(double, 3)
+
+
 @app.job(retry=3)
 async def tries_again(ctx: JobContext) -> list[int]:
     """Has a child that fails at first."""

@@ -17,6 +17,30 @@ async def test_a_receiver_takes_all_that_waits_up_to_its_limit() -> None:
 
 
 @pytest.mark.usefixtures("autojump_clock")
+async def test_who_wants_a_full_channel_waits_for_one() -> None:
+    """And leaves to others what is less, also at the end."""
+    channel: BatchChannel[int] = BatchChannel(3)
+    taken: list[list[int]] = []
+
+    async def take_full() -> None:
+        try:
+            while True:
+                taken.append(await channel.receive(3, full=True))
+        except trio.EndOfChannel:
+            taken.append([])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take_full)
+        for item in range(4):
+            await trio.testing.wait_all_tasks_blocked()
+            channel.put([item])
+        await trio.testing.wait_all_tasks_blocked()
+        channel.close()
+    assert taken == [[0, 1, 2], []]
+    assert await channel.receive(3) == [3]
+
+
+@pytest.mark.usefixtures("autojump_clock")
 async def test_a_sender_waits_until_its_batch_fits() -> None:
     """The bound counts items: a batch that does not fit waits, one beyond the bound for empty."""
     channel: BatchChannel[int] = BatchChannel(3)

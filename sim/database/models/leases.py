@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -121,33 +122,50 @@ async def reap(s: Statement, limit: int, reaped_max: int) -> Rows:
     for claim in sorted(s.rows(s.tables.claim), key=lambda claim: claim.id):
         if len(dead) == limit:
             break
-        if _is_dead(s.find(s.tables.worker, claim.worker)):
+        if is_dead(s.find(s.tables.worker, claim.worker)):
             locked = await s.lock(s.tables.claim, claim.id, skip_locked=True)
             if locked is not None:
                 dead.append(locked)
     members = s.shuffled(
         [
-            (claim.worker, *job)
+            _Member(claim.worker, *job, _is_stranded(s, job[0]))
             for claim in dead
             for job in zip(claim.ids, claim.attempts, claim.reaped, strict=True)
         ]
     )
+    hopeless = {m.id: m.stranded or m.reaped >= reaped_max for m in members}
     # The parts that nothing reads are carried out from the last to the first.
-    again = [member for member in members if member[3] < reaped_max]
-    for worker, id_, attempt, _ in again:
+    again = [member for member in members if not hopeless[member.id]]
+    for worker, id_, attempt, _, _ in again:
         await s.insert(s.tables.job_attempt, _lost(id_, worker, attempt), do_nothing=True)
-    for worker, id_, attempt, lost in members:
-        if lost >= reaped_max:
-            row = _given_up(id_, worker, attempt, lost + 1, s.now)
-            await s.insert(s.tables.job_completed, row, do_nothing=True)
-    for _, id_, attempt, lost in again:
+    for member in members:
+        if hopeless[member.id]:
+            await s.insert(s.tables.job_completed, _given_up(member, s.now), do_nothing=True)
+    for _, id_, attempt, lost, _ in again:
         await _make_ready(s, id_, attempt + 1, lost + 1)
     for claim in dead:
         await s.delete(s.tables.claim, claim.id)
-    return [(id_, lost >= reaped_max) for _, id_, _, lost in members]
+    return [(member.id, hopeless[member.id], member.stranded) for member in members]
 
 
-def _is_dead(worker: WorkerRow | None) -> bool:
+class _Member(NamedTuple):
+    worker: UUID
+    id: UUID
+    attempt: int
+    reaped: int
+    stranded: bool
+
+
+def _is_stranded(s: Statement, id_: UUID) -> bool:
+    """Whether nobody but its worker may run it."""
+    job = s.find(s.tables.job, id_)
+    options = None if job is None or job.options is None else msgspec.json.decode(job.options)
+    step = options.get("step") if isinstance(options, dict) else None
+    return isinstance(step, dict) and "shared" in step
+
+
+def is_dead(worker: WorkerRow | None) -> bool:
+    """Whether the worker is gone, whatever became of it."""
     return worker is None or worker.lost_at is not None or worker.stopped_at is not None
 
 
@@ -159,17 +177,19 @@ def _lost(id_: UUID, worker: UUID, attempt: int) -> AttemptRow:
     )
 
 
-def _given_up(id_: UUID, worker: UUID, attempt: int, reaped: int, now: datetime) -> CompletedRow:
-    message = f"worker lost: {reaped} workers died with this job in their hands"
+def _given_up(member: _Member, now: datetime) -> CompletedRow:
+    message = f"worker lost: {member.reaped + 1} workers died with this job in their hands"
+    if member.stranded:
+        message = "the one worker that may run it is lost"
     error = msgspec.json.encode({"name": "WorkerLost", "message": message}).decode()
     return CompletedRow(
-        id=id_,
+        id=member.id,
         status="failure",
         result=None,
         error=error,
-        worker=worker,
-        attempt=attempt,
-        reaped=reaped,
+        worker=member.worker,
+        attempt=member.attempt,
+        reaped=member.reaped + 1,
         started_at=None,
         completed_at=now,
         duration_ms=None,

@@ -50,12 +50,12 @@ async def pull(
     ]
     # The clock is read for them before their claim, for which the statement may have to wait.
     answer = [
-        (*_claimed(row), *_definition(s, job))
+        (*claimed(row), *definition(s, job))
         for row in _in_turn(taken, ranked)
         if (job := s.find(s.tables.job, row.id)) is not None
     ]
     if taken:
-        await s.insert(s.tables.claim, _claim(s, claim, worker, s.shuffled(taken)))
+        await s.insert(s.tables.claim, new_claim(s, claim, worker, s.shuffled(taken)))
     return answer
 
 
@@ -106,7 +106,8 @@ def _place(row: ReadyRow) -> tuple[int, datetime, UUID]:
     return -row.priority, row.scheduled_for, row.id
 
 
-def _claim(s: Statement, claim: UUID, worker: UUID, rows: Sequence[ReadyRow]) -> ClaimRow:
+def new_claim(s: Statement, claim: UUID, worker: UUID, rows: Sequence[ReadyRow]) -> ClaimRow:
+    """The claim of these jobs."""
     return ClaimRow(
         id=claim,
         worker=worker,
@@ -117,11 +118,13 @@ def _claim(s: Statement, claim: UUID, worker: UUID, rows: Sequence[ReadyRow]) ->
     )
 
 
-def _claimed(row: ReadyRow) -> tuple[Any, ...]:
+def claimed(row: ReadyRow) -> tuple[Any, ...]:
+    """What a worker is told of a job's place in the queue."""
     return row.id, row.attempt, row.reaped, row.scheduled_for, row.tag, row.priority
 
 
-def _definition(s: Statement, job: JobRow) -> tuple[Any, ...]:
+def definition(s: Statement, job: JobRow) -> tuple[Any, ...]:
+    """What a worker is told of what the job is."""
     options = {} if job.options is None else msgspec.json.decode(job.options)
     seen_at = s.clock() if "deadline" in options else None
     return job.kind, job.path, job.args, job.options, job.awaited, seen_at
@@ -138,7 +141,7 @@ async def adopt(s: Statement, worker: UUID, known: Sequence[UUID]) -> Rows:
             job = s.find(s.tables.job, id_)
             if job is not None:
                 place = (id_, attempt, reaped, s.now, job.tag, job.priority)
-                found.append((*place, *_definition(s, job), claim.id))
+                found.append((*place, *definition(s, job), claim.id))
     return found
 
 

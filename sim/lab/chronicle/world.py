@@ -11,6 +11,7 @@ from sim.happenings import (
     CancelAnswered,
     CancelAsked,
     ClockJumped,
+    DecisionAnswered,
     Drained,
     Enqueued,
     FaultFired,
@@ -60,6 +61,7 @@ class WorldReader:
             CancelAsked: self._cancel,
             CancelAnswered: self._answered,
             RequeueAsked: self._ask_again,
+            DecisionAnswered: self._decided,
             RequeueAnswered: self._answered_again,
             Healed: self._healed,
             Drained: self._drained,
@@ -150,6 +152,11 @@ class WorldReader:
         text = f"is answered: {', '.join(parts) or 'nothing of that has ended badly'}"
         jobs = [*event.ready, *event.kept_out]
         yield Deed(happening.at_s, happening.actor, Sort.ENQUEUED, text, jobs=jobs)
+
+    def _decided(self, happening: Happening, event: DecisionAnswered) -> Iterator[Deed]:
+        ends = "that ends it" if event.ended else "more is needed"
+        text = f"hears that {event.by} has decided about {self._names.listed([event.job])}: {ends}"
+        yield Deed(happening.at_s, happening.actor, Sort.ENQUEUED, text, jobs=[event.job])
 
     def _healed(self, happening: Happening, _event: Any) -> Iterator[Deed]:  # noqa: ANN401 - no fields
         text = "the world is healed: no more faults from here on"

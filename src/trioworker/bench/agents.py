@@ -29,8 +29,8 @@ from trioworker.model.tags import unranked
 from trioworker.runners.immediate import noop_runner
 from trioworker.runners.protocol import Runner
 from trioworker.runners.registry import open_runners
-from trioworker.store.agent import AgentStore, open_agent_store
 from trioworker.store.postgres.tokens import PostgresTokens
+from trioworker.store.protocol import Store
 
 JOBS: Final = 20_000
 PER_JOB_SHARE: Final = 40
@@ -52,8 +52,11 @@ class Agents:
     token: str
 
     @asynccontextmanager
-    async def store(self, *, batches: bool) -> AsyncIterator[AgentStore]:
+    async def store(self, *, batches: bool) -> AsyncIterator[Store]:
         """The store of an agent."""
+        # Every command imports this file; HTTP is for this one alone.
+        from trioworker.store.agent import open_agent_store  # noqa: PLC0415 - as it says
+
         async with open_agent_store(
             self.address, self.token, batches=batches, now_s=trio.current_time
         ) as store:

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from trioworker import garbage
 from trioworker.bench import (
     agents,
     backlog,
@@ -162,6 +163,7 @@ def _run(
         async with open_server(settings.database_url, settings.data_dir) as server:
             return await measure(server), server.version
 
+    garbage.settle()  # as the programs do that are measured
     with Console(stderr=True).status(f"bench {name}: measuring"):
         measured, postgres = trio.run(main)
     if as_json:

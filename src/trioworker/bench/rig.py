@@ -202,8 +202,8 @@ class Rig:
         """One commit that stores a success for each of `jobs`."""
         now_s = trio.current_time()
         executed = [Executed(job, RESULT, now_s, 0.0) for job in jobs]
-        lost = await self.store.commit(worker, executed, again=False)
-        assert not lost
+        stored = await self.store.commit(worker, executed, again=False)
+        assert not stored.lost
 
     async def _enqueue(self, size: int, sort: Sort, tag: str, *, notify: bool) -> None:
         ids = [new_id() for _ in range(size)]

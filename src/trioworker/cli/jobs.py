@@ -1,12 +1,10 @@
 """`trioworker jobs`: look at jobs, wait for them, cancel them."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Final, TypeAlias, TypeVar, cast
 from uuid import UUID
 
-import msgspec
 import typer
 
 from trioworker.cli.exits import ExitStatus
@@ -16,7 +14,6 @@ from trioworker.cli.output import (
     complain,
     counted,
     json_text,
-    on_one_line,
     print_json,
     print_table,
     shortened,
@@ -24,11 +21,12 @@ from trioworker.cli.output import (
 )
 from trioworker.cli.place import open_jobs
 from trioworker.cli.retrying import DeadLetters, retried, tell_retried
+from trioworker.cli.story import facts, told_of
 from trioworker.cli.told import in_words, showing_progress
 from trioworker.cli.waiting import complain_of, wait_for
-from trioworker.client import Client, JobAttempt, JobState
+from trioworker.client import Client, JobState
 from trioworker.errors import UsageError
-from trioworker.model.state import STATES, Cancellation, JobProgress, PlaceInLine, State
+from trioworker.model.state import STATES, Cancellation, State
 from trioworker.settings import Settings
 
 T = TypeVar("T")
@@ -78,11 +76,11 @@ def list_jobs(
 @takes_settings()
 def show(settings: Settings, job: Id, *, as_json: AsJson = False) -> None:
     """All there is to know about one job, its earlier attempts included."""
-    found, attempts, line = _ask(settings, partial(_story, job=_id(job)))
+    story = _ask(settings, partial(told_of, job=_id(job)))
     if as_json:
-        print_json(msgspec.structs.asdict(found) | {"in_line": line, "attempts": attempts})
+        print_json(story.as_dict())
         return
-    for name, value in _facts(found, attempts, line):
+    for name, value in facts(story):
         typer.echo(f"{name:<14}{value}".rstrip())
 
 
@@ -252,45 +250,6 @@ def _outcome(job: JobState) -> str:
     if job.error is not None:
         text = " ".join(f"{job.error.name}: {job.error.message}".split())
     return shortened(text, OUTCOME_CELLS_MAX)
-
-
-def _facts(
-    job: JobState, attempts: Sequence[JobAttempt], line: PlaceInLine | None
-) -> Iterator[tuple[str, object]]:
-    """What is known, by name; a traceback comes last, because it is long."""
-    in_line = {} if line is None else msgspec.structs.asdict(line)
-    for name, value in (msgspec.structs.asdict(job) | in_line).items():
-        if isinstance(value, datetime):
-            yield name, shown_time(value)
-        elif name == "labels":
-            yield from (("label", on_one_line(label)) for label in value)
-        elif isinstance(value, JobProgress):
-            yield name, f"{in_words(value)}, {shown_time(value.told_at)}"
-        elif name == "args" or (name == "result" and job.state == "success"):
-            yield name, json_text(value)
-        elif value is not None and name not in {"result", "error"}:
-            yield name, on_one_line(value)
-    yield from map(_earlier, attempts)
-    if job.error is not None:
-        yield "error", f"{job.error.name}: {job.error.message}"
-        if job.error.traceback:
-            yield "traceback", f"\n{job.error.traceback}"
-
-
-async def _story(
-    client: Client, job: UUID
-) -> tuple[JobState, Sequence[JobAttempt], PlaceInLine | None]:
-    found = await client.job(job)
-    line = await client.place_in_line(job) if found.state == "waiting" else None
-    return found, await client.attempts(job), line
-
-
-def _earlier(one: JobAttempt) -> tuple[str, str]:
-    """An attempt that another followed, on a line."""
-    began = "" if one.started_at is None else f", {shown_time(one.started_at)}"
-    took = "" if one.duration_ms is None else f", {one.duration_ms} ms"
-    error = " ".join(f"{one.error.name}: {one.error.message}".split())
-    return f"attempt {one.attempt}", f"{shortened(error, OUTCOME_CELLS_MAX)}{began}{took}"
 
 
 def _print_cancellation(found: Cancellation) -> None:

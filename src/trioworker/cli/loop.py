@@ -5,6 +5,8 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
+from trioworker import garbage
+
 T = TypeVar("T")
 A = TypeVarTuple("A")
 
@@ -15,4 +17,5 @@ def run_trio(main: Callable[[*A], Awaitable[T]], *arguments: *A) -> T:
     Ctrl-C ends it where it waits, and nowhere else: raised amid a callback of the driver's, while a
     connection is made, it would be swallowed there, or bring the interpreter down.
     """
+    garbage.settle()
     return trio.run(main, *arguments, restrict_keyboard_interrupt_to_checkpoints=True)

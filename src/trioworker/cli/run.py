@@ -1,4 +1,7 @@
-"""`trioworker run`: a worker, until drained or stopped."""
+"""`trioworker run`: a worker, until drained or stopped.
+
+Rule of this file: what works is imported by whoever works, and by no other command.
+"""
 
 import sys
 from typing import Annotated
@@ -6,7 +9,6 @@ from typing import Annotated
 import typer
 
 from trioworker.app import App, load_app
-from trioworker.cli.agent import work_from
 from trioworker.cli.exits import ExitStatus
 from trioworker.cli.loop import run_trio
 from trioworker.cli.options import EVERY, takes_settings
@@ -14,7 +16,6 @@ from trioworker.cli.output import counted
 from trioworker.cli.place import open_place
 from trioworker.cli.progress import Tally
 from trioworker.cli.server import serve_settings
-from trioworker.cli.work import work_at
 from trioworker.errors import UsageError
 from trioworker.model.batching import Mode
 from trioworker.settings import Settings
@@ -51,7 +52,11 @@ def run(
 
 async def _run(settings: Settings, app: App | None, drain: bool) -> Report:  # noqa: FBT001 - for trio.run
     if settings.base_internal_url is not None:
+        from trioworker.cli.agent import work_from  # noqa: PLC0415 - the rule of this file
+
         return await work_from(settings, app, Tally(), drain=drain)
+    from trioworker.cli.work import work_at  # noqa: PLC0415 - the rule of this file
+
     async with open_place(settings) as url:
         return await work_at(url, settings, app, Tally(), drain=drain)
 

@@ -17,7 +17,7 @@ from trioworker.model.bounds import (
     bounded_text,
 )
 from trioworker.model.flow_approval import NAME_BYTES_MAX, FieldType, FormField
-from trioworker.model.flow_check import at, check_flow
+from trioworker.model.flow_check import NO_TAG, at, check_flow
 from trioworker.model.flow_steps import SORTS, AnyStep, FlowStep, FunctionStep, Part, ScriptStep
 from trioworker.model.options import Limit, RetryPolicy
 
@@ -67,7 +67,7 @@ class Flow(Part, frozen=True, kw_only=True):
     `steps` are run one after the other. `failure` is run when one of them failed; the flow fails
     nevertheless, unless what it returns has `"recover": true`. The result is that of the step
     `returns`, and is known as soon as that has ended, or else that of the last one. With
-    `same_worker` all steps are run by the worker that ran the first, with a folder that they share;
+    `same_worker` all steps are run by the worker that began it, with a folder that they share;
     `on_worker_lost` says what becomes of the flow when it is lost. `tag` and `priority` are those
     of the steps that have none of their own, by default those of the run. `inputs` says what the
     input is made of.
@@ -91,13 +91,25 @@ class Flow(Part, frozen=True, kw_only=True):
         if self.priority is not None:
             with at("$.priority"):
                 bounded_priority(self.priority)
+        self._check_same_worker()
         with at("$.inputs"):
             if len(self.inputs) > INPUTS_MAX:
                 raise UsageError(f"{len(self.inputs)} inputs are too many; at most {INPUTS_MAX}")
             for name in self.inputs:
                 bounded_text("name of an input", name, NAME_BYTES_MAX)
         with at("$.steps"):
-            check_flow(self.steps, self.failure, self.returns)
+            check_flow(self.steps, self.failure, self.returns, same_worker=self.same_worker)
+
+    def _check_same_worker(self) -> None:
+        if self.same_worker and self.tag is not None:
+            with at("$.tag"):
+                raise UsageError(NO_TAG)
+        if self.on_worker_lost != "fail" and not self.same_worker:
+            with at("$.on_worker_lost"):
+                raise UsageError(
+                    "only a flow with same_worker ends with its worker; the steps of any other are"
+                    " given to another one"
+                )
 
 
 _decode: Final = msgspec.json.Decoder(Flow).decode

@@ -45,6 +45,10 @@ VALUE_BYTES_MAX: Final = 64 * 1024
 
 _ID: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EVERYWHERE: Final = frozenset({"input", "results", "previous", "flow"})
+NO_TAG: Final = (
+    "with same_worker all steps are run where the flow has begun; leave the tag out, and give the"
+    " runs of the flow one"
+)
 _STOPS_FLOW, _STOPS_LOOP, _STOPS_NOTHING = "flow", "loop", ""
 
 
@@ -62,12 +66,14 @@ class _Scope(NamedTuple):
         return self._replace(before=self.before.union(steps))
 
 
-def check_flow(steps: Sequence[AnyStep], failure: AnyStep | None, returns: str | None) -> None:
+def check_flow(
+    steps: Sequence[AnyStep], failure: AnyStep | None, returns: str | None, *, same_worker: bool
+) -> None:
     """Raises `UsageError` when no run of such a flow could be as it says."""
     ids = [*_ids(steps, 0), *([failure.id] if failure else [])]
     if len(ids) > STEPS_MAX:
         raise UsageError(f"a flow of {len(ids)} steps is too long; at most {STEPS_MAX}")
-    check = _Check(Counter(ids))
+    check = _Check(Counter(ids), same_worker=same_worker)
     top = [step.id for step in steps]
     check.steps("$.steps", steps, _Scope(_EVERYWHERE, frozenset(), _STOPS_FLOW))
     if failure is not None:
@@ -106,8 +112,9 @@ def _ids(steps: Sequence[AnyStep], depth: int) -> Iterator[str]:
 class _Check:
     """Walks through a flow; `ids` says how often each name is there."""
 
-    def __init__(self, ids: Mapping[str, int]) -> None:
+    def __init__(self, ids: Mapping[str, int], *, same_worker: bool) -> None:
         self._ids = ids
+        self._same_worker = same_worker
 
     def steps(self, place: str, steps: Sequence[AnyStep], scope: _Scope) -> None:
         """A list of steps, which has some."""
@@ -154,6 +161,9 @@ class _Check:
         settings["tag"], settings["priority"] = step.tag, step.priority
         with at(place):
             check_settings(settings)
+        if self._same_worker and step.tag is not None:
+            with at(f"{place}.tag"):
+                raise UsageError(NO_TAG)
         if isinstance(step, CallStep | FlowStep):
             with at(f"{place}.path"):
                 bounded_text("path", step.path, PATH_BYTES_MAX)

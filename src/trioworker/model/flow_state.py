@@ -27,7 +27,7 @@ Ref: TypeAlias = str | list[Any] | dict[str, Any] | None
 _PLACE: Final = re.compile(r"(?P<step>[A-Za-z_][A-Za-z0-9_]*)(?P<indices>(?:\[[0-9]{1,5}\])*)")
 
 
-class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A step that failed, or was canceled, at the place `at`; expressions see it as `error`."""
 
     step: str
@@ -37,7 +37,9 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     canceled: bool = False
 
 
-class Body(msgspec.Struct, omit_defaults=True, rename={"pos": "p", "done": "d", "node": "n"}):
+class Body(
+    msgspec.Struct, omit_defaults=True, gc=False, rename={"pos": "p", "done": "d", "node": "n"}
+):
     """A list of steps under way, which stands at the step `pos`.
 
     `done` are results of ended steps, as far as they may be asked for; `node` is the job of the
@@ -51,7 +53,7 @@ class Body(msgspec.Struct, omit_defaults=True, rename={"pos": "p", "done": "d", 
     failed: Failure | None = None
 
 
-class Group(msgspec.Struct, omit_defaults=True):
+class Group(msgspec.Struct, omit_defaults=True, gc=False):
     """What runs inside a step: bodies by the index of the iteration or the number of the branch.
 
     `results` has a place for each body that was begun. `total` is how many there will be, -1 when

@@ -176,11 +176,14 @@ class StepOf(_Option, frozen=True):
     """Of which flow a job is a step, at which place `at` of it.
 
     `flow` and `root` are jobs: the flow's own, and the outermost one's that it is nested in.
+    `shared` is that of the flow all of whose steps share one worker and one folder, if it is in
+    such a flow, however deep.
     """
 
     flow: UUID
     root: UUID
     at: str
+    shared: UUID | None = None
 
 
 class JobOptions(_Option, frozen=True):

@@ -91,6 +91,14 @@ class JobAttempt(msgspec.Struct, frozen=True):
     duration_ms: int | None
 
 
+class JobStep(msgspec.Struct, frozen=True):
+    """A step of a function whose result is stored, so that it is not done again."""
+
+    name: str
+    result: Any
+    at: datetime
+
+
 class Cancellation(msgspec.Struct, frozen=True):
     """What a request to cancel did, by job.
 

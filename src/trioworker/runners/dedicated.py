@@ -6,6 +6,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
+import msgspec
 import trio
 
 from trioworker.model.job import Job
@@ -22,6 +23,7 @@ from trioworker.runners.scripts import Finder, Script
 SCRIPTS_MAX: Final = 8
 
 _Key = tuple[str, str | None]
+_encode = msgspec.json.Encoder().encode
 
 
 class DedicatedRunner:
@@ -73,8 +75,10 @@ class DedicatedRunner:
         """Run one job of a script that was found just now. Raises `NotRunnable`."""
         group = self._group(script, job)
         output = ScriptOutput(log)
+        shared = "" if log.shared is None else f'"shared":{_encode(str(log.shared)).decode()},'
+        line = partial(job_line, args=job.args, extra=shared)
         try:
-            outcome = await group.call(partial(job_line, args=job.args), log, write=output.write)
+            outcome = await group.call(line, log, write=output.write)
         finally:
             output.close()
         return handing_over(outcome, ())  # whatever it answers: only functions may

@@ -2,7 +2,8 @@
 
 Rule of this file: no I/O. One JSON object per line, either way:
 
-* to the host: {"id": 7, "args": …} runs a job, {"cancel": 7} drops it if it has not begun.
+* to the host: {"id": 7, "args": …} runs a job, {"cancel": 7} drops it if it has not begun. With
+  "shared" comes the folder that the job shares with other steps of its flow.
 * from the host: once {"ready": true}, or {"refused": error} when no other start will help, or
   {"failed": error} when one may. Then for each job one of {"id": 7, "result": …},
   {"id": 7, "error": {"name", "message", "traceback"}} or {"id": 7, "dropped": true}, and before

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from random import Random
 from typing import Any, Final, Literal
 
@@ -140,7 +141,7 @@ class FunctionRunner:
         capture: Capture,
     ) -> Outcome:
         line = self._line(function, job, log)
-        context = _context(job, capture, line or NO_LINE)
+        context = _context(job, capture, log.shared, line or NO_LINE)
         call = signature.bind(job.args, context)
         async with nullcontext() if line is None else line.open():
             outcome = await self._flavours[function.flavour](call, function.retry_if)
@@ -237,11 +238,12 @@ def _cancellation_in(error: BaseException) -> BaseException | None:
     return error if isinstance(error, trio.Cancelled | GeneratorExit) else None
 
 
-def _context(job: Job, capture: Capture, line: Line = NO_LINE) -> JobContext:
+def _context(job: Job, capture: Capture, shared: Path | None, line: Line = NO_LINE) -> JobContext:
     return JobContext(
-        job.id, job.attempt, job.tag, capture.line, capture.label, tell=capture.tell, line=line
-    )
+        job.id, job.attempt, job.tag, capture.line, capture.label,
+        tell=capture.tell, line=line, shared=shared,
+    )  # fmt: skip
 
 
 def _call(member: Member) -> Call[object]:
-    return Call.of(_context(member.job, member.capture), member.record)
+    return Call.of(_context(member.job, member.capture, member.log.shared), member.record)

@@ -13,6 +13,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable
 from functools import cache, partial, reduce
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -142,7 +143,8 @@ def context(
 ) -> JobContext:
     """What the function may know about its job."""
     id_, attempt, tag = UUID(fields["id"]), fields["attempt"], fields["tag"]
-    return JobContext(id_, attempt, tag, log, labels.add, tell=tell)
+    shared = None if fields["shared"] is None else Path(fields["shared"])
+    return JobContext(id_, attempt, tag, log, labels.add, tell=tell, shared=shared)
 
 
 def body(outcome: Outcome, labels: Iterable[str] = ()) -> str:

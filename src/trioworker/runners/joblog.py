@@ -6,9 +6,13 @@ says what was run, and the end, because it says what went wrong; the middle is c
 The beginning may be stored while the attempt runs, piece by piece: a piece is offered, and counts
 as stored once it is accepted; until then it grows. What is left is the last piece, which is stored
 with the outcome.
+
+What else an attempt is given goes the same way: who takes care of its children, and the folder that
+it shares with other steps of its flow.
 """
 
 from collections import deque
+from pathlib import Path
 from typing import Final
 
 from trioworker.errors import UsageError
@@ -25,7 +29,7 @@ class JobLog:
 
     __slots__ = (
         "_accepted", "_dropped", "_head", "_head_room", "_offered", "_tail", "_tail_chars",
-        "_tail_max", "chunk", "labels", "preprocessed", "progress",
+        "_tail_max", "chunk", "labels", "preprocessed", "progress", "shared",
         "workflow",
     )  # fmt: skip
 
@@ -38,6 +42,7 @@ class JobLog:
         self.progress = Telling()
         self.preprocessed: str | None = None
         self.workflow: Workflow | None = None
+        self.shared: Path | None = None
         self._head_room = chars_max // 2
         self._tail: deque[str] = deque()
         self._tail_chars = 0

@@ -48,13 +48,13 @@ class ProcessPool:
 
     async def run(self, function: JobFunction[..., Any], job: Job, log: JobLog) -> Outcome:
         """Run one job in one of the processes."""
-        return await self._call(function, {"context": _context(job)}, job.args, log)
+        return await self._call(function, {"context": _context(job, log)}, job.args, log)
 
     async def run_chunk(
         self, function: JobFunction[..., Any], members: Sequence[Member], log: JobLog
     ) -> Sequence[Outcome]:
         """Run a chunk function in one of the processes; the outcomes of `members`."""
-        contexts = [_context(member.job) for member in members]
+        contexts = [_context(member.job, member.log) for member in members]
         args = msgspec.json.encode([member.job.args for member in members]).decode()
         logs = [member.log for member in members]
         outcome = await self._call(function, {"contexts": contexts}, args, log, logs)
@@ -92,8 +92,9 @@ class ProcessPool:
         return await self._group.call(line, log, members=members)
 
 
-def _context(job: Job) -> Mapping[str, object]:
-    return {"id": job.id, "attempt": job.attempt, "tag": job.tag}
+def _context(job: Job, log: JobLog) -> Mapping[str, object]:
+    shared = None if log.shared is None else str(log.shared)
+    return {"id": job.id, "attempt": job.attempt, "tag": job.tag, "shared": shared}
 
 
 def _name_of(function: Callable[..., Any]) -> Mapping[str, str]:

@@ -135,7 +135,7 @@ async def _run_group(folder: Path, script: Script, job: Job, log: JobLog) -> int
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=_working_folder(folder),
-            env=_environment(folder, job),
+            env=_environment(folder, job, log.shared),
             start_new_session=True,
         )
     assert process.stdout is not None
@@ -166,7 +166,7 @@ def _command(script: Script) -> list[str]:
     return [*script.command, *functions, str(script.file)]
 
 
-def _environment(folder: Path, job: Job) -> dict[str, str]:
+def _environment(folder: Path, job: Job, shared: Path | None) -> dict[str, str]:
     return os.environ | {
         "PYTHONUNBUFFERED": "1",
         "TRIOWORKER_ARGS": str(_args_file(folder)),
@@ -175,6 +175,7 @@ def _environment(folder: Path, job: Job) -> dict[str, str]:
         "TRIOWORKER_JOB": str(job.id),
         "TRIOWORKER_ATTEMPT": str(job.attempt),
         "TRIOWORKER_TAG": job.tag,
+        **({} if shared is None else {"TRIOWORKER_SHARED": str(shared)}),
     }
 
 

@@ -26,6 +26,7 @@ from trioworker.errors import (
 )
 from trioworker.model.agent_token import AgentToken
 from trioworker.model.outcome import Executed, Interrupted
+from trioworker.model.tags import Tags
 from trioworker.server.app import answer, decode, patiently
 from trioworker.server.claims import Claims
 from trioworker.server.errors import NO_DATABASE, BadRequest, Forbidden, TooLarge
@@ -33,7 +34,7 @@ from trioworker.server.guard import BODY, BODY_BYTES_MAX
 from trioworker.server.hints import Hub
 from trioworker.server.upkeep import listen
 from trioworker.server.workflow import AgentWorkflows
-from trioworker.store import wire, wire_workflow
+from trioworker.store import wire, wire_flows, wire_workflow
 from trioworker.store.packing import PACK_FROM_BYTES, pack, unpack
 from trioworker.store.postgres.database import Lane
 from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, RUNNING
@@ -104,7 +105,8 @@ class Agents:
             ("give_back", wire.GiveBack, self._give_back),
             ("cached_results", wire.Cached, self._cached_results),
             ("logs", wire.Logs, self._logs),
-            ("next_due", wire.Mine, self._next_due),
+            ("next_due", wire_flows.NextDue, self._next_due),
+            ("kept_flows", wire_flows.Kept, self._kept_flows),
             ("ping", wire.Mine, self._ping),
             ("listen", wire.Listen, self._listen),
             ("now", wire.Mine, self._workflows.now),
@@ -189,7 +191,7 @@ class Agents:
                 asked.worker,
                 asked.claim,
                 asked.batch_size,
-                caller.token.tags,
+                _tags(caller, asked),
                 asked.floors,
                 alone_from=asked.alone_from,
             )
@@ -210,8 +212,11 @@ class Agents:
         self._claims.remember(asked.worker, jobs)
         return wire.Batches(wire.handed(jobs, now_s=trio.current_time()))
 
-    async def _next_due(self, caller: Caller, _: wire.Mine) -> wire.Due:
-        return wire.Due(await self._store.next_due_s(caller.token.tags.names))
+    async def _next_due(self, caller: Caller, asked: wire_flows.NextDue) -> wire.Due:
+        return wire.Due(await self._store.next_due_s(_tags(caller, asked).names))
+
+    async def _kept_flows(self, _: Caller, asked: wire_flows.Kept) -> wire_flows.Flows:
+        return wire_flows.Flows(sorted(await self._store.kept_flows(asked.worker, asked.flows)))
 
     async def _cached_results(self, _: Caller, asked: wire.Cached) -> wire.Results:
         """Only what a job in this worker's hands asks for: an agent may not look at others'."""
@@ -220,7 +225,7 @@ class Agents:
 
     # ---- outcomes back ----------------------------------------------------------------------
 
-    async def _commit(self, _: Caller, asked: wire.Commit) -> wire.Lost:
+    async def _commit(self, _: Caller, asked: wire.Commit) -> wire_flows.Stored:
         jobs = await self._claims.find(asked.worker, _once_each([o.job for o in asked.outcomes]))
         now_s = trio.current_time()
         batch = [
@@ -229,12 +234,12 @@ class Agents:
         ]
         return await self._store_ends(asked.worker, batch, again=asked.again)
 
-    async def _commit_one(self, caller: Caller, asked: wire.Commit) -> wire.Lost:
+    async def _commit_one(self, caller: Caller, asked: wire.Commit) -> wire_flows.Stored:
         if len(asked.outcomes) != 1:
             raise BadRequest("`commit` stores one outcome; send more to `batch_commit`")
         return await self._commit(caller, asked)
 
-    async def _give_back(self, _: Caller, asked: wire.GiveBack) -> wire.Lost:
+    async def _give_back(self, _: Caller, asked: wire.GiveBack) -> wire_flows.Stored:
         jobs = await self._claims.find(asked.worker, _once_each(asked.jobs))
         now_s = trio.current_time()
         batch = [Executed(job, Interrupted(), now_s, 0.0) for job in jobs]
@@ -242,14 +247,16 @@ class Agents:
 
     async def _store_ends(
         self, worker: UUID, batch: Sequence[Executed], *, again: bool
-    ) -> wire.Lost:
+    ) -> wire_flows.Stored:
         """Store them; what is missing then may have been stored by this request, come earlier."""
-        lost = await self._store.commit(worker, batch, again=again)
-        if lost and not again:
-            missing = [executed for executed in batch if executed.job.id in lost]
-            lost = await self._store.commit(worker, missing, again=True)
+        stored = await self._store.commit(worker, batch, again=again)
+        if stored.lost and not again:
+            missing = [executed for executed in batch if executed.job.id in stored.lost]
+            found = await self._store.commit(worker, missing, again=True)
+            stored = msgspec.structs.replace(stored, lost=found.lost)
         self._claims.forget(worker, (executed.job for executed in batch))
-        return wire.Lost(sorted(lost))
+        self._claims.remember(worker, stored.handed)
+        return wire_flows.told(stored, now_s=trio.current_time())
 
     async def _logs(self, _: Caller, asked: wire.Logs) -> wire.Done:
         jobs = await self._claims.find(asked.worker, _once_each([one.job for one in asked.said]))
@@ -260,6 +267,12 @@ class Agents:
 
 
 Reply = Callable[[Caller, Any], Awaitable[msgspec.Struct]]
+
+
+def _tags(caller: Caller, asked: wire.Pull | wire_flows.NextDue) -> Tags:
+    """The tags of the token, and the worker's own if it asks for them."""
+    tags = caller.token.tags
+    return tags.with_own(asked.worker) if asked.own else tags
 
 
 def _once_each(which: Sequence[wire.Which]) -> Sequence[wire.Which]:

@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trioworker.events import Emit, discard
 from trioworker.server.errors import BadRequest
@@ -49,6 +50,27 @@ class Stopping:
             self._scopes.remove(scope)
 
 
+class Shortcut:
+    """Looks up an address without parameters, where the router tries one pattern after the other.
+
+    What it does not know is for the router, and so is what the router says of other methods.
+    """
+
+    def __init__(self, app: ASGIApp, *, routes: Sequence[BaseRoute]) -> None:
+        self._app = app
+        fixed = [route for route in routes if isinstance(route, Route) and "{" not in route.path]
+        self._routes = {(method, r.path): r for r in fixed for method in r.methods or ()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        route = self._routes.get((scope.get("method", ""), scope["path"]))
+        if route is None:
+            await self._app(scope, receive, send)
+        else:
+            scope["route"] = route
+            await route.app(scope, receive, send)
+
+
 def make_app(
     routes: Sequence[BaseRoute],
     *,
@@ -64,6 +86,7 @@ def make_app(
         routes=routes,
         middleware=[
             Middleware(Guard, emit=emit, body_bytes_max=body_bytes_max, body_s=body_s),
+            Middleware(Shortcut, routes=routes),
         ],
         exception_handlers={HTTPException: _raised_on},
     )

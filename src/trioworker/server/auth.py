@@ -13,6 +13,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import timedelta
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -84,6 +85,8 @@ class AgentAuth:
     ) -> None:
         self._tokens = tokens
         self._secret = secret
+        # What does not count is looked at anew each time; a good signature stays one.
+        self._decoded = lru_cache(KNOWN_MAX)(decode_token)
         self._emit = emit
         self._now_s = now_s
         self._standings = _Standings(tokens, now_s)
@@ -98,7 +101,7 @@ class AgentAuth:
             raise Forbidden(NO_AGENTS)
         token: AgentToken | None = None
         try:
-            token = decode_token(_bearer(request), self._secret)
+            token = self._decoded(_bearer(request), self._secret)
             await self._check(token)
         except InvalidToken as error:
             self._emit(_refused(request, "token", str(error), token))

@@ -76,6 +76,8 @@ class JobsApi:
             _get(one, "Where a job stands", self._show, JobState),
             _get(f"{one}/attempts", "Its attempts that failed", self._attempts, shapes.Attempts),
             _get(f"{one}/logs", "What it has written so far", self._logs, shapes.Logs),
+            _get(f"{one}/children", "The jobs below it", self._children, shapes.Children),
+            _get(f"{one}/steps", "Its steps that are stored", self._steps, shapes.Steps),
             Operation(
                 method="GET",
                 path=f"{one}/result",
@@ -149,6 +151,14 @@ class JobsApi:
 
     async def _attempts(self, asked: Asked) -> object:
         return shapes.Attempts(attempts=await self._client.attempts(asked.id))
+
+    async def _children(self, asked: Asked) -> object:
+        await self._client.job(asked.id)  # what does not exist is told with a status
+        return shapes.Children(children=await self._client.children(asked.id, shapes.LIMIT_MAX))
+
+    async def _steps(self, asked: Asked) -> object:
+        await self._client.job(asked.id)
+        return shapes.Steps(steps=await self._client.steps(asked.id))
 
     async def _logs(self, asked: Asked) -> object:
         return shapes.Logs(logs=await self._client.logs(asked.id))

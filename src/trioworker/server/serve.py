@@ -1,20 +1,16 @@
-"""Hypercorn in the nursery of whoever calls: HTTP/1.1 with bounds on all that a client can hold.
+"""HTTP in the nursery of whoever calls, with bounds on all that a client can hold.
 
-Rule of this file: no client costs more than its connection. Hypercorn's own loop would end with the
-first connection whose handling fails, and waits for ever for a client that does not read; so the
-loop is ours, and its connections and protocol are taken from it. It handles no signals.
+Rule of this file: no client costs more than its connection, and however one ends, the others go on.
+It handles no signals.
 """
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, Final, cast
+from typing import Final
 
 import trio
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.config import Config
-from hypercorn.trio.worker_context import WorkerContext
 from starlette.applications import Starlette
 
 from trioworker.errors import UsageError
@@ -24,9 +20,7 @@ from trioworker.settings import Address
 
 IDLE_S: Final = 20.0
 """How long a connection may do nothing, and how long the head of a request may take."""
-HEAD_BYTES_MAX: Final = 16 * 1024
 CONNECTIONS_MAX: Final = 1_000
-REQUESTS_MAX: Final = 1_000_000
 GRACE_S: Final = 5.0
 """What requests under way are left to finish once the server stops."""
 BACKLOG: Final = 1_024
@@ -72,14 +66,12 @@ class _Server:
     """The connections, which outlive the call to stop for a while."""
 
     def __init__(self, app: Starlette, grace_s: float, hurry: trio.Event) -> None:
-        self._app = ASGIWrapper(cast("Any", app))  # the same protocol, in other words
+        self._app = app
         self._stopping: Stopping = app.state.stopping
         self._grace_s = grace_s
         self._hurry = hurry
-        self._config = _config()
-        self._context = WorkerContext(max_requests=None)
         self._stop = trio.Event()
-        self._open: set[PatientStream] = set()
+        self._open: set[Connection] = set()
         self._last_closed = trio.Event()
 
     async def keep(self, *, task_status: trio.TaskStatus[trio.Nursery]) -> None:
@@ -88,12 +80,13 @@ class _Server:
             async with trio.open_nursery() as connections:
                 task_status.started(connections)
                 await self._stop.wait()
-                await self._context.terminated.set()  # which ends those that are idle
+                for connection in self._open:
+                    connection.retire()
                 self._stopping.ask()
                 await self._finish()
-                # A connection may be amid sending, which it does not let itself be cancelled in.
-                for stream in self._open:
-                    stream.cut()
+                # An endpoint may be amid sending, which it does not let itself be cancelled in.
+                for connection in self._open:
+                    connection.cut()
                 connections.cancel_scope.cancel()
 
     async def _finish(self) -> None:
@@ -115,22 +108,22 @@ class _Server:
         if len(self._open) >= CONNECTIONS_MAX:
             await _turn_away(stream)
             return
-        patient = PatientStream(stream)
-        with self._counted(patient):
+        connection = Connection(self._app, PatientStream(stream), idle_s=IDLE_S)
+        with self._counted(connection):
             try:
-                await Connection(self._app, self._config, self._context, patient).run()
+                await connection.run()
             except Exception:  # noqa: BLE001, S110 - the rule of this file; the guard has told of it
                 pass
             finally:
-                patient.cut()
+                connection.cut()
 
     @contextmanager
-    def _counted(self, stream: PatientStream) -> Iterator[None]:
-        self._open.add(stream)
+    def _counted(self, connection: Connection) -> Iterator[None]:
+        self._open.add(connection)
         try:
             yield
         finally:
-            self._open.remove(stream)
+            self._open.remove(connection)
             if not self._open and self._stop.is_set():
                 self._last_closed.set()
 
@@ -148,16 +141,6 @@ async def _turn_away(stream: trio.SocketStream) -> None:
         while await stream.receive_some():
             pass  # what it has asked is not read, but a reset would take the answer from it
     await trio.aclose_forcefully(stream)
-
-
-def _config() -> Config:
-    config = Config()
-    config.accesslog = config.errorlog = None  # events tell what there is to tell
-    config.include_server_header = False
-    config.keep_alive_timeout = IDLE_S
-    config.keep_alive_max_requests = REQUESTS_MAX
-    config.h11_max_incomplete_size = HEAD_BYTES_MAX
-    return config
 
 
 async def _bind(listen: Address, *, or_any_port: bool) -> list[trio.SocketListener]:

@@ -28,7 +28,7 @@ from trioworker.model.options import (
 )
 from trioworker.model.outcome import JobError
 from trioworker.model.schedule_state import ScheduleState
-from trioworker.model.state import JobAttempt, JobLogText, State
+from trioworker.model.state import JobAttempt, JobLogText, JobStep, State
 
 SETTINGS: Final = tuple(JobSettings.__annotations__)
 LIMIT_MAX: Final = 1_000
@@ -183,6 +183,18 @@ class Logs(msgspec.Struct, frozen=True, kw_only=True):
     """What a job wrote, by attempt."""
 
     logs: Sequence[JobLogText]
+
+
+class Children(msgspec.Struct, frozen=True, kw_only=True):
+    """The jobs whose parent it is, the oldest first."""
+
+    children: Sequence[JobState]
+
+
+class Steps(msgspec.Struct, frozen=True, kw_only=True):
+    """The steps of its function that are not done again, in order."""
+
+    steps: Sequence[JobStep]
 
 
 class JobEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,12 +8,11 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Final, NoReturn, TypeVar
 from uuid import UUID
 
-import httpx
 import msgspec
-import trio
 
 from trioworker import errors
 from trioworker.errors import (
@@ -24,28 +23,31 @@ from trioworker.errors import (
     StatementTimeout,
     StoreError,
     UnknownStoreError,
-    UsageError,
 )
 from trioworker.model.cache import CachedResult
 from trioworker.model.job import Job
 from trioworker.model.outcome import Executed, Interrupted
 from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said
-from trioworker.model.tags import Tags
-from trioworker.store import wire
+from trioworker.model.tags import Tags, own_tag
+from trioworker.store import wire, wire_flows
 from trioworker.store.agent_workflow import AgentWorkflow
+from trioworker.store.line import REPLY_BYTES_MAX, Line, Reply, open_line
 from trioworker.store.packing import PACK_FROM_BYTES, pack, unpack
-from trioworker.store.protocol import Counters, Heartbeat, Hint, Promoted, Reaped, WorkerInfo
+from trioworker.store.protocol import (
+    Counters,
+    Heartbeat,
+    Hint,
+    Promoted,
+    Reaped,
+    Stored,
+    WorkerInfo,
+)
+from trioworker.store.reach import Headers
 
 T = TypeVar("T")
 
-CONNECT_S: Final = 10.0
 HINT_WAIT_S: Final = 25.0
-CONNECTIONS_MAX: Final = 10
-REPLY_TIMES: Final = 10
-"""How many times as long as a silence may last a whole reply may take, which comes bit by bit."""
-REPLY_BYTES_MAX: Final = 1024 * 1024 * 1024
-LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _FAILURES: Final[Mapping[str, type[StoreError]]] = {
     kind.__name__: kind
@@ -62,32 +64,23 @@ async def open_agent_store(
     batches: bool,
     now_s: Callable[[], float],
     timeout_s: float = 30.0,
-    transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator["AgentStore"]:
     """The store behind the server at `base_url`, for as long as the context lasts.
 
-    `token` is what `trioworker token create` printed. `batches` uses the requests that carry more
-    than one job. `now_s` reads the worker's monotonic clock; `timeout_s` bounds each silence of
-    the server, and `REPLY_TIMES` as much a reply. Raises `UsageError` for an address that is none.
+    `timeout_s` bounds each silence of the server; see `AgentStore` for the others. Raises
+    `UsageError` for an address that is none.
     """
-    try:
-        client = httpx.AsyncClient(
-            base_url=base_url,
-            headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
-            timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s)),
-            limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
-            transport=transport,
+    async with open_line(base_url) as line:
+        yield AgentStore(
+            line, token, batches=batches, packs=not line.is_local, now_s=now_s, timeout_s=timeout_s
         )
-    except httpx.InvalidURL as error:
-        raise UsageError(f"the address {base_url} will not do: {error}") from None
-    packs = client.base_url.host not in LOCAL
-    client.headers["accept-encoding"] = "gzip" if packs else "identity"
-    async with client:
-        yield AgentStore(client, batches=batches, packs=packs, now_s=now_s, timeout_s=timeout_s)
 
 
 class AgentStore:
-    """A `Store` over an HTTP client whose base is the server, with the token in its headers.
+    """A `Store` over a line to the server.
+
+    `token` is what `trioworker token create` printed. `batches` uses the requests that carry more
+    than one job, `packs` compresses what is long. `now_s` reads the worker's monotonic clock.
 
     What only keeps the database in order (reaping, promotion, schedules, tidying) is the server's
     work, and nothing here.
@@ -95,16 +88,24 @@ class AgentStore:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        line: Line,
+        token: str,
         *,
         batches: bool,
         packs: bool,
         now_s: Callable[[], float],
         timeout_s: float,
     ) -> None:
-        self._client = client
+        self._line = line
         self._pull_path, self._commit_path = _PATHS[batches]
+        # Half of a commit's time goes by on the way, so that of the next may begin before its end.
+        self.commits_at_once = 2 if batches else 1
         self._packs = packs
+        self._headers = (
+            (b"authorization", b"Bearer " + token.encode()),
+            (b"content-type", b"application/json"),
+            (b"accept-encoding", b"gzip" if packs else b"identity"),
+        )
         self._now_s = now_s
         self._timeout_s = timeout_s
         self._worker: UUID | None = None
@@ -133,13 +134,14 @@ class AgentStore:
         worker: UUID,
         claim: UUID,
         size: int,
-        tags: Tags,  # noqa: ARG002 - the server goes by those of the token
+        tags: Tags,
         floors: FloorColumns,
         *,
         alone_from: int,
     ) -> Sequence[Job]:
-        """See `Store.pull`."""
-        asked = wire.Pull(worker, claim, size, alone_from, floors)
+        """See `Store.pull`; of the tags the server knows all but the worker's own."""
+        own = own_tag(worker) in tags.names
+        asked = wire.Pull(worker, claim, size, alone_from, floors, own)
         batch = await self._ask(self._pull_path, asked, wire.Batch)
         return wire.jobs_of(batch, now_s=self._now_s())
 
@@ -149,18 +151,23 @@ class AgentStore:
         now_s = self._now_s()
         return [job for batch in found.batches for job in wire.jobs_of(batch, now_s=now_s)]
 
-    async def commit(
-        self, worker: UUID, batch: Sequence[Executed], *, again: bool
-    ) -> AbstractSet[UUID]:
+    async def commit(self, worker: UUID, batch: Sequence[Executed], *, again: bool) -> Stored:
         """See `Store.commit`."""
+        asked: wire.GiveBack | wire.Commit
         if all(_unstarted(executed) for executed in batch):
-            jobs = [wire.Which.of(executed.job) for executed in batch]
-            given = wire.GiveBack(worker, jobs, again)
-            return {*(await self._ask("give_back", given, wire.Lost)).lost}
-        now_s = self._now_s()
-        outcomes = [wire.sent(executed, now_s=now_s) for executed in batch]
-        asked = wire.Commit(worker, outcomes, again)
-        return {*(await self._ask(self._commit_path, asked, wire.Lost)).lost}
+            path, jobs = "give_back", [wire.Which.of(executed.job) for executed in batch]
+            asked = wire.GiveBack(worker, jobs, again)
+        else:
+            now_s = self._now_s()
+            outcomes = [wire.sent(executed, now_s=now_s) for executed in batch]
+            path, asked = self._commit_path, wire.Commit(worker, outcomes, again)
+        told = await self._ask(path, asked, wire_flows.Stored)
+        return wire_flows.stored(told, now_s=self._now_s())
+
+    async def kept_flows(self, worker: UUID, flows: Sequence[UUID]) -> AbstractSet[UUID]:
+        """See `Store.kept_flows`."""
+        asked = wire_flows.Kept(worker, flows)
+        return {*(await self._ask("kept_flows", asked, wire_flows.Flows)).flows}
 
     async def cached_results(self, keys: Sequence[str]) -> Mapping[str, CachedResult]:
         """See `Store.cached_results`."""
@@ -179,10 +186,11 @@ class AgentStore:
         number = self._flushes if number is None else number
         await self._ask("logs", wire.Logs(worker, number, wire.written(said)), wire.Done)
 
-    async def next_due_s(self, tags: Sequence[str]) -> float | None:  # noqa: ARG002 - as in `pull`
-        """See `Store.next_due_s`."""
+    async def next_due_s(self, tags: Sequence[str]) -> float | None:
+        """See `Store.next_due_s`; the tags as in `pull`."""
         assert self._worker is not None
-        return (await self._ask("next_due", wire.Mine(self._worker), wire.Due)).seconds
+        asked = wire_flows.NextDue(self._worker, own_tag(self._worker) in tags)
+        return (await self._ask("next_due", asked, wire.Due)).seconds
 
     async def reap(self, *, claims_max: int, reaped_max: int) -> Reaped:  # noqa: ARG002 - none here
         """See `Store.reap`."""
@@ -230,60 +238,26 @@ class AgentStore:
 
     async def _ask(self, path: str, asked: object, answer: type[T], *, more_s: float = 0.0) -> T:
         """The reply to one request. Raises `StoreError`."""
-        reply, body = await self._send(path, _encoded(asked), self._timeout_s + more_s)
-        if reply.status_code != httpx.codes.OK:
-            raise _failure(reply, body)
+        reply = await self._send(path, _encoded(asked), self._timeout_s + more_s)
         try:
-            return msgspec.json.decode(body, type=answer)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            body = _plain(reply)
+            if reply.status == HTTPStatus.OK:
+                return msgspec.json.decode(body, type=answer)
+        except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConnectionLost(
-                f"the reply of {self._client.base_url} cannot be read: {error}", ambiguous=True
+                f"the reply of {self._line.server} cannot be read: {error}", ambiguous=True
             ) from error
+        raise _failure(reply, body, self._line.server)
 
-    async def _send(self, path: str, body: bytes, timeout_s: float) -> tuple[httpx.Response, bytes]:
-        timeout = httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s))
-        request = self._client.build_request("POST", wire.PREFIX + path, timeout=timeout)
+    async def _send(self, path: str, body: bytes, timeout_s: float) -> Reply:
+        headers: Headers = self._headers
         if self._packs and len(body) >= PACK_FROM_BYTES:
             body = pack(body)
-            request.headers["content-encoding"] = "gzip"
-        request.headers["content-length"] = str(len(body))
-        request.stream = _Content(body)
-        server = self._client.base_url
-        try:
-            with trio.move_on_after(REPLY_TIMES * timeout_s) as patience:
-                reply = await self._client.send(request, stream=True)
-                try:
-                    return reply, await _body(reply, patience)
-                finally:
-                    await reply.aclose()
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            raise ConnectionLost(f"{server} cannot be reached: {_said(error)}") from error
-        except httpx.TimeoutException as error:
-            raise StatementTimeout(
-                f"no answer from {server} in {timeout_s:g} s", ambiguous=True
-            ) from error
-        except httpx.HTTPError as error:
-            raise ConnectionLost(
-                f"the line to {server} was lost: {_said(error)}", ambiguous=True
-            ) from error
-        raise StatementTimeout(f"the reply of {server} has no end", ambiguous=True)
+            headers = (*headers, _PACKED)
+        return await self._line.ask(wire.PREFIX + path, headers, body, timeout_s=timeout_s)
 
 
-class _Content(httpx.AsyncByteStream):
-    """The body of a request. Not a generator, as httpx has it: those it leaves open on failure."""
-
-    def __init__(self, body: bytes) -> None:
-        self._left = [body]
-
-    def __aiter__(self) -> "_Content":
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._left:
-            raise StopAsyncIteration
-        return self._left.pop()
-
-
+_PACKED: Final = (b"content-encoding", b"gzip")
 _PATHS: Final = {True: ("batch_pull", "batch_commit"), False: ("pull", "commit")}
 
 
@@ -299,42 +273,26 @@ def _encoded(asked: object) -> bytes:
         raise Refused(f"this cannot be sent as JSON: {error}") from error
 
 
-async def _body(reply: httpx.Response, patience: trio.CancelScope) -> bytes:
-    """What came, unpacked: httpx would leave its stream open when that fails in the middle.
-
-    One that is too long ends the `patience`, which leaves no stream open either.
-    """
-    parts: list[bytes] = []
-    size = 0
-    async for part in reply.aiter_raw():
-        parts.append(part)
-        size += len(part)
-        if size > REPLY_BYTES_MAX:
-            patience.cancel()
-    body = b"".join(parts)
-    return _unpacked(body) if reply.headers.get("content-encoding") == "gzip" else body
-
-
-def _unpacked(body: bytes) -> bytes:
-    try:
-        plain, whole = unpack(body, REPLY_BYTES_MAX)
-    except zlib.error as error:
-        raise httpx.DecodingError(str(error)) from error
+def _plain(reply: Reply) -> bytes:
+    """The body, unpacked. Raises `zlib.error` when it is not what it says."""
+    if reply.header(_PACKED[0]) != _PACKED[1]:
+        return reply.body
+    plain, whole = unpack(reply.body, REPLY_BYTES_MAX)
     if not whole:
-        raise httpx.DecodingError("its gzip ends too early, or is too long")
+        raise zlib.error("its gzip ends too early, or is too long")
     return plain
 
 
-def _failure(reply: httpx.Response, body: bytes) -> StoreError:
+def _failure(reply: Reply, body: bytes, server: str) -> StoreError:
     """The error that a reply other than 200 stands for."""
     try:
         said = msgspec.json.decode(body, type=wire.Refusal)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        said = wire.Refusal(f"{reply.status_code} {reply.reason_phrase} from {reply.url}")
+        said = wire.Refusal(f"{reply.status} {reply.reason} from {server}")
     if said.failure is not None:
         kind = _FAILURES.get(said.failure, UnknownStoreError)
         return kind(said.error, sqlstate=said.sqlstate, ambiguous=said.ambiguous)
-    return _by_status(reply.status_code, said.error)
+    return _by_status(reply.status, said.error)
 
 
 def _by_status(status: int, sentence: str) -> StoreError:
@@ -355,11 +313,3 @@ def _by_status(status: int, sentence: str) -> StoreError:
             return ServerUnavailable(sentence, ambiguous=True)
         case _:
             return UnknownStoreError(sentence, ambiguous=True)
-
-
-def _said(error: Exception) -> str:
-    """What went wrong, in the words of the nearest cause that has any."""
-    cause: BaseException | None = error
-    while cause is not None and not str(cause):
-        cause = cause.__cause__ or cause.__context__
-    return str(cause or type(error).__name__)

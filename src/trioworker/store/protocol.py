@@ -61,6 +61,20 @@ class Reaped(msgspec.Struct, frozen=True):
     failed: Sequence[UUID]
 
 
+class Stored(msgspec.Struct, frozen=True):
+    """What came of a commit: the ids that are *not* stored, and what the worker has to do now.
+
+    `handed` are jobs that the very same transaction has made and claimed for it. `own` says that
+    it has made more which only this worker may run: it has to pull them. It may `let_go` of what
+    the steps of these flows have shared: they have ended.
+    """
+
+    lost: AbstractSet[UUID]
+    handed: Sequence[Job] = ()
+    own: bool = False
+    let_go: Sequence[UUID] = ()
+
+
 class Promoted(msgspec.Struct, frozen=True):
     """How many jobs got a slot that time alone has freed, and in how many seconds to look again.
 
@@ -139,6 +153,11 @@ class Store(Protocol):
         """What functions ask of it."""
         ...
 
+    @property
+    def commits_at_once(self) -> int:
+        """How many commits of a worker may be under way while full batches wait for them."""
+        ...
+
     async def register(self, worker: WorkerInfo) -> None:
         """Make the worker known. May be repeated."""
         ...
@@ -173,14 +192,17 @@ class Store(Protocol):
         """The jobs of this worker's claims that are not `known` to it."""
         ...
 
-    async def commit(
-        self, worker: UUID, batch: Sequence[Executed], *, again: bool
-    ) -> AbstractSet[UUID]:
-        """Store a batch of outcomes in one transaction; returns the ids that are *not* stored.
+    async def commit(self, worker: UUID, batch: Sequence[Executed], *, again: bool) -> Stored:
+        """Store a batch of outcomes in one transaction.
 
-        These had no claim any more: their lease was lost. `again` says that an earlier try may
-        have stored some of the batch unseen; those count as stored.
+        Those that are not stored had no claim any more: their lease was lost. `again` says that an
+        earlier try may have stored some of the batch unseen; those count as stored, and what that
+        try has handed over is found by `adopt`. No more jobs are handed over than are stored.
         """
+        ...
+
+    async def kept_flows(self, worker: UUID, flows: Sequence[UUID]) -> AbstractSet[UUID]:
+        """Those of the flows that are under way and keep to this worker."""
         ...
 
     async def cached_results(self, keys: Sequence[str]) -> Mapping[str, CachedResult]:
@@ -204,7 +226,10 @@ class Store(Protocol):
         ...
 
     async def reap(self, *, claims_max: int, reaped_max: int) -> Reaped:
-        """Take back up to `claims_max` claims of dead workers; one bounded sweep."""
+        """Take back up to `claims_max` claims of dead workers; one bounded sweep.
+
+        Flows whose steps only such a worker could have run end with it, or are ready again.
+        """
         ...
 
     async def promote(self) -> Promoted:

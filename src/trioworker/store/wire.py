@@ -1,7 +1,8 @@
 """What an agent and its server say to each other: JSON, one record for each request and reply.
 
 Rule of this file: data and its bounds, and how it becomes what the worker and the store know. Jobs
-and outcomes are arrays, because there are hundreds in a body; later versions add at their ends.
+and outcomes are arrays, because there are hundreds in a body; later versions add at their ends. The
+garbage collector need not look through them: they hold nothing that could lead back to them.
 An agent sends back of a job only which one it is: what the job is, the server knows better.
 """
 
@@ -87,13 +88,14 @@ class Beat(msgspec.Struct, frozen=True):
 
 
 class Pull(msgspec.Struct, frozen=True):
-    """See `Store.pull`."""
+    """See `Store.pull`; `own` asks for the jobs, too, that only this worker may run."""
 
     worker: UUID
     claim: UUID
     batch_size: Size = 1
     alone_from: Annotated[int, msgspec.Meta(ge=1)] = 1
     floors: FloorColumns = NO_FLOORS
+    own: bool = False
 
 
 class Adopt(msgspec.Struct, frozen=True):
@@ -103,7 +105,7 @@ class Adopt(msgspec.Struct, frozen=True):
     known: Annotated[Sequence[UUID], msgspec.Meta(max_length=SIZE_MAX)]
 
 
-class Which(msgspec.Struct, frozen=True, array_like=True):
+class Which(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Which attempt of which job, and the claim it stands in."""
 
     claim: UUID
@@ -116,7 +118,7 @@ class Which(msgspec.Struct, frozen=True, array_like=True):
         return cls(job.claim, job.id, job.attempt)
 
 
-class Result(msgspec.Struct, frozen=True, tag="Succeeded"):
+class Result(msgspec.Struct, frozen=True, tag="Succeeded", gc=False):
     """A success as it is sent; its JSON is base64, so that a broken one breaks no neighbour."""
 
     result: bytes
@@ -127,7 +129,7 @@ SentOutcome: TypeAlias = (
 )
 
 
-class Sent(msgspec.Struct, frozen=True, array_like=True):
+class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """See `Executed`; `age_s` is how long ago the attempt began."""
 
     job: Which
@@ -157,7 +159,7 @@ class GiveBack(msgspec.Struct, frozen=True):
     again: bool = False
 
 
-class Written(msgspec.Struct, frozen=True, array_like=True):
+class Written(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """See `Said`."""
 
     job: Which
@@ -191,7 +193,7 @@ class Listen(msgspec.Struct, frozen=True):
 # ---- replies --------------------------------------------------------------------------------
 
 
-class Handed(msgspec.Struct, frozen=True, array_like=True):
+class Handed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A claimed job; see `Job`. `left_s` is how long it has until its deadline.
 
     Its options are read one job at a time: what one agent is too old for is that job's defect.
@@ -307,14 +309,14 @@ def _sent_outcome(outcome: Outcome) -> SentOutcome:
     What went wrong is told in words that can be sent: it must never be lost for its own sake.
     """
     match outcome:
+        case Succeeded(result, statements):  # first, for it is by far the most frequent
+            return _no_sql() if statements else Result(result)
         case Failed(error, _, for_good):
             return Failed(storable_error(error), for_good=for_good)
         case Retried(error, delay_s):
             return Retried(storable_error(error), delay_s)
         case Cancelled(reason) | Skipped(reason):
             return type(outcome)(storable(reason, ERROR_MESSAGE_CHARS_MAX))
-        case Succeeded(result, statements):
-            return _no_sql() if statements else Result(result)
         case _:
             return outcome
 

@@ -22,6 +22,7 @@ from trioworker.runners.function import FunctionRunner
 from trioworker.runners.immediate import identity_runner, noop_runner
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.protocol import Runner
+from trioworker.runners.workflow import Workflow
 
 T = TypeVar("T")
 
@@ -36,11 +37,17 @@ async def on_trio(function: Callable[[], Awaitable[T]]) -> T:
     return await anyio.to_thread.run_sync(trio.run, function)
 
 
-async def run_together(app: App, jobs: Sequence[Job], left_s: Sequence[float]) -> list["Attempt"]:
+async def run_together(
+    app: App,
+    jobs: Sequence[Job],
+    left_s: Sequence[float],
+    workflows: Sequence[Workflow],
+) -> list["Attempt"]:
     """Run one attempt of each of the jobs, side by side: more than one only for a chunk.
 
-    `left_s` is how long it is for each until its deadline. What is meant for a process of its own
-    runs in a thread, where it can reach the queue of the test.
+    `left_s` is how long it is for each until its deadline, `workflows` take care of its children.
+    What is meant for a process of its own runs in a thread, where it can reach the queue of the
+    test.
     """
     rng = Random(0)
     runner = FunctionRunner(app, rng, concurrency=len(jobs), in_processes=False)
@@ -49,7 +56,7 @@ async def run_together(app: App, jobs: Sequence[Job], left_s: Sequence[float]) -
         "noop": noop_runner(),
         "identity": identity_runner(),
     }
-    attempts = [Attempt(job, seconds) for job, seconds in zip(jobs, left_s, strict=True)]
+    attempts = list(map(Attempt, jobs, left_s, workflows))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(runner.open())
         nursery = await stack.enter_async_context(trio.open_nursery())
@@ -61,10 +68,11 @@ async def run_together(app: App, jobs: Sequence[Job], left_s: Sequence[float]) -
 class Attempt:
     """One attempt of a job: what came of it, and what it wrote."""
 
-    def __init__(self, job: Job, left_s: float) -> None:
+    def __init__(self, job: Job, left_s: float, workflow: Workflow) -> None:
         self.job = job
         self._left_s = left_s
         self.log = JobLog()
+        self.log.workflow = workflow
         self.outcome: Outcome = past_deadline()
 
     async def run(self, runner: Runner, rng: Random) -> None:

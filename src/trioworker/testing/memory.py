@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
+import trio
 
 from trioworker.errors import UsageError
 from trioworker.model.completion import complete
@@ -23,6 +24,7 @@ from trioworker.model.state import (
     JobLogText,
     JobProgress,
     JobState,
+    JobStep,
     State,
     TagCounts,
     WorkerState,
@@ -73,6 +75,9 @@ class Entry:
         self.attempts: list[JobAttempt] = []
         self.labels: tuple[str, ...] = ()
         self.progress: JobProgress | None = None
+        self.steps: list[JobStep] = []
+        self.in_hand = trio.Lock()
+        self._asked_in: int | None = None
 
     @property
     def order(self) -> tuple[int, datetime, UUID]:
@@ -91,6 +96,15 @@ class Entry:
             args=new.args.decode(), tag=new.tag, priority=new.priority, scheduled_for=self.due,
             awaited=new.awaited, options=new.options,
         )  # fmt: skip
+
+    def ask_again(self, attempt: int, now: datetime) -> None:
+        """Its parent asks for it in this attempt; a later one has it run again if it failed."""
+        again = self._asked_in is not None and self._asked_in < attempt
+        if self.ended_as in {"failure", "canceled"} and again:
+            self.ended_as = self.ended_at = self.error = None
+            self.attempt += 1
+            self.due = now
+        self._asked_in = attempt
 
     def end_attempt(self, outcome: Outcome, log: JobLog, now: datetime) -> None:
         """Note what came of an attempt, as a commit would store it."""
@@ -203,6 +217,17 @@ class MemoryJobs(PostgresJobs):
     async def attempts(self, job: UUID) -> Sequence[JobAttempt] | None:
         """See `PostgresJobs`."""
         return self.entries[job].attempts if job in self.entries else None
+
+    async def children(self, job: UUID, limit: int) -> Sequence[JobState]:
+        """See `PostgresJobs`."""
+        return await self.states(sorted(e for e in self.entries if self._is_child(e, job))[:limit])
+
+    async def steps(self, job: UUID) -> Sequence[JobStep]:
+        """See `PostgresJobs`."""
+        return self.entries[job].steps if job in self.entries else []
+
+    def _is_child(self, id_: UUID, parent: UUID) -> bool:
+        return self.entries[id_].new.parent == parent
 
     async def place_in_line(self, job: UUID) -> None:
         """No job waits for a slot: they run one after the other."""

@@ -23,6 +23,7 @@ from trioworker.store.postgres.waits import Waits
 from trioworker.testing.clock import FrozenClock
 from trioworker.testing.inline import KINDS, on_trio, run_together
 from trioworker.testing.memory import Entry, MemoryJobs, NoDatabase
+from trioworker.testing.workflow import MemoryWorkflow
 
 RUNS_MAX: Final = 1_000
 SHOWN_MAX: Final = 20
@@ -147,13 +148,24 @@ class MemoryQueue(Client):
         for entry in entries:
             entry.running = True
         try:
-            attempts = await run_together(self._functions, jobs, left_s)
+            workflows = [self._workflow(entry) for entry in entries]
+            attempts = await run_together(self._functions, jobs, left_s, workflows)
         finally:
             for entry in entries:
                 entry.running = False
         for entry, attempt in zip(entries, attempts, strict=True):
             entry.end_attempt(attempt.outcome, attempt.log, self.clock.now)
         return [attempt.outcome for attempt in attempts]
+
+    def _workflow(self, entry: Entry) -> MemoryWorkflow:
+        """What the function of the job may ask for."""
+
+        async def run_one(child: Entry) -> None:
+            if child.new.kind not in KINDS:
+                raise UsageError(f"the child '{child.new.path}' is a script, and needs a worker")
+            await self._run([child])
+
+        return MemoryWorkflow(entry, self._memory, self.clock, run_one)
 
     def _left_s(self, entry: Entry) -> float:
         deadline = entry.new.options.deadline

@@ -25,6 +25,7 @@ class BatchChannel(Generic[T]):
         self._closed = False
         self._senders = trio.lowlevel.ParkingLot()
         self._receivers = trio.lowlevel.ParkingLot()
+        self._for_full = trio.lowlevel.ParkingLot()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -50,6 +51,8 @@ class BatchChannel(Generic[T]):
         self._items.extend(batch)
         if self._receivers:
             self._receivers.unpark_all()
+        elif self._for_full and len(self._items) >= self._capacity:
+            self._for_full.unpark_all()
 
     @property
     def free(self) -> int:
@@ -61,13 +64,13 @@ class BatchChannel(Generic[T]):
         while len(self._items) >= self._capacity:
             await self._senders.park()
 
-    async def receive(self, limit: int) -> list[T]:
-        """Everything that waits, up to `limit`; at least one.
+    async def receive(self, limit: int, *, full: bool = False) -> list[T]:
+        """Everything that waits, up to `limit`: at least one, or as many as fit if `full`.
 
-        Raises `trio.EndOfChannel` when the channel is closed and empty.
+        Raises `trio.EndOfChannel` when the channel is closed and has less than that.
         """
         await trio.lowlevel.checkpoint()
-        await self.filled()
+        await (self.full() if full else self.filled())
         return self.take(limit)
 
     async def filled(self) -> None:
@@ -76,6 +79,13 @@ class BatchChannel(Generic[T]):
             if self._closed:
                 raise trio.EndOfChannel
             await self._receivers.park()
+
+    async def full(self) -> None:
+        """Return when as many wait as fit. Raises `trio.EndOfChannel` when they never will."""
+        while len(self._items) < self._capacity:
+            if self._closed:
+                raise trio.EndOfChannel
+            await self._for_full.park()
 
     def take(self, limit: int) -> list[T]:
         """What waits, up to `limit`, perhaps nothing; never blocks."""
@@ -105,6 +115,7 @@ class BatchChannel(Generic[T]):
         """Say that nothing will be put any more; what waits can still be taken."""
         self._closed = True
         self._receivers.unpark_all()
+        self._for_full.unpark_all()
 
 
 class Signal:

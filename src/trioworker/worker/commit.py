@@ -8,7 +8,6 @@ found to belong to another worker.
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Final
 from uuid import UUID
 
@@ -23,12 +22,14 @@ from trioworker.events import (
     OutcomeRefused,
 )
 from trioworker.model.batching import cut, divide
-from trioworker.model.completion import refused
+from trioworker.model.completion import STATUS_OF, refused
 from trioworker.model.failures import Failure, Step, backoff_s, classify, next_step
-from trioworker.model.outcome import Begun, Executed, Failed, Retried, Snoozed
+from trioworker.model.outcome import Begun, Executed, Failed, Interrupted, Retried, Snoozed
+from trioworker.store.protocol import Stored
 from trioworker.worker.channel import BatchChannel, Reminder
 from trioworker.worker.config import Context
 from trioworker.worker.holdings import Holdings
+from trioworker.worker.pull import Pull
 
 REFUSALS_MAX: Final = 2
 """An outcome is replaced by a failure with all that could be kept, then by a bare one."""
@@ -58,11 +59,14 @@ class _Group(msgspec.Struct):
 
 
 class Commit:
-    """The commit stage of one worker.
+    """The commit stage of one worker, or a helper beside it, for when a full batch waits.
+
+    A helper sees to it that the way to the store is no pause: the next batch is on it while the
+    last one is stored. As it takes no less, batches still grow while the stage is busy.
 
     It sets `freed` when others may be ready because of these jobs, in their slots or following
     them, and `delayed` when time has to pass before a limited job may run. It calls `stored` with
-    each batch, and with the ids of those in it whose lease was lost.
+    each batch, and with what came of it. What that has handed over goes to `pull`.
     """
 
     def __init__(
@@ -73,8 +77,11 @@ class Commit:
         holdings: Holdings,
         freed: Reminder,
         delayed: Reminder,
-        stored: Callable[[Sequence[Executed], AbstractSet[UUID]], None],
+        pull: Pull,
+        stored: Callable[[Sequence[Executed], Stored], None],
+        helps: bool = False,
     ) -> None:
+        self._helps = helps
         self._config = context.config
         self._worker = context.worker
         self._store = context.store
@@ -84,6 +91,7 @@ class Commit:
         self._holdings = holdings
         self._freed = freed
         self._delayed = delayed
+        self._pull = pull
         self._stored = stored
         self._pending: deque[_Group] = deque()
         self.abandoned: list[UUID] = []
@@ -94,7 +102,7 @@ class Commit:
         """Store what comes until the outcomes channel is closed and empty."""
         while True:
             try:
-                batch = await self._outcomes.receive(self._config.sizes.commit)
+                batch = await self._outcomes.receive(self._config.sizes.commit, full=self._helps)
             except trio.EndOfChannel:
                 return
             self._pending.extend(_Group(group) for group in cut(batch, self._config.policy))
@@ -104,19 +112,21 @@ class Commit:
     def unsaved(self) -> list[UUID]:
         """The jobs whose outcomes are in hand and not known to be stored."""
         waiting = [executed for group in self._pending for executed in group.batch]
-        waiting.extend(self._outcomes.items)
+        waiting.extend(() if self._helps else self._outcomes.items)
         return [executed.job.id for executed in waiting] + self.abandoned
 
     async def _advance(self, group: _Group) -> None:
         """Try the first group once; on failure do the step that the policy says."""
         started_s = trio.current_time()
         try:
-            lost = await self._store.commit(self._worker, group.batch, again=group.again)
+            stored = await self._store.commit(self._worker, group.batch, again=group.again)
         except StoreError as error:
             await self._after_failure(group, error)
             return
+        lost = stored.lost
+        self._take_over(group, stored)
         self._settle(group)
-        self._stored(group.batch, lost)
+        self._stored(group.batch, stored)
         failed = sum(
             isinstance(executed.outcome, Failed) and executed.job.id not in lost
             for executed in group.batch
@@ -189,8 +199,22 @@ class Commit:
         group.failures.clear()
         self._emit(OutcomeRefused(worker=self._worker, job=job, message=message))
 
+    def _take_over(self, group: _Group, stored: Stored) -> None:
+        """Before the batch counts as settled: who waits until nothing is in hand must see these."""
+        late = self._pull.take_over(stored.handed) if stored.handed else ()
+        if late:
+            now_s = trio.current_time()
+            back = [Executed(job, Interrupted(), now_s, 0.0) for job in late]
+            self._pending.extend(_Group(part) for part in cut(back, self._config.policy))
+        if stored.handed or stored.own:
+            self._pull.pull_own()
+        if stored.own or stored.let_go:
+            self._freed.set()
+        if group.again and any(_moves_a_flow(executed) for executed in group.batch):
+            self._pull.adopt_soon()
+
     def _settle(self, group: _Group) -> None:
-        hooked = [e for e in group.batch if e.job.options.has_effects]
+        hooked = [e for e in group.batch if e.job.options.has_effects and not _stays_here(e)]
         if hooked or any(type(e.outcome) is Begun for e in group.batch):
             self._freed.set()
         if any(_takes_time(e) for e in hooked if e.job.options.limit is not None):
@@ -212,6 +236,17 @@ class Commit:
 
     async def _pause(self, tries: int) -> None:
         await trio.sleep(backoff_s(tries, self._ports.rng))
+
+
+def _moves_a_flow(executed: Executed) -> bool:
+    return executed.job.options.step is not None or type(executed.outcome) is Begun
+
+
+def _stays_here(executed: Executed) -> bool:
+    """Whether what follows from it is for this worker alone, which is told of it."""
+    step = executed.job.options.step
+    shares = step is not None and step.shared is not None
+    return shares and executed.job.options.limit is None and type(executed.outcome) in STATUS_OF
 
 
 def _takes_time(executed: Executed) -> bool:

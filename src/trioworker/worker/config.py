@@ -10,6 +10,7 @@ from trioworker.events import Emit, JobEnded
 from trioworker.model.batching import BatchPolicy, BatchSizes, Fallback, Mode
 from trioworker.model.outcome import Executed
 from trioworker.model.tags import Tags
+from trioworker.runners.shared_folders import SharedFolders
 from trioworker.store.protocol import Store
 
 
@@ -55,6 +56,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     ports: Ports
     emit: Emit
+    shared: SharedFolders | None = None
 
     def report_end(self, executed: Executed) -> None:
         """Tell of one job that has ended, if each is to be told of."""

@@ -33,6 +33,7 @@ from trioworker.runners.protocol import Runner
 from trioworker.worker.attempt import Attempt
 from trioworker.worker.channel import BatchChannel, Signal
 from trioworker.worker.config import Context
+from trioworker.worker.shared import SharedTask
 from trioworker.worker.slots import Slots
 from trioworker.worker.workflow import WorkflowTask
 
@@ -55,6 +56,7 @@ class Execute:
         jobs: BatchChannel[Job],
         outcomes: BatchChannel[Executed],
         workflow: WorkflowTask,
+        shared: SharedTask,
     ) -> None:
         self._config = context.config
         self._worker = context.worker
@@ -65,6 +67,7 @@ class Execute:
         self._jobs = jobs
         self._outcomes = outcomes
         self._workflow = workflow
+        self._shared = shared
         self._attempts: dict[Attempt, None] = {}
         self._alone_from = alone_from(self._config.reaped_max)
         self._cancelled_early: dict[UUID, str] = {}
@@ -263,7 +266,7 @@ class Execute:
         self._attempts[attempt] = None
         outcome: Outcome | None = None
         try:
-            with attempt.scope:
+            with self._shared.used(_shares(job)) as log.shared, attempt.scope:
                 outcome = await runner.run(job, log)
         except UsageError as error:
             outcome = Failed(JobError(type(error).__name__, str(error)), for_good=True)
@@ -300,6 +303,12 @@ class Execute:
 
     def _report_start(self, job: Job) -> None:
         self._emit(JobStarted(worker=self._worker, job=job.id, attempt=job.attempt))
+
+
+def _shares(job: Job) -> UUID | None:
+    """The flow whose folder the job shares."""
+    step = job.options.step
+    return None if step is None else step.shared
 
 
 def _within_bounds(outcome: Outcome) -> Outcome:

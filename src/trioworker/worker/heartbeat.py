@@ -7,6 +7,7 @@ renewed. What has already been executed is kept: if nobody took the lease in the
 outcomes can still be stored.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import trio
@@ -35,7 +36,7 @@ class HeartbeatTask:
         *,
         pull: Pull,
         execute: Execute,
-        commit: Commit,
+        commits: Sequence[Commit],
     ) -> None:
         self._config = context.config
         self._worker = context.worker
@@ -43,7 +44,7 @@ class HeartbeatTask:
         self._emit = context.emit
         self._pull = pull
         self._execute = execute
-        self._commit = commit
+        self._commits = commits
         self._renewed_s = trio.current_time()
         self._fenced = False
         self._renewed = Signal()
@@ -66,7 +67,9 @@ class HeartbeatTask:
     @property
     def counters(self) -> Counters:
         """What this worker has done so far."""
-        return Counters(self._commit.done, self._commit.failed, self._execute.load().running)
+        done = sum(commit.done for commit in self._commits)
+        failed = sum(commit.failed for commit in self._commits)
+        return Counters(done, failed, self._execute.load().running)
 
     @property
     def _fence_s(self) -> float:

@@ -4,6 +4,9 @@ It asks the planner how many jobs can start soon, claims that many in one statem
 batch into a bounded channel, where a busy execute stage makes it wait. When nothing is ready it
 sleeps: until a hint, until the next job is due, or for a while, whichever comes first.
 
+What a commit hands over comes in here, too, and waits for nothing: the commit that brings it must
+not wait for those who wait for a commit.
+
 While it holds a job on its last chance it claims nothing: what would be lost with the worker then
 is that job alone, beside what ran already.
 """
@@ -11,6 +14,7 @@ is that job alone, beside what ran already.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from itertools import groupby
 from math import inf
 from typing import Final
 from uuid import UUID
@@ -18,11 +22,12 @@ from uuid import UUID
 import trio
 
 from trioworker.errors import StoreError
-from trioworker.events import BatchAdopted, BatchPulled, PullFailed
+from trioworker.events import BatchAdopted, BatchHanded, BatchPulled, PullFailed
 from trioworker.model.failures import backoff_s, classify
 from trioworker.model.job import Job
 from trioworker.model.outcome import Executed
 from trioworker.model.planner import Backoff, Floors, alone_from, claim_size
+from trioworker.model.tags import own_tag
 from trioworker.worker.cache import Cache
 from trioworker.worker.channel import BatchChannel, Reminder
 from trioworker.worker.config import Context
@@ -73,13 +78,19 @@ class Pull:
         self._saw_all = False
         self._alone_from = alone_from(self._config.reaped_max)
         self._alone: set[UUID] = set()
+        self._handed: set[UUID] = set()
+        self._arrived: list[Job] = []
+        self._closed = False
+        self.tags = context.config.tags
         self.wake = Reminder()
 
     async def run(self) -> None:
         """Pull until stopped, or in drain mode until there is nothing left; then close."""
         while not self._stopping:
             size = 0 if self._paused else self._plan()
-            if self._holds_last_chance():
+            if self._arrived:
+                await self._send(self._take_arrived())
+            elif self._holds_last_chance():
                 with self._until_stopped():
                     await self._holdings.settled.wait()
             elif size == 0:
@@ -89,6 +100,8 @@ class Pull:
                 break
         while self._reply_lost:
             await self._pull_once(1)
+        self._jobs.put(self._take_arrived())
+        self._closed = True
         self._jobs.close()
         self._execute.changed.set()
 
@@ -96,6 +109,46 @@ class Pull:
         """Pull nothing more. A statement that is under way is waited for: its jobs are ours."""
         self._stopping = True
         self._waits.cancel()
+
+    def take_over(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Take what a commit has handed over; returns what it is too late for, to be given back."""
+        # One that `adopt` has found meanwhile is in hand already.
+        fresh = [job for job in jobs if not self._holdings.has(job.claim)]
+        for claim, members in groupby(fresh, lambda job: job.claim):
+            self._handed.add(claim)
+            handed = [job.id for job in members]
+            self._emit(BatchHanded(worker=self._worker, claim=claim, jobs=handed))
+        self._take(fresh)
+        if self._closed:
+            return fresh
+        if self._cache.asking(fresh):
+            self._arrived += fresh
+            self._look_up()
+        else:
+            self._jobs.put(fresh)
+            self._execute.changed.set()
+        return ()
+
+    def pull_own(self) -> None:
+        """From now on there may be jobs that only this worker may run."""
+        self.tags = self._config.tags.with_own(self._worker)
+
+    def adopt_soon(self) -> None:
+        """A commit whose reply was lost may have handed something over."""
+        self._reply_lost = True
+        self.pull_own()
+        self._look_up()
+
+    def _look_up(self) -> None:
+        """Wherever the loop waits, it looks around."""
+        self.wake.set()
+        self._execute.changed.set()
+        self._holdings.settled.set()
+        self._holdings.emptied.set()
+
+    def _take_arrived(self) -> Sequence[Job]:
+        arrived, self._arrived = self._arrived, []
+        return arrived
 
     def look_soon(self) -> None:
         """Jobs were enqueued here a moment ago."""
@@ -224,7 +277,7 @@ class Pull:
         floors = self._floors.at(started_s)
         self._saw_all = not floors.tags
         jobs = await self._store.pull(
-            self._worker, claim, size, self._config.tags, floors, alone_from=self._alone_from
+            self._worker, claim, size, self.tags, floors, alone_from=self._alone_from
         )
         self._failures = 0
         self._floors.advance(jobs, full=len(jobs) == size)
@@ -245,9 +298,18 @@ class Pull:
         return trio.current_time() - self._adopted_s >= ADOPT_EVERY_S
 
     async def _adopt(self) -> Sequence[Job]:
-        jobs = await self._store.adopt(self._worker, self._holdings.claims)
         self._reply_lost = False
+        self._handed.clear()
+        try:
+            found = await self._store.adopt(self._worker, self._holdings.claims)
+        except StoreError:
+            self._reply_lost = True
+            raise
         self._adopted_s = trio.current_time()
+        # What was handed over while it looked is in hand, or has been.
+        jobs = [job for job in found if job.claim not in self._handed]
+        if any(job.tag == own_tag(self._worker) for job in jobs):
+            self.pull_own()
         if jobs:
             self._take(jobs)
             self._emit(BatchAdopted(worker=self._worker, jobs=[job.id for job in jobs]))
@@ -273,7 +335,7 @@ class Pull:
 
     async def _next_due_s(self) -> float:
         try:
-            due_s = await self._store.next_due_s(self._config.tags.names)
+            due_s = await self._store.next_due_s(self.tags.names)
         except StoreError:
             # The pull that follows meets the same database and reports what is wrong with it.
             return inf

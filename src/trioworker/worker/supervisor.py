@@ -27,7 +27,8 @@ from trioworker.model.failures import backoff_s
 from trioworker.model.job import Job
 from trioworker.model.outcome import Executed
 from trioworker.runners.protocol import Runner
-from trioworker.store.protocol import Hint, Store, WorkerInfo
+from trioworker.runners.shared_folders import SharedFolders
+from trioworker.store.protocol import Hint, Store, Stored, WorkerInfo
 from trioworker.worker.channel import BatchChannel
 from trioworker.worker.commit import Commit
 from trioworker.worker.config import Context, Ports, WorkerConfig
@@ -37,6 +38,7 @@ from trioworker.worker.heartbeat import HeartbeatTask
 from trioworker.worker.holdings import Holdings
 from trioworker.worker.maintenance import Maintenance
 from trioworker.worker.pull import Pull
+from trioworker.worker.shared import SharedTask
 from trioworker.worker.workflow import WorkflowTask
 
 GOODBYE_S: Final = 1.0
@@ -72,14 +74,20 @@ async def work(
     ports: Ports,
     stop: Stop,
     emit: Emit,
+    shared: SharedFolders | None = None,
 ) -> Report:
     """Work until drained or stopped; one life after the other. The runners must be open.
+
+    `shared` has the folders that steps of flows share, which are open, too; by default they share
+    none.
 
     Raises `StoreError` when the store cannot be reached at the very start, and never later.
     """
     first = True
     while True:
-        context = Context(worker=ports.new_id(), config=config, store=store, ports=ports, emit=emit)
+        context = Context(
+            worker=ports.new_id(), config=config, store=store, ports=ports, emit=emit, shared=shared
+        )
         life = _Life(context, runners, stop)
         try:
             return await life.run(patient=not first)
@@ -102,8 +110,14 @@ class _Life:
         jobs: BatchChannel[Job] = BatchChannel(context.config.sizes.pull)
         outcomes: BatchChannel[Executed] = BatchChannel(context.config.sizes.commit)
         self._workflow = WorkflowTask(context, enqueued=self._enqueued)
+        self._shared = SharedTask(context)
         self._execute = Execute(
-            context, runners=runners, jobs=jobs, outcomes=outcomes, workflow=self._workflow
+            context,
+            runners=runners,
+            jobs=jobs,
+            outcomes=outcomes,
+            workflow=self._workflow,
+            shared=self._shared,
         )
         self._pull = Pull(
             context,
@@ -114,16 +128,21 @@ class _Life:
             workflow=self._workflow,
         )
         self._maintenance = Maintenance(context, promoted=self._pull.wake)
-        self._commit = Commit(
-            context,
-            outcomes=outcomes,
-            holdings=holdings,
-            freed=self._pull.wake,
-            delayed=self._maintenance.wake,
-            stored=self._workflow.stored,
-        )
+        self._commits = [
+            Commit(
+                context,
+                outcomes=outcomes,
+                holdings=holdings,
+                freed=self._pull.wake,
+                delayed=self._maintenance.wake,
+                pull=self._pull,
+                stored=self._stored,
+                helps=number > 0,
+            )
+            for number in range(context.store.commits_at_once)
+        ]
         self._heartbeat = HeartbeatTask(
-            context, pull=self._pull, execute=self._execute, commit=self._commit
+            context, pull=self._pull, execute=self._execute, commits=self._commits
         )
         self._flush = Flush(context, execute=self._execute)
         self._pipeline = trio.CancelScope()
@@ -143,17 +162,24 @@ class _Life:
                 worker=self._worker, mode=self._config.mode, tags=self._config.tags.shown()
             )
         )
+        try:
+            await self._live()
+        finally:
+            await self._shared.clear()
+        return self._report()
+
+    async def _live(self) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._heartbeat.run)
             nursery.start_soon(self._maintenance.run)
             nursery.start_soon(self._flush.run)
             nursery.start_soon(self._workflow.run)
+            nursery.start_soon(self._shared.run)
             nursery.start_soon(self._listen)
             nursery.start_soon(self._stop_when_asked)
             await self._run_pipeline()
             await self._retire()
             nursery.cancel_scope.cancel()
-        return self._report()
 
     async def _run_pipeline(self) -> None:
         with self._pipeline:
@@ -162,7 +188,8 @@ class _Life:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._pull.run)
                 nursery.start_soon(self._execute.run)
-                nursery.start_soon(self._commit.run)
+                for commit in self._commits:
+                    nursery.start_soon(commit.run)
 
     async def _register(self, *, patient: bool) -> bool:
         """Make this worker known; False when it was asked to stop before that was done."""
@@ -254,8 +281,12 @@ class _Life:
         if not tags.isdisjoint(self._config.tags.names):
             self._pull.look_soon()
 
+    def _stored(self, batch: Sequence[Executed], stored: Stored) -> None:
+        self._workflow.stored(batch, stored.lost)
+        self._shared.let_go(stored.let_go)
+
     def _heard(self, hint: Hint) -> None:
-        if hint.anything or hint.tag in self._config.tags.names:
+        if hint.anything or hint.tag in self._pull.tags.names:
             self._pull.wake.set()
             # It may be limited, and be ready only after a look.
             self._maintenance.wake.set()
@@ -265,6 +296,7 @@ class _Life:
             self._workflow.heard(hint.done or None)
 
     def _report(self) -> Report:
-        unsaved = self._commit.unsaved() + self._execute.unstarted()
+        unsaved = [job for commit in self._commits for job in commit.unsaved()]
+        unsaved += self._execute.unstarted()
         self._emit(WorkerStopped(worker=self._worker, unsaved=unsaved))
         return Report(unsaved=unsaved, forced=self._stop.forced.is_set())

@@ -98,5 +98,9 @@ ARGUMENTS: Final[Mapping[str, Callable[[Depth, int], Sequence[object]]]] = {
     "ended_steps": lambda depth, batch: [depth.completed_ids(batch)],
     "store_flows": store_flows,
     "end_flows": end_flows,
+    "hand_over": lambda depth, batch: [new_id(), WORKER, depth.ready_ids(batch)],
+    "end_stranded": lambda depth, batch: [depth.ready_ids(batch), "{}"],
+    "kept_flows": lambda depth, batch: [WORKER, depth.flow_ids(batch)],
+    "restart_flows": lambda depth, batch: [depth.flow_ids(batch), [True] * batch],
     "cancel_unstarted": lambda depth, batch: [depth.ready_ids(batch), "enough", []],
 }

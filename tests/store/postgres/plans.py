@@ -26,7 +26,7 @@ GROWING: Final = (
 )  # fmt: skip
 """The tables whose size is the users' to choose."""
 
-FEW: Final = ("waiting_fresh", "waiting_undecided", "concurrency_look")
+FEW: Final = ("waiting_fresh", "waiting_undecided", "concurrency_look", "flow_state_worker")
 """Indexes that have nothing in them but what is looked for: they are read without a condition."""
 
 BLOCKS: Final = """

@@ -53,7 +53,7 @@ async def commit(scene: Scene, *outcomes: Outcome) -> None:
     """Let the ticks that wait be run, and end so."""
     worker, jobs = await ticked(scene)
     batch = [executed(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
-    assert await scene.store.commit(worker, batch, again=False) == set()
+    assert (await scene.store.commit(worker, batch, again=False)).lost == set()
 
 
 def ticks(scene: Scene) -> list[tuple[str, datetime]]:

@@ -17,6 +17,7 @@
 -- 0013 flushes 4bbc54d0591b64f1365cfc5727292c76
 -- 0014 flows 2e0448604d0b1117b00d38f67c365991
 -- 0015 children_and_steps 0d2833398550ba77816cf15ccf490bcf
+-- 0016 same_worker d9717be12b1afbe678bbe81701a61271
 
 CREATE SCHEMA trioworker;
 
@@ -661,6 +662,8 @@ CREATE INDEX claim_worker ON trioworker.claim USING btree (worker);
 CREATE INDEX concurrency_look ON trioworker.concurrency USING btree (look_at) WHERE (look_at IS NOT NULL);
 
 CREATE INDEX expiry_at ON trioworker.expiry USING btree (at);
+
+CREATE INDEX flow_state_worker ON trioworker.flow_state USING btree (worker, root) WHERE (worker IS NOT NULL);
 
 CREATE INDEX job_completed_at ON trioworker.job_completed USING brin (completed_at);
 

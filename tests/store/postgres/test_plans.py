@@ -59,6 +59,16 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     },
     "end_approvals": {"waiting": {"waiting_pkey"}, "job": {"job_pkey"}},
     "end_flows": {"flow_state": {"flow_state_pkey"}, "job": {"job_pkey"}},
+    "end_stranded": {
+        "ready": {"ready_pkey", PLACE},
+        "waiting": {"waiting_pkey"},
+        "job": {"job_pkey"},
+    },
+    "hand_over": {"ready": {"ready_pkey"}, "job": {"job_pkey"}},
+    "kept_flows": {"flow_state": {"flow_state_pkey", "flow_state_worker"}},
+    "lost_flows": {"flow_state": {"flow_state_worker"}, "claim": CLAIM},
+    "read_lost_flows": {"flow_state": {"flow_state_worker"}, "job": {"job_pkey"}},
+    "restart_flows": {"flow_state": {"flow_state_pkey"}, "job": {"job_pkey"}},
     "ended_steps": {"job_completed": {"job_completed_pkey"}},
     # Which parent has ended is no property of its row: each sweep looks at all that have not.
     "ended_parents": {

@@ -65,7 +65,7 @@ async def test_a_job_that_is_committed_twice_at_once_ends_once(scene: Scene) -> 
     lost: list[frozenset[UUID]] = []
 
     async def again() -> None:
-        lost.append(frozenset(await scene.store.commit(worker, [executed(job)], again=True)))
+        lost.append(frozenset((await scene.store.commit(worker, [executed(job)], again=True)).lost))
 
     await meanwhile(scene, "commit", worker, [job.claim], [id_], *COMMIT_OF_ONE, what=again)
     assert lost == [frozenset()]

@@ -23,7 +23,7 @@ async def end(scene: Scene, job: Job, log: str, chunk: int, outcome: Outcome = D
     """Store the outcome of `job`, with the last piece of its log."""
     (worker,) = scene.query("select worker from trioworker.claim where id = %s", job.claim)
     one = msgspec.structs.replace(executed(job, outcome, log=log), log_chunk=chunk)
-    assert await scene.store.commit(worker[0], [one], again=False) == set()
+    assert (await scene.store.commit(worker[0], [one], again=False)).lost == set()
 
 
 @on_every_version

@@ -52,7 +52,7 @@ async def test_a_mixed_batch_is_stored_in_one_transaction(scene: Scene) -> None:
     worker = await scene.worker()
     jobs = await scene.pull(worker)
     batch = [executed(job, o) for job, o in zip(jobs, OUTCOMES.values(), strict=True)]
-    assert await scene.store.commit(worker, batch, again=False) == set()
+    assert (await scene.store.commit(worker, batch, again=False)).lost == set()
     done = {
         status: (id_, result, error)
         for id_, status, result, error in scene.query(
@@ -84,7 +84,7 @@ async def test_a_batch_of_one_does_the_same(scene: Scene, outcome: Outcome) -> N
     await scene.enqueue()
     worker = await scene.worker()
     (job,) = await scene.pull(worker)
-    assert await scene.store.commit(worker, [executed(job, outcome)], again=False) == set()
+    assert (await scene.store.commit(worker, [executed(job, outcome)], again=False)).lost == set()
     goes_back = isinstance(outcome, Retried | Snoozed | Interrupted)
     assert scene.places() == ({"ready": 1} if goes_back else {"completed": 1})
 
@@ -112,7 +112,7 @@ async def test_each_part_of_the_fence_holds_alone(
     first, wrong, last = await scene.pull(worker)
     wrong = changed(wrong)
     batch = [executed(first), executed(wrong), executed(last)]
-    assert await scene.store.commit(worker, batch, again=again) == {wrong.id}
+    assert (await scene.store.commit(worker, batch, again=again)).lost == {wrong.id}
     assert scene.places() == {"claimed": 1, "completed": 2}
 
 
@@ -123,7 +123,7 @@ async def test_outcomes_of_a_claim_that_is_gone_are_not_stored(scene: Scene) -> 
     batch = [
         executed(msgspec.structs.replace(job, claim=new_id())) for job in await scene.pull(worker)
     ]
-    assert await scene.store.commit(worker, batch, again=True) == {e.job.id for e in batch}
+    assert (await scene.store.commit(worker, batch, again=True)).lost == {e.job.id for e in batch}
     assert scene.places() == {"claimed": 2}
 
 
@@ -133,9 +133,9 @@ async def test_another_workers_claim_is_out_of_reach(scene: Scene) -> None:
     holder, other = await scene.worker(), await scene.worker()
     jobs = await scene.pull(holder)
     batch = [executed(job) for job in jobs]
-    assert await scene.store.commit(other, batch, again=True) == set(ids_of(jobs))
+    assert (await scene.store.commit(other, batch, again=True)).lost == set(ids_of(jobs))
     assert scene.places() == {"claimed": 3}
-    assert await scene.store.commit(holder, batch, again=False) == set()
+    assert (await scene.store.commit(holder, batch, again=False)).lost == set()
 
 
 @on_every_version
@@ -147,9 +147,9 @@ async def test_a_late_commit_after_the_lease_stores_nothing(scene: Scene) -> Non
     await scene.silence(slow)
     await scene.store.reap(claims_max=10, reaped_max=3)
     for_quick = await scene.pull(quick)
-    assert await scene.store.commit(slow, late, again=True) == {e.job.id for e in late}
+    assert (await scene.store.commit(slow, late, again=True)).lost == {e.job.id for e in late}
     await scene.store.commit(quick, [executed(job) for job in for_quick], again=False)
-    assert await scene.store.commit(slow, late, again=True) == {e.job.id for e in late}
+    assert (await scene.store.commit(slow, late, again=True)).lost == {e.job.id for e in late}
     assert (
         scene.query("select result, worker, attempt from trioworker.job_completed")
         == [("done", quick, 2)] * 2
@@ -180,7 +180,7 @@ async def test_one_commit_may_concern_several_claims(scene: Scene) -> None:
     worker = await scene.worker()
     pulls = [await scene.pull(worker, 2) for _ in range(3)]
     batch = [executed(pulls[0][0]), *map(executed, pulls[1]), executed(pulls[2][1])]
-    assert await scene.store.commit(worker, batch, again=False) == set()
+    assert (await scene.store.commit(worker, batch, again=False)).lost == set()
     left = scene.query("select ids from trioworker.claim order by id")
     assert left == [([pulls[0][1].id],), ([pulls[2][0].id],)]
 
@@ -193,11 +193,11 @@ async def test_a_repeated_commit_finds_what_is_stored(scene: Scene) -> None:
     batch = [executed(job, log="said") for job in await scene.pull(worker)]
     await scene.store.commit(worker, batch[:2], again=False)
     with listening(scene.url, "trioworker_done") as heard:
-        assert await scene.store.commit(worker, batch, again=True) == set()
+        assert (await scene.store.commit(worker, batch, again=True)).lost == set()
         assert heard() == [str(batch[2].job.id)]
     assert scene.places() == {"completed": 3}
     everything = {e.job.id for e in batch}
-    assert await scene.store.commit(worker, batch, again=False) == everything
+    assert (await scene.store.commit(worker, batch, again=False)).lost == everything
     assert scene.query("select count(*) from trioworker.job_log") == [(3,)]
 
 
@@ -209,7 +209,7 @@ async def test_what_a_sweep_gave_up_is_not_found_as_stored(scene: Scene) -> None
     await scene.silence(worker)
     reaped = await scene.store.reap(claims_max=10, reaped_max=0)
     assert reaped.failed == [batch[0].job.id]
-    assert await scene.store.commit(worker, batch, again=True) == {batch[0].job.id}
+    assert (await scene.store.commit(worker, batch, again=True)).lost == {batch[0].job.id}
 
 
 @on_every_version
@@ -219,13 +219,13 @@ async def test_a_stored_retry_is_found_in_the_history(scene: Scene) -> None:
     worker = await scene.worker()
     (job,) = await scene.pull(worker)
     batch = [executed(job, Retried(ERROR, 0.0))]
-    assert await scene.store.commit(worker, batch, again=False) == set()
-    assert await scene.store.commit(worker, batch, again=True) == set()
+    assert (await scene.store.commit(worker, batch, again=False)).lost == set()
+    assert (await scene.store.commit(worker, batch, again=True)).lost == set()
     assert scene.query("select attempt from trioworker.ready") == [(2,)]
     other = await scene.worker()
     (next_attempt,) = await scene.pull(other)
-    assert await scene.store.commit(worker, batch, again=True) == set()
-    assert await scene.store.commit(worker, [executed(next_attempt)], again=True) == {job.id}
+    assert (await scene.store.commit(worker, batch, again=True)).lost == set()
+    assert (await scene.store.commit(worker, [executed(next_attempt)], again=True)).lost == {job.id}
     assert scene.places() == {"claimed": 1}
 
 
@@ -235,8 +235,8 @@ async def test_what_went_back_uncharged_is_not_found_as_stored(scene: Scene) -> 
     worker = await scene.worker()
     (job,) = await scene.pull(worker)
     batch = [executed(job, Snoozed(0.0))]
-    assert await scene.store.commit(worker, batch, again=False) == set()
-    assert await scene.store.commit(worker, batch, again=True) == {job.id}
+    assert (await scene.store.commit(worker, batch, again=False)).lost == set()
+    assert (await scene.store.commit(worker, batch, again=True)).lost == {job.id}
     assert scene.query("select attempt from trioworker.ready") == [(1,)]
 
 
@@ -247,7 +247,7 @@ async def test_logs_are_stored_with_the_outcome_only(scene: Scene) -> None:
     jobs = await scene.pull(worker)
     lost = executed(another_attempt(jobs[1]), log="never")
     batch = [executed(jobs[0], Retried(ERROR, 0.0), log="one\n"), lost]
-    assert await scene.store.commit(worker, batch, again=False) == {second}
+    assert (await scene.store.commit(worker, batch, again=False)).lost == {second}
     (again,) = await scene.pull(worker)
     await scene.store.commit(worker, [executed(again, log="two\n")], again=False)
     logs = scene.query("select id, attempt, text from trioworker.job_log order by attempt")
@@ -264,7 +264,7 @@ async def test_those_who_wait_are_told_once_it_is_stored(scene: Scene) -> None:
     jobs[lost] = another_attempt(jobs[lost])
     with listening(scene.url, "trioworker_done") as heard:
         batch = [executed(job) for job in jobs.values()]
-        assert await scene.store.commit(worker, batch, again=False) == {lost}
+        assert (await scene.store.commit(worker, batch, again=False)).lost == {lost}
         assert heard() == [str(awaited)]
 
 
@@ -280,7 +280,7 @@ async def test_a_refused_value_leaves_everything_as_it_was(scene: Scene) -> None
             await scene.store.commit(worker, batch, again=False)
         assert scene.places() == {"claimed": 3}
     assert scene.query("select count(*) from trioworker.job_log") == [(0,)]
-    assert await scene.store.commit(worker, [executed(j) for j in jobs], again=True) == set()
+    assert (await scene.store.commit(worker, [executed(j) for j in jobs], again=True)).lost == set()
 
 
 async def test_a_plain_batch_is_a_single_statement(scene: Scene) -> None:

@@ -15,7 +15,7 @@ async def test_a_failed_attempt_that_another_follows_is_kept(scene: Scene) -> No
     worker = await scene.worker()
     jobs = await scene.pull(worker)
     batch = [executed(jobs[0], Retried(ERROR, 0.0)), executed(jobs[1], Failed(ERROR))]
-    assert await scene.store.commit(worker, batch, again=False) == set()
+    assert (await scene.store.commit(worker, batch, again=False)).lost == set()
     assert scene.query(
         "select id, attempt, error, worker, duration_ms from trioworker.job_attempt"
     ) == [
@@ -37,7 +37,7 @@ async def test_an_outcome_that_is_lost_has_no_effect(scene: Scene) -> None:
     await scene.silence(worker)
     await scene.store.reap(claims_max=10, reaped_max=3)
     batch = [executed(job, Retried(ERROR, 0.0))]
-    assert await scene.store.commit(worker, batch, again=True) == {job.id}
+    assert (await scene.store.commit(worker, batch, again=True)).lost == {job.id}
     assert scene.query(
         "select id, attempt, error->>'name', worker, started_at, duration_ms"
         " from trioworker.job_attempt"

@@ -47,9 +47,9 @@ async def begin(scene: Scene, worker: UUID) -> None:
     """Pull what is ready, which are flows, and begin them in one transaction."""
     jobs = await scene.pull(worker)
     assert {job.kind for job in jobs} == {"flow"}
-    assert not await scene.store.commit(
-        worker, [executed(job, Begun()) for job in jobs], again=False
-    )
+    assert not (
+        await scene.store.commit(worker, [executed(job, Begun()) for job in jobs], again=False)
+    ).lost
 
 
 async def steps(scene: Scene, worker: UUID) -> Sequence[Job]:
@@ -80,7 +80,7 @@ async def test_a_step_that_ends_makes_the_next_a_job(scene: Scene) -> None:
         (job,) = await steps(scene, worker)
         assert job.path == name
         done = executed(job, Succeeded(f'"{name} is done"'.encode()))
-        assert not await scene.store.commit(worker, [done], again=False)
+        assert not (await scene.store.commit(worker, [done], again=False)).lost
     assert end(scene, flow) == ("success", "two is done", None)
     assert scene.query("select from trioworker.flow_state") == []
     assert scene.places() == {"completed": 3}
@@ -91,7 +91,7 @@ async def finish(
 ) -> None:
     """End all jobs in one transaction, by default with success."""
     batch = [executed(job, outcome or Succeeded(b"1")) for job in jobs]
-    assert not await scene.store.commit(worker, batch, again=False)
+    assert not (await scene.store.commit(worker, batch, again=False)).lost
 
 
 async def test_flows_of_a_batch_share_their_statements(scene: Scene) -> None:
@@ -192,7 +192,7 @@ async def test_what_cannot_begin_fails_and_says_why(scene: Scene) -> None:
     worker = await scene.worker()
     jobs = await scene.pull(worker)
     begun = [executed(job, Begun()) for job in jobs]
-    assert not await scene.store.commit(worker, begun, again=False)
+    assert not (await scene.store.commit(worker, begun, again=False)).lost
     said = [end(scene, job.id)[2] for job in jobs]
     assert said[0] == "there is no flow 'nowhere'; push it with `trioworker flows push`"
     assert said[1].startswith("the flow does not match its schema at $")
@@ -214,7 +214,7 @@ async def test_a_flow_is_cancelled_with_all_that_is_under_way(scene: Scene) -> N
     await begin(scene, worker)
     inner, b = sorted(await scene.pull(worker), key=lambda job: job.kind)
     assert (inner.kind, b.kind) == ("flow", "function")
-    assert not await scene.store.commit(worker, [executed(inner, Begun())], again=False)
+    assert not (await scene.store.commit(worker, [executed(inner, Begun())], again=False)).lost
     done = await scene.jobs.cancel([flow], "enough")
     assert flow in done.ended
     assert done.asked == [b.id]
@@ -242,7 +242,7 @@ async def test_a_flow_that_was_cancelled_as_it_began_is_found_by_a_sweep(scene: 
     worker = await scene.worker()
     (job,) = await scene.pull(worker)
     assert (await scene.jobs.cancel([flow], "too late?")).asked == [flow]
-    assert not await scene.store.commit(worker, [executed(job, Begun())], again=False)
+    assert not (await scene.store.commit(worker, [executed(job, Begun())], again=False)).lost
     assert not await scene.store.sweep_flows()
     assert end(scene, flow) == ("canceled", None, "too late?")
     assert scene.places() == {"completed": 2}
@@ -269,7 +269,8 @@ async def test_a_flow_that_begins_while_somebody_cancels_it_is_left_to_a_sweep(
             with scene.under_way("lock_schedules", ["s"]):
                 nursery.start_soon(cancel)
                 await scene.until_blocked()
-                assert not await scene.store.commit(worker, [executed(job, Begun())], again=False)
+                begun = [executed(job, Begun())]
+                assert not (await scene.store.commit(worker, begun, again=False)).lost
     assert (told[0].ended, told[0].asked) == ([tick.id], [flow])
     assert scene.query("select id from trioworker.flow_state") == [(flow,)]
     await scene.store.sweep_flows()

@@ -47,7 +47,7 @@ async def test_a_batch_tells_the_handlers_of_each_of_its_jobs(scene: Scene) -> N
     worker, jobs = await hand_out(scene, 4, TOLD)
     ends = [executed(job, BOOM if job is jobs[2] else DONE) for job in jobs]
     before = len(scene.statements())
-    assert await scene.store.commit(worker, ends, again=False) == set()
+    assert (await scene.store.commit(worker, ends, again=False)).lost == set()
     assert [run.name for run in scene.statements()[before:]] == ["commit", "clock", "enqueue"]
     found = calls(scene)
     assert sorted(path for path, _ in found) == ["cheer", "cheer", "cheer", "tell"]
@@ -74,7 +74,9 @@ async def test_an_end_that_is_not_stored_tells_nobody(scene: Scene) -> None:
     jobs = await scene.pull(worker)
     await scene.silence(worker)
     await scene.store.reap(claims_max=10, reaped_max=3)
-    assert await scene.store.commit(worker, [executed(jobs[0], BOOM)], again=True) == {jobs[0].id}
+    assert (await scene.store.commit(worker, [executed(jobs[0], BOOM)], again=True)).lost == {
+        jobs[0].id
+    }
     assert calls(scene) == []
 
 
@@ -83,7 +85,7 @@ async def test_a_repeated_commit_tells_once(scene: Scene) -> None:
     worker, jobs = await hand_out(scene, 2, msgspec.structs.replace(TOLD, restart=True))
     batch = [executed(job, BOOM) for job in jobs]
     await scene.store.commit(worker, batch, again=False)
-    assert await scene.store.commit(worker, batch, again=True) == set()
+    assert (await scene.store.commit(worker, batch, again=True)).lost == set()
     assert len(calls(scene)) == 2
     assert scene.query("select count(*) from trioworker.job") == [(2 + 2 + 2,)]
 

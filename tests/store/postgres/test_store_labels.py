@@ -38,7 +38,7 @@ async def test_labels_come_with_the_end(scene: Scene, outcome: Outcome) -> None:
     end = msgspec.structs.replace(executed(job, outcome), labels=("c", "a"))
     await scene.store.commit(worker, [end], again=False)
     assert await labels(scene, id_) == ["a", "b", "c"]
-    assert await scene.store.commit(worker, [end], again=True) == set()
+    assert (await scene.store.commit(worker, [end], again=True)).lost == set()
 
 
 async def test_an_attempt_that_another_follows_leaves_no_labels(scene: Scene) -> None:

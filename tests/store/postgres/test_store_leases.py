@@ -231,7 +231,9 @@ async def test_a_commit_that_is_under_way_is_not_reaped(scene: Scene) -> None:
         with trio.fail_after(30):
             assert await reap(scene) == Reaped([], [])
     jobs = await scene.store.adopt(worker, set())
-    assert await scene.store.commit(worker, [executed(j) for j in jobs], again=False) == set()
+    assert (
+        await scene.store.commit(worker, [executed(j) for j in jobs], again=False)
+    ).lost == set()
     assert await reap(scene) == Reaped([], [])
     assert scene.places() == {"completed": 2}
 
@@ -243,7 +245,7 @@ async def test_a_commit_that_comes_during_the_reaping_stores_nothing(scene: Scen
     lost: set[UUID] = set()
 
     async def commit() -> None:
-        lost.update(await scene.store.commit(worker, batch, again=False))
+        lost.update((await scene.store.commit(worker, batch, again=False)).lost)
 
     async with trio.open_nursery() as nursery:
         scene.do("update trioworker.worker set lost_at = now()")
@@ -272,7 +274,7 @@ async def test_adopting_finds_what_the_worker_does_not_know(scene: Scene) -> Non
     ]
     assert await scene.store.adopt(worker, {known[0].claim, pulled[0].claim}) == []
     batch = [executed(job) for job in adopted]
-    assert await scene.store.commit(worker, batch, again=False) == set()
+    assert (await scene.store.commit(worker, batch, again=False)).lost == set()
 
 
 async def test_adopting_brings_what_is_left_of_a_claim(scene: Scene) -> None:
@@ -291,7 +293,7 @@ async def test_what_is_given_back_is_as_it_was(scene: Scene) -> None:
     worker, other = await scene.worker(), await scene.worker()
     jobs = await scene.pull(worker)
     batch = [executed(job, Interrupted()) for job in jobs[1:]]
-    assert await scene.store.commit(worker, batch, again=False) == set()
+    assert (await scene.store.commit(worker, batch, again=False)).lost == set()
     again = await scene.pull(other)
     assert ids_of(again) == ids[1:]
     assert {(job.attempt, job.reaped) for job in again} == {(4, 1)}

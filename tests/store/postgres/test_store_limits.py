@@ -291,7 +291,9 @@ async def test_crosswise_batches_wait_in_line(scene: Scene) -> None:
 
 async def commit(scene: Scene, worker: UUID, *jobs: Job) -> None:
     """Store that the jobs have succeeded."""
-    assert await scene.store.commit(worker, [executed(j) for j in jobs], again=False) == set()
+    assert (
+        await scene.store.commit(worker, [executed(j) for j in jobs], again=False)
+    ).lost == set()
 
 
 async def test_a_slot_that_nobody_noticed_is_found(scene: Scene) -> None:

@@ -58,7 +58,7 @@ async def test_a_retried_job_is_ready_and_keeps_its_history(scene: Scene, outcom
     worker = await scene.worker()
     (job,) = await scene.pull(worker)
     assert (job.id, job.attempt) == (id_, 2)
-    assert await scene.store.commit(worker, [executed(job)], again=False) == set()
+    assert (await scene.store.commit(worker, [executed(job)], again=False)).lost == set()
     assert scene.query("select status, attempt from trioworker.job_completed") == [("success", 2)]
 
 

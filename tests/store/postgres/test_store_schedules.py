@@ -103,7 +103,7 @@ async def test_an_outcome_that_is_lost_makes_no_tick_a_job(scene: Scene) -> None
     worker, (job,) = await ticked(scene)
     await scene.silence(worker)
     await scene.store.reap(claims_max=10, reaped_max=3)
-    assert await scene.store.commit(worker, [executed(job)], again=True) == {job.id}
+    assert (await scene.store.commit(worker, [executed(job)], again=True)).lost == {job.id}
     assert ticks(scene) == [("s", coming())]
     other, (same,) = await ticked(scene)
     for again in (False, True):
@@ -241,7 +241,7 @@ async def test_a_deleted_schedule_is_gone(scene: Scene) -> None:
     for name in ("waits", "runs"):
         assert await admin(scene).delete(name)
         assert not await admin(scene).delete(name)
-    assert await scene.store.commit(worker, [executed(runs)], again=False) == set()
+    assert (await scene.store.commit(worker, [executed(runs)], again=False)).lost == set()
     assert scene.places() == {"completed": 2}
     assert scene.query("select * from trioworker.schedule") == []
 

@@ -141,6 +141,6 @@ async def test_a_standby_takes_no_work_until_it_is_promoted() -> None:
             assert (caught.value.sqlstate, caught.value.ambiguous) == ("25006", False)
         assert scene.query("select pg_promote()") == [(True,)]
         await scene.store.ping()
-        assert await scene.store.commit(worker, [executed(job)], again=True) == set()
+        assert (await scene.store.commit(worker, [executed(job)], again=True)).lost == set()
         assert len(await scene.pull(worker)) == 1
         assert scene.places() == {"claimed": 1, "completed": 1}

@@ -50,7 +50,7 @@ async def test_a_batch_runs_what_each_has_handed_over(shop: Scene) -> None:
     """All of it, and what is alike is one exchange for all; a job's own order is kept."""
     worker, jobs = await held(shop, 50)
     batch = [handing(job, (TAKE, 1, "a"), (PAY, f"{n}", n + 1)) for n, job in enumerate(jobs)]
-    assert await shop.store.commit(worker, batch, again=False) == set()
+    assert (await shop.store.commit(worker, batch, again=False)).lost == set()
     assert shop.query("select balance from account where name = 'a'") == [(50,)]
     assert shop.query("select count(*), sum(amount) from payment") == [(50, 1275)]
     assert shop.places() == {"completed": 50}
@@ -76,7 +76,7 @@ async def test_only_a_success_that_is_stored_has_an_effect(shop: Scene) -> None:
     worker, jobs = await held(shop, 3)
     shop.do("update trioworker.claim set attempts = array[1, 2, 1]")
     batch = [handing(job, (PAY, str(n), 1)) for n, job in enumerate(jobs)]
-    assert await shop.store.commit(worker, batch, again=False) == {jobs[1].id}
+    assert (await shop.store.commit(worker, batch, again=False)).lost == {jobs[1].id}
     assert shop.query("select who from payment order by who") == [("0",), ("2",)]
 
 
@@ -85,8 +85,8 @@ async def test_a_commit_that_is_repeated_has_its_effects_once(shop: Scene) -> No
     worker, jobs = await held(shop, 4)
     batch = [handing(job, (PAY, "x", 1)) for job in jobs]
     await shop.store.commit(worker, batch[:2], again=False)
-    assert await shop.store.commit(worker, batch, again=True) == set()
-    assert await shop.store.commit(worker, batch, again=True) == set()
+    assert (await shop.store.commit(worker, batch, again=True)).lost == set()
+    assert (await shop.store.commit(worker, batch, again=True)).lost == set()
     assert shop.query("select count(*) from payment") == [(4,)]
 
 
@@ -216,4 +216,4 @@ async def test_a_table_that_was_altered_meanwhile_costs_another_try(shop: Scene)
     shop.do("alter table account add column more text")
     with pytest.raises(Contention):
         await shop.store.commit(worker, [handing(jobs[1], (text,))], again=False)
-    assert await shop.store.commit(worker, [handing(jobs[1], (text,))], again=False) == set()
+    assert (await shop.store.commit(worker, [handing(jobs[1], (text,))], again=False)).lost == set()

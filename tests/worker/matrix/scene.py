@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import AsyncIterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -21,7 +20,7 @@ from trioworker.model.batching import BatchPolicy, Fallback, Mode
 from trioworker.model.outcome import Executed
 from trioworker.runners.function import FunctionRunner
 from trioworker.store.postgres.store import PostgresStore
-from trioworker.store.protocol import Store
+from trioworker.store.protocol import Store, Stored
 
 BATCH: Final = 500
 CONCURRENCY: Final = BATCH + 1
@@ -141,9 +140,7 @@ class Gathering(PostgresStore):
         super().__init__(scene.rig.database, now_s=trio.current_time)
         self._scene = scene
 
-    async def commit(
-        self, worker: UUID, batch: Sequence[Executed], *, again: bool
-    ) -> AbstractSet[UUID]:
+    async def commit(self, worker: UUID, batch: Sequence[Executed], *, again: bool) -> Stored:
         """Wait the first time, then do as always."""
         gate = self._scene.functions.gate
         if not gate.is_set():
@@ -155,14 +152,12 @@ class Gathering(PostgresStore):
 class Unheard(PostgresStore):
     """Loses the answer to the first try of every commit, which has taken effect."""
 
-    async def commit(
-        self, worker: UUID, batch: Sequence[Executed], *, again: bool
-    ) -> AbstractSet[UUID]:
+    async def commit(self, worker: UUID, batch: Sequence[Executed], *, again: bool) -> Stored:
         """Commit, and say so only of further tries."""
-        lost = await super().commit(worker, batch, again=again)
+        stored = await super().commit(worker, batch, again=again)
         if not again:
             raise ConnectionLost("the line went dead", ambiguous=True)
-        return lost
+        return stored
 
 
 @asynccontextmanager

@@ -141,10 +141,12 @@ async function serve(functions) {
 
 // Runs one job and answers it; returns a promise only when there is something to wait for.
 function run({ main, preprocess }, line) {
-  const { id, args, unreadable } = parsed(line);
+  const { id, args, shared, unreadable } = parsed(line);
   job = last = id;
   if (cancelled.delete(id)) return answer('"dropped":true');
   if (unreadable) return answer(errorBody(unreadable));
+  if (shared) process.env.TRIOWORKER_SHARED = shared;
+  else if (process.env.TRIOWORKER_SHARED) delete process.env.TRIOWORKER_SHARED;
   if (preprocess) return runPreprocessed(main, preprocess, args);
   let result;
   try {

@@ -33,6 +33,7 @@ LOG_CHARS_HELD_MAX: Final = 4096
 MODULE_NAME: Final = "dedicated_script"
 CANCEL: Final = b'{"cancel":'
 RESULT: Final = '"result":'
+SHARED: Final = "TRIOWORKER_SHARED"
 ID_AT_START: Final = re.compile(rb'^\{"id":(\d+)')
 
 _dumps: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -242,6 +243,7 @@ def calling(functions: Functions, loop: asyncio.Runner) -> Callable[[Message], s
     """How a job becomes a call."""
 
     def run(message: Message) -> str:
+        share(message.get("shared"))
         if functions.preprocess is None:
             return called(functions.main, message["args"], loop)
         made = returned(functions.preprocess(message["args"]), loop)
@@ -253,6 +255,14 @@ def calling(functions: Functions, loop: asyncio.Runner) -> Callable[[Message], s
         return f'"preprocessed":{text},{body}'
 
     return run
+
+
+def share(folder: str | None) -> None:
+    """Tell the script where the folder is that the job shares with others, if it does."""
+    if folder is not None:
+        os.environ[SHARED] = folder
+    else:
+        os.environ.pop(SHARED, None)
 
 
 def called(main: Callable[..., object], args: object, loop: asyncio.Runner) -> str:

@@ -6,9 +6,10 @@ jobs share come after, each in the order of its keys.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -21,7 +22,8 @@ from trioworker.model.options import options_of
 from trioworker.model.outcome import Executed, Outcome
 from trioworker.store.postgres.database import Row, Transaction
 from trioworker.store.postgres.enqueue import enqueue
-from trioworker.store.postgres.flows import move_flows
+from trioworker.store.postgres.flows import Moved, move_flows
+from trioworker.store.postgres.handing import hand_over, own_jobs
 from trioworker.store.postgres.limits import limits_said, settle_limits
 from trioworker.store.postgres.own_rows import store_own_rows
 from trioworker.store.postgres.schedules import advance_schedules
@@ -30,23 +32,40 @@ from trioworker.store.postgres.users import run_user_statements
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class Followed(NamedTuple):
+    """What else has come of a batch: the flows that have `ended`, and see `Stored`."""
+
+    ended: Sequence[Executed] = ()
+    handed: Sequence[Job] = ()
+    own: bool = False
+    let_go: Sequence[UUID] = ()
+
+
+NOTHING_FOLLOWED: Final = Followed()
+
+
 async def store_effects_of(
-    tx: Transaction, worker: UUID | None, batch: Sequence[Executed], *, now_s: float
-) -> Sequence[Executed]:
+    tx: Transaction, worker: UUID, batch: Sequence[Executed], *, now_s: float, room: int
+) -> Followed:
     """Store what follows from the outcomes of `batch`, in the transaction that has stored them.
 
-    Returns the flows that have ended with it; what follows from their ends is stored, too. `now_s`
-    is the worker's monotonic clock.
+    What follows from the ends of flows that have ended with it is stored, too. At most `room` jobs
+    are handed over. `now_s` is the worker's monotonic clock.
     """
     moved = await move_flows(tx, worker, batch, now_s=now_s)
     effects = effects_of([*batch, *moved.ended], now_s=now_s)
-    await _store_effects(tx, worker, effects, moved.jobs)
-    return moved.ended
+    new = await _store_effects(tx, worker, effects, moved.jobs)
+    own = [job.id for job in own_jobs(worker, moved.jobs) if job.id in new]
+    handed = await hand_over(tx, worker, own, room=room, now_s=now_s)
+    # Last, because nobody here knows what they lock, or how long that takes.
+    await run_user_statements(tx, effects.handed_over)
+    return Followed(moved.ended, handed, len(handed) < len(own), moved.let_go)
 
 
 async def _store_effects(
     tx: Transaction, worker: UUID | None, effects: Effects, steps: Sequence[NewJob]
-) -> None:
+) -> AbstractSet[UUID]:
+    """The ids of the jobs that it has made."""
     if effects.attempts is not None:
         await tx.run("store_attempts", worker, *effects.attempts)
     await store_own_rows(tx, effects)
@@ -61,8 +80,7 @@ async def _store_effects(
     # So late, because it locks what others want, too: keys that a job made here may be limited by.
     made = limits_said(job for job in jobs if job.id in new)
     await settle_limits(tx, made, left=effects.left_slots)
-    # Last, because nobody here knows what they lock, or how long that takes.
-    await run_user_statements(tx, effects.handed_over)
+    return new
 
 
 async def store_ends(
@@ -76,8 +94,14 @@ async def store_ends(
     if not outcomes:
         return
     rows = await tx.run("hooked_jobs", list(outcomes))
-    ends = [Executed(_unclaimed(row), outcomes[row[0]], 0.0, 0.0) for row in rows]
-    moved = await move_flows(tx, None, ends, now_s=0.0)
+    ends = [Executed(unclaimed(row), outcomes[row[0]], 0.0, 0.0) for row in rows]
+    await store_moved(tx, ends, await move_flows(tx, None, ends, now_s=0.0), left=left)
+
+
+async def store_moved(
+    tx: Transaction, ends: Sequence[Executed], moved: Moved, *, left: Mapping[UUID, bool]
+) -> None:
+    """Store what follows from `ends` that no worker stores, and from how flows have moved."""
     effects = effects_of([*ends, *moved.ended], now_s=0.0)
     slots = {**effects.left_slots, **left}
     await _store_effects(tx, None, msgspec.structs.replace(effects, left_slots=slots), moved.jobs)
@@ -104,7 +128,7 @@ async def _follow_ups(
     return follow_ups(ends, now=now, failures=failures, origins=origins, id_of=id_of)
 
 
-def _unclaimed(row: Row) -> Job:
+def unclaimed(row: Row) -> Job:
     """A job that no worker holds, as far as what follows from its end depends on it."""
     id_, kind, path, args, tag, priority, options, awaited, attempt, reaped = row
     return Job(

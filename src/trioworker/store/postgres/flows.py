@@ -32,6 +32,7 @@ from trioworker.model.outcome import (
     Outcome,
     Succeeded,
 )
+from trioworker.model.tags import own_tag
 from trioworker.store.postgres.database import Row, Transaction
 
 DEFINITIONS_KEPT: Final = 256
@@ -41,25 +42,34 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(FlowState).decode
 
 LEFT_ALONE: Final = Cancelled("the flow that it is nested in has ended")
+STRANDED: Final = Failed(JobError("WorkerLost", "the one worker that may run it is lost"))
+"""How a step ends that no other worker may run. Its flow does not go on from there: it ends, or is
+begun anew, as a whole."""
 
 
 class Moved(NamedTuple):
-    """What the ends of steps have led to: `jobs` to be enqueued, and flows that `ended` with it."""
+    """What the ends of steps have led to: `jobs` to be enqueued, and flows that `ended` with it.
+
+    `let_go` are those of them whose steps have shared a worker and its folder.
+    """
 
     jobs: Sequence[NewJob]
     ended: Sequence[Executed]
+    let_go: Sequence[UUID] = ()
 
 
 class _Moving(NamedTuple):
     """A flow in hand: how far it is, and which of its steps have ended.
 
-    `reaped` is as of a job. `worker` is the one that it keeps to, if it does.
+    `reaped` is as of a job. `worker` is the one that it keeps to, if it does, and `shared` the flow
+    that has all steps share it: itself, or one that it is nested in.
     """
 
     run: FlowRun
     version: int
     reaped: int
     worker: UUID | None
+    shared: UUID | None
     ends: Sequence[StepEnd]
 
 
@@ -72,21 +82,20 @@ async def move_flows(
     clock.
     """
     begun = [executed.job for executed in batch if type(executed.outcome) is Begun]
-    ends = _step_ends(batch)
-    if not (begun or ends):
-        return Moved((), ())
+    if not (begun or _step_ends(batch)):
+        return NOTHING_MOVED
     roots = {step.root for e in batch if (step := e.job.options.step) is not None}
     locked = {row[0] for row in await tx.run("lock_flows", sorted(roots))} if roots else frozenset()
-    mover = _Mover(tx, worker, (await tx.run("clock"))[0][0], now_s)
+    mover = Mover(tx, worker, (await tx.run("clock"))[0][0], now_s)
     over = await mover.begin(begun, locked)
-    over |= await mover.go_on(ends, locked)
-    while over:
-        inner = await mover.end(over)
-        over = await mover.go_on(_step_ends(inner), locked)
-    return Moved(mover.jobs, mover.ended)
+    over |= await mover.go_on(batch, locked)
+    return await mover.end_all(over, locked)
 
 
-class _Mover:
+NOTHING_MOVED: Final = Moved((), ())
+
+
+class Mover:
     """Moves flows in one transaction, whose time is `now`."""
 
     def __init__(self, tx: Transaction, worker: UUID | None, now: datetime, now_s: float) -> None:
@@ -96,10 +105,17 @@ class _Mover:
         self._now_s = now_s
         self._id_of = partial(derived_id, now)
         self._known: dict[UUID, bytes | None] = {}
-        self.jobs: list[NewJob] = []
-        self.ended: list[Executed] = []
+        self._jobs: list[NewJob] = []
+        self._ended: list[Executed] = []
+        self._let_go: list[UUID] = []
 
-    async def begin(self, jobs: Sequence[Job], locked: AbstractSet[UUID]) -> dict[UUID, "_Over"]:
+    async def end_all(self, over: Mapping[UUID, "Over"], locked: AbstractSet[UUID]) -> Moved:
+        """End the flows that are `over`, and those which go on from there until none is."""
+        while over:
+            over = await self.go_on(await self.end(over), locked)
+        return Moved(self._jobs, self._ended, self._let_go)
+
+    async def begin(self, jobs: Sequence[Job], locked: AbstractSet[UUID]) -> dict[UUID, "Over"]:
         """Begin the flows that the `jobs` are; those that are over with it."""
         if not jobs:
             return {}
@@ -111,26 +127,32 @@ class _Mover:
             root = job.id if step is None else step.root
             try:
                 if root != job.id and root not in locked:
-                    over[job.id] = _Over(LEFT_ALONE, job.attempt, job.reaped)
+                    over[job.id] = Over(LEFT_ALONE, job.attempt, job.reaped)
                     continue
                 version, flow = _definition(job, newest)
             except UsageError as error:
                 outcome = Failed(JobError("FlowRefused", str(error)))
-                over[job.id] = _Over(outcome, job.attempt, job.reaped)
+                over[job.id] = Over(outcome, job.attempt, job.reaped)
                 continue
             run = FlowRun(
                 job.id, job.attempt, root, job.path, job.args.encode(), job.tag, job.priority, flow,
                 None,
             )  # fmt: skip
-            moving.append(_Moving(run, version, job.reaped, None, ()))
+            shared = None if step is None else step.shared
+            if shared is None and flow.same_worker:
+                shared = job.id
+            worker = None if shared is None else self._worker
+            moving.append(_Moving(run, version, job.reaped, worker, shared, ()))
         return over | await self._move(moving)
 
     async def go_on(
-        self, ends: Mapping[UUID, Sequence[StepEnd]], locked: AbstractSet[UUID]
-    ) -> dict[UUID, "_Over"]:
-        """Move the flows whose steps have ended; those that are over with it."""
+        self, batch: Sequence[Executed], locked: AbstractSet[UUID]
+    ) -> dict[UUID, "Over"]:
+        """Move the flows of which steps have ended; those that are over with it."""
+        ends = _step_ends(batch)
         if not (ends and locked):
             return {}
+        shared = {step.flow: step.shared for e in batch if (step := e.job.options.step) is not None}
         rows = await self._tx.run("read_flows", sorted(ends))
         texts: dict[tuple[str, int], str] = {
             (row[2], row[3]): row[-1] for row in rows if row[-1] is not None
@@ -143,19 +165,21 @@ class _Mover:
                 run = _run(row, texts)
             except (UsageError, msgspec.DecodeError) as error:
                 outcome = Failed(JobError("FlowRefused", str(error)))
-                over[row[0]] = _Over(outcome, row[5], row[6])
+                over[row[0]] = Over(outcome, row[5], row[6])
                 continue
-            moving.append(_Moving(run, row[3], row[6], row[7], ends[run.id]))
+            moving.append(_Moving(run, row[3], row[6], row[7], shared[run.id], ends[run.id]))
         return over | await self._move(moving)
 
-    async def _move(self, moving: Sequence[_Moving]) -> dict[UUID, "_Over"]:
+    async def _move(self, moving: Sequence[_Moving]) -> dict[UUID, "Over"]:
         advanced = await self._advanced(moving)
         over, kept = {}, []
         for flow in moving:
             moved = advanced[flow.run.id]
-            self.jobs += [_timed(job, self._now) for job in moved.jobs]
+            self._jobs += [_kept(_timed(job, self._now), flow) for job in moved.jobs]
             if moved.outcome is not None:
-                over[flow.run.id] = _Over(moved.outcome, flow.run.attempt, flow.reaped)
+                over[flow.run.id] = Over(moved.outcome, flow.run.attempt, flow.reaped)
+                if flow.shared == flow.run.id:
+                    self._let_go.append(flow.run.id)
             else:
                 kept.append((flow, _encode(moved.state).decode()))
         if kept:
@@ -185,7 +209,7 @@ class _Mover:
             return begin(flow.run, now=self._now, id_of=self._id_of, known=self._known)
         return advance(flow.run, flow.ends, now=self._now, id_of=self._id_of, known=self._known)
 
-    async def end(self, over: Mapping[UUID, "_Over"]) -> Sequence[Executed]:
+    async def end(self, over: Mapping[UUID, "Over"]) -> Sequence[Executed]:
         """End the flows that are `over`."""
         completions = [complete(each.outcome) for each in over.values()]
         rows = await self._tx.run(
@@ -199,7 +223,7 @@ class _Mover:
             self._worker,
         )
         ended = [self._executed(row, over[row[0]].outcome) for row in rows]
-        self.ended += ended
+        self._ended += ended
         return ended
 
     def _executed(self, row: Row, outcome: Outcome) -> Executed:
@@ -214,7 +238,7 @@ class _Mover:
         return Executed(job, outcome, self._now_s - duration_s, duration_s)
 
 
-class _Over(NamedTuple):
+class Over(NamedTuple):
     """How a flow has ended, and in which attempt, after how many lost workers."""
 
     outcome: Outcome
@@ -228,7 +252,7 @@ def _step_ends(batch: Iterable[Executed]) -> dict[UUID, list[StepEnd]]:
     for executed in batch:
         step, outcome = executed.job.options.step, executed.outcome
         status = STATUS_OF.get(type(outcome))
-        if step is not None and status is not None:
+        if step is not None and status is not None and outcome is not STRANDED:
             result = outcome.result if isinstance(outcome, Succeeded) else None
             end = StepEnd(step.at, executed.job.id, status, result, _error(outcome))
             ends.setdefault(step.flow, []).append(end)
@@ -271,6 +295,15 @@ def _columns(kept: tuple[_Moving, str]) -> tuple[object, ...]:
     return (
         run.id, run.root, run.path, flow.version, state, run.attempt, flow.reaped, flow.worker,
     )  # fmt: skip
+
+
+def _kept(job: NewJob, flow: _Moving) -> NewJob:
+    """A step that shares a worker with others has the tag that nobody else asks for."""
+    if flow.worker is None or job.options.step is None:
+        return job
+    step = msgspec.structs.replace(job.options.step, shared=flow.shared)
+    options = msgspec.structs.replace(job.options, step=step)
+    return msgspec.structs.replace(job, tag=own_tag(flow.worker), options=options)
 
 
 def _timed(job: NewJob, now: datetime) -> NewJob:

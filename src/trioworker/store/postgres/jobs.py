@@ -24,6 +24,7 @@ from trioworker.model.state import (
     JobLogText,
     JobProgress,
     JobState,
+    JobStep,
     PlaceInLine,
     Requeued,
     TagCounts,
@@ -191,6 +192,20 @@ class PostgresJobs:
         return [
             _worker_state(row) for row in await self._database.run(CLIENT, "list_workers", limit)
         ]
+
+    async def children(self, job: UUID, limit: int) -> Sequence[JobState]:
+        """The jobs whose parent it is, oldest first, at most `limit`."""
+
+        async def body(tx: Transaction) -> Sequence[Row]:
+            ids = await tx.run("children", job, limit)
+            return await tx.run("job_states", [row[0] for row in ids])
+
+        return [_job_state(row) for row in await self._database.transact(CLIENT, body)]
+
+    async def steps(self, job: UUID) -> Sequence[JobStep]:
+        """Its steps whose results are stored, in the order in which they were."""
+        rows = await self._database.run(CLIENT, "job_steps", job)
+        return [JobStep(name, _decoded(result), at) for name, result, at in rows]
 
     async def flaws(self, *, mend: bool) -> Sequence[Flaw]:
         """What is wrong with what is stored, and mended if asked to; see `find_drift`."""

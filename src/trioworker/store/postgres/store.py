@@ -15,7 +15,6 @@ from trioworker.model.cache import CachedResult
 from trioworker.model.completion import columns
 from trioworker.model.effects import has_effects
 from trioworker.model.job import Job, claims_of
-from trioworker.model.options import options_of
 from trioworker.model.outcome import Begun, Executed, Failed, JobError
 from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said, said_columns
@@ -23,12 +22,32 @@ from trioworker.model.tags import Tags
 from trioworker.store.postgres.approvals import APPROVALS_PER_SWEEP_MAX, sweep_approvals
 from trioworker.store.postgres.cancels import cancel_families
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction
-from trioworker.store.postgres.effects import notify_done, store_effects_of, store_ends
+from trioworker.store.postgres.effects import (
+    NOTHING_FOLLOWED,
+    notify_done,
+    store_effects_of,
+    store_ends,
+)
+from trioworker.store.postgres.flows import STRANDED
+from trioworker.store.postgres.handing import claimed
 from trioworker.store.postgres.limits import LimitSaid, limits_said, settle_limits
+from trioworker.store.postgres.lost_flows import (
+    LOST_FLOWS_PER_SWEEP_MAX,
+    LostFlows,
+    end_lost_flows,
+)
 from trioworker.store.postgres.schedules import DUE_PER_SWEEP_MAX, sweep_schedules
 from trioworker.store.postgres.unique import forget_keys
 from trioworker.store.postgres.workflow import PostgresWorkflow
-from trioworker.store.protocol import Counters, Heartbeat, Hint, Promoted, Reaped, WorkerInfo
+from trioworker.store.protocol import (
+    Counters,
+    Heartbeat,
+    Hint,
+    Promoted,
+    Reaped,
+    Stored,
+    WorkerInfo,
+)
 
 PULL: Final = "pull"
 COMMIT: Final = "commit"
@@ -63,6 +82,8 @@ class PostgresStore:
 
     `now_s` reads the worker's monotonic clock; results are dated by their age at the commit.
     """
+
+    commits_at_once: int = 1
 
     def __init__(self, database: Database, *, now_s: Callable[[], float]) -> None:
         self._database = database
@@ -129,17 +150,15 @@ class PostgresStore:
             jobs=size,
         )
         now_s = self._now_s()
-        return [_job(row, claim, now_s) for row in rows]
+        return [claimed(row, claim, now_s) for row in rows]
 
     async def adopt(self, worker: UUID, known: AbstractSet[UUID]) -> Sequence[Job]:
         """See `Store.adopt`."""
         rows = await self._database.run(PULL, "adopt", worker, list(known))
         now_s = self._now_s()
-        return [_job(tuple(row)[:-1], row[-1], now_s) for row in rows]
+        return [claimed(tuple(row)[:-1], row[-1], now_s) for row in rows]
 
-    async def commit(
-        self, worker: UUID, batch: Sequence[Executed], *, again: bool
-    ) -> AbstractSet[UUID]:
+    async def commit(self, worker: UUID, batch: Sequence[Executed], *, again: bool) -> Stored:
         """See `Store.commit`.
 
         A batch without logs, waiters and effects and at its first try is a single statement.
@@ -155,20 +174,28 @@ class PostgresStore:
         hooked = [executed for executed in batch if has_effects(executed)]
         if not (again or logs or awaited or hooked):
             rows = await self._database.run(COMMIT, "commit", *arguments, jobs=len(batch))
-            return {row[0] for row in rows}
+            return Stored({row[0] for row in rows})
 
-        async def body(tx: Transaction) -> AbstractSet[UUID]:
+        async def body(tx: Transaction) -> Stored:
             lost = {row[0] for row in await tx.run("commit", *arguments, jobs=len(batch))}
             await _store_logs(tx, [e for e in logs if e.job.id not in lost])
             stored = [e for e in hooked if e.job.id not in lost]
-            flows = await store_effects_of(tx, worker, stored, now_s=now_s) if stored else ()
+            room = len(batch) - len(lost)
+            followed = NOTHING_FOLLOWED
+            if stored:
+                followed = await store_effects_of(tx, worker, stored, now_s=now_s, room=room)
             told = [e for e in awaited if e.job.id not in lost and type(e.outcome) is not Begun]
-            await notify_done(tx, [*told, *flows])
+            await notify_done(tx, [*told, *followed.ended])
             if again and lost:
                 lost -= await _stored_before(tx, worker, batch, lost)
-            return lost
+            return Stored(lost, followed.handed, own=followed.own, let_go=followed.let_go)
 
         return await self._database.transact(COMMIT, body)
+
+    async def kept_flows(self, worker: UUID, flows: Sequence[UUID]) -> AbstractSet[UUID]:
+        """See `Store.kept_flows`."""
+        rows = await self._database.run(CONTROL, "kept_flows", worker, flows)
+        return {row[0] for row in rows}
 
     async def cached_results(self, keys: Sequence[str]) -> Mapping[str, CachedResult]:
         """See `Store.cached_results`."""
@@ -196,14 +223,24 @@ class PostgresStore:
             await tx.run("mark_lost", LOST_PER_SWEEP_MAX)
             rows = await tx.run("reap", claims_max, reaped_max)
             # Jobs that are ready again keep their slots.
-            lost = {row[0]: WORKER_LOST for row in rows if row[1]}
+            lost = {row[0]: STRANDED if row[2] else WORKER_LOST for row in rows if row[1]}
             await store_ends(tx, lost, left=dict.fromkeys(lost, True))
             return rows
 
         rows = await self._database.transact(CONTROL, body)
+        flows = await self._end_lost_flows(reaped_max)
         return Reaped(
-            ready=[row[0] for row in rows if not row[1]], failed=[row[0] for row in rows if row[1]]
+            ready=[*(row[0] for row in rows if not row[1]), *flows.again],
+            failed=[*(row[0] for row in rows if row[1]), *flows.failed],
         )
+
+    async def _end_lost_flows(self, reaped_max: int) -> LostFlows:
+        rows = await self._database.run(CONTROL, "lost_flows", LOST_FLOWS_PER_SWEEP_MAX)
+        if not rows:
+            return LostFlows((), ())
+        lost = [(row[0], row[1]) for row in rows]
+        end = partial(end_lost_flows, lost=lost, reaped_max=reaped_max)
+        return await self._database.transact(CONTROL, end)
 
     async def promote(self) -> Promoted:
         """See `Store.promote`."""
@@ -328,17 +365,3 @@ async def _stored_before(
         "find_stored", worker, [job.id for job in missing], [job.attempt for job in missing]
     )
     return {row[0] for row in rows}
-
-
-def _job(row: Row, claim: UUID, now_s: float) -> Job:
-    """The job that a row came for; it came at `now_s` by the worker's monotonic clock."""
-    *columns, raw_options, awaited, seen_at = row
-    id_, attempt, reaped, scheduled_for, tag, priority, kind, path, args = columns
-    options, defect = options_of(raw_options)
-    deadline_s = None
-    if options.deadline is not None:
-        deadline_s = now_s + (options.deadline - seen_at).total_seconds()
-    return Job(
-        id_, claim, attempt, reaped, kind, path, args, tag, priority, scheduled_for, awaited,
-        options, defect, deadline_s,
-    )  # fmt: skip

@@ -17,6 +17,8 @@ from trioworker.model.flow import definition, flow_of
 RECOVER: Final = "recover"
 """A body whose result makes a success of a flow that has failed."""
 APPROVED_BY: Final = ("ann", "bob", "eve")
+NOWHERE: Final = "nowhere"
+"""A flow that nobody has pushed."""
 IN_LINE: Final = "in line"
 """A flow whose steps run one after the other, for they have a limit of this name."""
 DYING: Final = "dying"
@@ -151,6 +153,99 @@ FLOWS: Final[Mapping[str, Mapping[str, Any]]] = {
             _call("never"),
         ],
     },
+    "skipping": {
+        "steps": [
+            _call("a"),
+            _call("never", skip_if="results.a.execution > `0`"),
+            {
+                "id": "one", "type": "branch_one",
+                "branches": [{"if": "results.never != `null`", "steps": [_call("nor")]}],
+                "default": [_call("instead", args={"f": {"expr": "flow.path"}})],
+            },
+            {
+                "id": "none", "type": "branch_one",
+                "branches": [{"if": "previous == `null`", "steps": [_call("not")]}],
+            },
+            {"id": "each", "type": "for_each", "items": [], "steps": [_call("nothing")]},
+        ],
+        "returns": "a",
+    },
+    "loops": {
+        "steps": [
+            {
+                "id": "outer", "type": "for_each", "items": [1, 2],
+                "steps": [
+                    {
+                        "id": "inner", "type": "for_each", "items": _items(3), "parallel": 2,
+                        "steps": [
+                            _call("one", args={"of": {"expr": "[iter.value, iter.outer.index]"}}),
+                        ],
+                    },
+                    _call(
+                        "enough", args={"n": {"expr": "length(previous)"}},
+                        stop_after_if={"if": "iter.index == `0`"},
+                    ),
+                ],
+            },
+            {
+                "id": "endless", "type": "while", "while": "`true`", "max": 2,
+                "steps": [{"id": "turn", "type": "noop"}], "continue_on_error": True,
+            },
+            _call("last", stop_after_if={"if": "result.attempt > `0`"}),
+            _call("never"),
+        ],
+    },
+    "tolerated": {
+        "steps": [
+            {
+                "id": "each", "type": "for_each", "items": [1, 2, 3], "parallel": True,
+                "skip_failure": True,
+                "steps": [_call("fails", "raise"), _call("after")],
+            },
+            {
+                "id": "all", "type": "branch_all", "continue_on_error": True,
+                "branches": [
+                    {"steps": [_call("slow", "slow"), _call("slower")]},
+                    {"steps": [_call("quick"), _call("broken", "raise")]},
+                ],
+            },
+            {
+                "id": "some", "type": "branch_all",
+                "branches": [
+                    {
+                        "skip_failure": True,
+                        "steps": [
+                            {
+                                "id": "both", "type": "branch_all",
+                                "branches": [
+                                    {"steps": [_call("long", "slow")]},
+                                    {"steps": [_call("short", "raise")]},
+                                ],
+                            },
+                        ],
+                    },
+                    {"steps": [_call("beside")]},
+                ],
+            },
+        ],
+    },
+    "odd": {
+        "steps": [
+            _call("a"),
+            _call("cannot", skip_if="length(results.a.attempt) > `1`", continue_on_error=True),
+            {"id": "nap", "type": "sleep", "seconds": {"expr": "results.cannot.error.name"}},
+        ],
+        "failure": _call("fails_too", "raise"),
+    },
+    "ended by itself": {
+        "steps": [
+            _call("first", stop_after_if={"if": "`true`", "status": "failure"}), _call("never"),
+        ],
+        "failure": _call("mend", RECOVER),
+    },
+    "without input": {
+        "inputs": {"n": {"type": "number", "required": True}}, "steps": [_call("never")],
+    },
     IN_LINE: {
         "steps": [
             {
@@ -160,7 +255,9 @@ FLOWS: Final[Mapping[str, Mapping[str, Any]]] = {
         ],
     },
 }  # fmt: skip
-"""All of them, by their paths."""
+"""All that are pushed, by their paths."""
+RUNS: Final = (*FLOWS, NOWHERE)
+"""What is run."""
 
 SHARE: Final = 0.2
 """How many of the seeds have flows."""
@@ -175,7 +272,7 @@ def definition_of(name: str) -> bytes:
 def needed_for(names: Sequence[str]) -> Sequence[str]:
     """The flows that runs of these need: they, and all that are nested in them."""
     found: dict[str, None] = {}
-    left = list(names)
+    left = [name for name in names if name in FLOWS]
     while left:
         name = left.pop(0)
         found[name] = None
@@ -199,7 +296,7 @@ def when_and_which(run: str) -> tuple[float, str]:
         at_s = float(seconds) if at else 0.0
     except ValueError:
         at_s = -1.0
-    if name not in FLOWS or not at_s >= 0:
+    if name not in RUNS or not at_s >= 0:
         raise UsageError(f"'{run}' is no run of a flow; write it as 'nested' or 'nested@0.5'")
     return at_s, name
 
@@ -208,5 +305,5 @@ def draw_flows(rng: Random, until_s: float) -> list[str]:
     """Runs that begin until some time; none in four worlds of five."""
     if rng.random() >= SHARE:
         return []
-    names = rng.choices([*FLOWS], k=rng.choice((2, 5, 9)))
+    names = rng.choices(RUNS, k=rng.choice((2, 5, 9)))
     return [f"{name}@{rng.uniform(0.0, until_s):.2f}" for name in names]

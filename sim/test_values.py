@@ -27,6 +27,7 @@ from sim.database.rows import (
     ResultRow,
     Row,
     ScheduleRow,
+    ScriptRow,
     SpentRow,
     StepRow,
     TokenRow,
@@ -199,6 +200,10 @@ TOKEN: Final = TokenRow(
     id=TOKENS[0], worker_group="g", tags=("red",), ranks=(0,), created_at=EPOCH,
     created_by="somebody",
 )  # fmt: skip
+SCRIPT: Final = ScriptRow(
+    path="p", version=1, hash="h", language="python", dedicated=False, content="",
+    requirements="[]", created_at=EPOCH, created_by="",
+)  # fmt: skip
 STEP: Final = StepRow(job=J1, name="s", result="1", at=EPOCH)
 PARENT: Final = ParentRow(id=J1, tries=1, since=EPOCH)
 RESULT: Final = ResultRow(key="k", job=J1, result="1", stored_at=EPOCH, expires_at=EPOCH)
@@ -240,6 +245,12 @@ VIOLATIONS: Final[dict[str, tuple[str, Row, dict[str, Any]]]] = {
     "job_step_name_check": ("job_step", STEP, {"name": ""}),
     "parent_tries_check": ("parent", PARENT, {"tries": 0}),
     "result_cache_key_check": ("result_cache", RESULT, {"key": ""}),
+    "script_path_check": ("script", SCRIPT, {"path": ""}),
+    "script_version_check": ("script", SCRIPT, {"version": 0}),
+    "script_language_check": ("script", SCRIPT, {"language": "é" * 26}),
+    "script_content_check": ("script", SCRIPT, {"content": "a" * 4_194_305}),
+    "script_requirements_check": ("script", SCRIPT, {"requirements": "{}"}),
+    "script_lock_check": ("script", SCRIPT, {"lock": "1"}),
     "concurrency_window_s_check": ("concurrency", CONCURRENCY, {"window_s": 0.0}),
     "schedule_name_check": ("schedule", SCHEDULE, {"name": ""}),
     "schedule_definition_check": ("schedule", SCHEDULE, {"definition": "[]"}),
@@ -272,6 +283,7 @@ BOUNDS: Final[list[tuple[str, Row, str, int]]] = [
     ("flow_state", UNDER_WAY, "version", 2**31),
     ("flow_state", UNDER_WAY, "attempt", 2**31),
     ("flow_state", UNDER_WAY, "reaped", 2**15),
+    ("script", SCRIPT, "version", 2**31),
     ("worker", WORKER, "pid", 2**31),
 ]
 """Table, row, column, and the first number that is too large."""

@@ -173,6 +173,28 @@ class ResultRow(Row, frozen=True, kw_only=True):
     expires_at: datetime
 
 
+class ScriptRow(Row, frozen=True, kw_only=True):
+    """A version of a deployed script. `requirements` and `lock` are JSON text."""
+
+    path: str
+    version: int
+    hash: str
+    language: str
+    dedicated: bool
+    content: str
+    requirements: str
+    lock: str | None = None
+    created_at: datetime
+    created_by: str
+
+
+class PreprocessedRow(Row, frozen=True, kw_only=True):
+    """What a script has made of a job's arguments. `args` is JSON text."""
+
+    id: UUID
+    args: str
+
+
 class WorkerRow(Row, frozen=True, kw_only=True):
     """A worker, alive or not."""
 

@@ -20,17 +20,17 @@ T = TypeVar("T")
 WRITES: Final = frozenset(
     {
         "add_schedules", "add_token", "cancel_unstarted", "commit", "delete_jobs",
-        "delete_schedules", "due_keys", "due_limits", "due_schedules", "end_approvals", "end_flows",
-        "end_stranded", "ended_parents", "enqueue", "expired_jobs", "forget_keys", "forget_parents",
-        "forget_results", "forget_workers", "hand_over", "heartbeat", "hold_parents", "lock_flows",
-        "lock_flows_of", "lock_keys", "lock_limits", "lock_schedules", "mark_lost", "mend_looks",
-        "notify_done", "notify_ready", "old_jobs", "plan_looks", "promote", "pull", "push_flow",
-        "read_approval", "reap", "record_migration", "register_worker", "release_slots",
-        "replace_jobs", "request_cancel", "requeue_jobs", "restart_flows", "retire_worker",
-        "revoke_tokens", "store_attempts", "store_decision", "store_expiries", "store_flows",
-        "store_labels", "store_logs", "store_progress", "store_results", "store_running",
-        "store_schedules", "store_steps", "sweep_cancels", "take_back_jobs", "take_keys",
-        "take_slots",
+        "delete_schedules", "deploy_script", "due_keys", "due_limits", "due_schedules",
+        "end_approvals", "end_flows", "end_stranded", "ended_parents", "enqueue", "expired_jobs",
+        "forget_keys", "forget_parents", "forget_results", "forget_workers", "hand_over",
+        "heartbeat", "hold_parents", "lock_flows", "lock_flows_of", "lock_keys", "lock_limits",
+        "lock_schedules", "mark_lost", "mend_looks", "notify_done", "notify_ready", "old_jobs",
+        "plan_looks", "promote", "pull", "push_flow", "read_approval", "reap", "record_migration",
+        "register_worker", "release_slots", "replace_jobs", "request_cancel", "requeue_jobs",
+        "restart_flows", "retire_worker", "revoke_tokens", "store_attempts", "store_decision",
+        "store_expiries", "store_flows", "store_labels", "store_locks", "store_logs",
+        "store_preprocessed", "store_progress", "store_results", "store_running", "store_schedules",
+        "store_steps", "sweep_cancels", "take_back_jobs", "take_keys", "take_slots",
     }
 )  # fmt: skip
 """What a standby refuses (25006)."""

@@ -22,11 +22,13 @@ from sim.database.rows import (
     LogRow,
     MigrationRow,
     ParentRow,
+    PreprocessedRow,
     ProgressRow,
     ReadyRow,
     ResultRow,
     Row,
     ScheduleRow,
+    ScriptRow,
     SlotRow,
     SpentRow,
     StepRow,
@@ -43,10 +45,12 @@ GROUP_BYTES_MAX: Final = 120
 LABEL_BYTES_MAX: Final = 200
 NOTE_BYTES_MAX: Final = 500
 PRIORITY_MAX: Final = 1_000
+LANGUAGE_BYTES_MAX: Final = 50
+CONTENT_BYTES_MAX: Final = 4 * 1024 * 1024
 RESULT_KEY_BYTES_MAX: Final = 200
 SLOTS_MAX: Final = 2**31 - 1
 WINDOW_S_MAX: Final = 1_000_000_000
-KINDS: Final = ("function", "script", "noop", "identity", "flow", "approval")
+KINDS: Final = ("function", "script", "noop", "identity", "flow", "approval", "dependencies")
 SCHEDULE_NAME_BYTES_MAX: Final = 200
 SORTS: Final = ("unique", "debounce")
 KEY_BYTES_MAX: Final = 2_000
@@ -105,6 +109,15 @@ class Tables:
         )
         self.parent: Table[ParentRow] = Table("parent", lambda row: row.id, _check_parent)
         self._add_flows()
+        self._add_scripts()
+
+    def _add_scripts(self) -> None:
+        self.script: Table[ScriptRow] = Table(
+            "script", lambda row: (row.path, row.version), _check_script
+        )
+        self.job_preprocessed: Table[PreprocessedRow] = Table(
+            "job_preprocessed", lambda row: row.id, _check_preprocessed
+        )
 
     def _add_flows(self) -> None:
         self.flow: Table[FlowRow] = Table("flow", lambda row: (row.path, row.version), _check_flow)
@@ -215,6 +228,22 @@ def _check_unique_key(row: UniqueKeyRow) -> None:
 def _check_result(row: ResultRow) -> None:
     values.jsonb(row.result)
     values.check(1 <= len(row.key.encode()) <= RESULT_KEY_BYTES_MAX, "result_cache_key_check")
+
+
+def _check_script(row: ScriptRow) -> None:
+    requirements = values.jsonb(row.requirements)
+    lock = None if row.lock is None else values.jsonb(row.lock)
+    values.integer(row.version)
+    values.check(1 <= len(row.path.encode()) <= PATH_BYTES_MAX, "script_path_check")
+    values.check(row.version >= 1, "script_version_check")
+    values.check(1 <= len(row.language.encode()) <= LANGUAGE_BYTES_MAX, "script_language_check")
+    values.check(len(row.content.encode()) <= CONTENT_BYTES_MAX, "script_content_check")
+    values.check(requirements.lstrip().startswith("["), "script_requirements_check")
+    values.check(lock is None or lock.lstrip().startswith("["), "script_lock_check")
+
+
+def _check_preprocessed(row: PreprocessedRow) -> None:
+    values.jsonb(row.args)
 
 
 def _check_worker(row: WorkerRow) -> None:

@@ -20,6 +20,7 @@ from sim.differential.arguments_of_keys import keys
 from sim.differential.arguments_of_limits import LIMITED, limits
 from sim.differential.arguments_of_results import results
 from sim.differential.arguments_of_same_worker import SHARED, same_worker
+from sim.differential.arguments_of_scripts import scripts
 from sim.differential.arguments_of_tokens import tokens, whose
 from sim.differential.arguments_of_workflow import workflow
 from sim.differential.arguments_schedules import SCHEDULE_QUERIES
@@ -250,6 +251,7 @@ _FAMILIES: Final[Sequence[Callable[[], Mapping[str, Drawn]]]] = (
     keys,
     results,
     same_worker,
+    scripts,
     tokens,
 )
 _NOTHING: Final[Drawn] = st.just(())

@@ -35,6 +35,7 @@ from sim.differential.arguments_of_keys import taken_keys
 from sim.differential.arguments_of_limits import LIMITED
 from sim.differential.arguments_of_results import kept_results
 from sim.differential.arguments_of_same_worker import SHARED
+from sim.differential.arguments_of_scripts import known_scripts
 from sim.differential.arguments_of_tokens import noted_tokens, whose
 from sim.differential.arguments_of_workflow import known_parents
 from sim.differential.history import (
@@ -154,6 +155,7 @@ def scenes(draw: st.DrawFn) -> Scene:
             scene.setdefault(table, []).append(row)
     scene |= draw(_limits())
     scene |= draw(known_flows())
+    scene |= draw(known_scripts())
     scene |= draw(known_parents())
     scene["unique_key"] = draw(taken_keys())
     scene["result_cache"] = draw(kept_results())

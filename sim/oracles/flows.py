@@ -14,7 +14,7 @@ from sim.oracles.facts import Facts, Move
 from sim.oracles.retries import options_of
 from sim.plan import Plan
 from trioworker.errors import UsageError
-from trioworker.events import Event
+from trioworker.events import Event, OutcomeRefused
 from trioworker.model.completion import complete
 from trioworker.model.flow import flow_of
 from trioworker.model.flow_advance import Missing, advance, begin, unfinished
@@ -50,7 +50,8 @@ class StepByStep(Oracle):
     far. It must make the same steps, store the same state, and end as the flow did, so no step is
     made twice or left out, and a loop or branches go on when all of them have ended and not before.
     Allowed: whoever cancels a flow may end it as it stands, and then what is nested in it does not
-    even begin; one that somebody may have deleted a result of is not looked at.
+    even begin; nor does one that nobody has pushed, or whose beginning the database refuses. One
+    that somebody may have deleted a result of is not looked at.
     """
 
     name = "step by step"
@@ -62,10 +63,18 @@ class StepByStep(Oracle):
         self._results: dict[UUID, bytes | None] = {}
         self._doubtful: set[UUID] = set()
         self._asked: set[UUID] = set()
+        self._refused: set[UUID] = set()
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
-        return {Committed: self._committed, CancelAsked: self._cancel_asked}
+        return {
+            Committed: self._committed,
+            CancelAsked: self._cancel_asked,
+            OutcomeRefused: self._was_refused,
+        }
+
+    def _was_refused(self, _happening: Happening, event: OutcomeRefused) -> None:
+        self._refused.add(event.job)
 
     def _cancel_asked(self, _happening: Happening, event: CancelAsked) -> None:
         self._asked.update(event.jobs)
@@ -128,8 +137,11 @@ class StepByStep(Oracle):
     def _judge(self, change: _Change, made: dict[tuple[UUID, str], JobRow]) -> None:
         stand = self.facts.stands[change.flow]
         done = stand.row if isinstance(stand.row, CompletedRow) else None
-        is_cancelled = done is not None and self._is_cancelled(change, done)
-        advanced = None if is_cancelled else self._advanced(change, made)
+        if done is not None and (
+            self._is_cancelled(change, done) or self._is_refused(change, done)
+        ):
+            return
+        advanced = self._advanced(change, made)
         if advanced is None:
             return
         for job in advanced.jobs:
@@ -157,6 +169,17 @@ class StepByStep(Oracle):
         asked = not self._asked.isdisjoint(self.facts.lineage(change.flow))
         return asked and (change.old is None or done.worker is None)
 
+    def _is_refused(self, change: _Change, done: CompletedRow) -> bool:
+        """Whether the flow could not begin: nobody has pushed it, or the database took nothing."""
+        if change.old is not None or done.error is None:
+            return False
+        match msgspec.json.decode(done.error, type=JobError).name:
+            case "OutcomeRefused":
+                return done.id in self._refused
+            case "FlowRefused":
+                return not self._newest(self.facts.known[done.id].path)
+        return False
+
     def _ended(self, change: _Change, done: CompletedRow, advanced: Advanced) -> None:
         if advanced.outcome is None:
             self.find(f"flow {change.flow} ended as {done.status} before its steps did")
@@ -177,6 +200,7 @@ class StepByStep(Oracle):
         )
         text = self._definitions.get((path, version))
         if text is None:
+            self.find(f"flow {change.flow} has begun or ended, and nobody has pushed it")
             return None
         state = None if change.old is None else decode(change.old.state)
         step = step_of(self.facts, change.flow)

@@ -43,11 +43,13 @@ from trioworker.model.state import (
     WorkerState,
 )
 from trioworker.schedules import Schedules
+from trioworker.scripts import Scripts
 from trioworker.store.postgres.database import Lane, open_database
 from trioworker.store.postgres.enqueue import Enqueued
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 from trioworker.store.postgres.migrate import check_schema
 from trioworker.store.postgres.schedule_admin import PostgresSchedules
+from trioworker.store.postgres.scripts import PostgresScripts
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA
 from trioworker.store.postgres.waits import Waits
 
@@ -81,9 +83,12 @@ class Client(Looking):
         waits: Waits,
         app: App | None,
         schedules: Schedules | None = None,
+        *,
+        scripts: Scripts | None = None,
     ) -> None:
         super().__init__(jobs, waits)
         self._schedules = schedules
+        self._scripts = scripts
         self._app = app
 
     @property
@@ -92,6 +97,13 @@ class Client(Looking):
         if self._schedules is None:
             raise UsageError("a queue in memory has no schedules")
         return self._schedules
+
+    @property
+    def scripts(self) -> Scripts:
+        """What may be asked about deployed scripts. Raises `UsageError` where there are none."""
+        if self._scripts is None:
+            raise UsageError("a queue in memory has no deployed scripts")
+        return self._scripts
 
     async def enqueue(
         self,
@@ -325,7 +337,9 @@ async def open_client(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(waits.run)
             try:
-                yield Client(jobs, waits, app, Schedules(PostgresSchedules(database, CLIENT), app))
+                schedules = Schedules(PostgresSchedules(database, CLIENT), app)
+                scripts = Scripts(PostgresScripts(database, CLIENT))
+                yield Client(jobs, waits, app, schedules, scripts=scripts)
             except Exception as error:  # noqa: BLE001 - raised again below
                 # Through the task group it would reach the caller inside an exception group.
                 ended_by = error

@@ -54,6 +54,10 @@ class UnknownSchedule(UsageError):
     """No schedule has this name."""
 
 
+class UnknownScript(UsageError):
+    """Nothing is deployed at this path, or not this version of it."""
+
+
 class JobFailed(TrioworkerError):
     """The job whose result was asked for ended without one; sibling: `WaitTimeout`.
 
@@ -95,6 +99,10 @@ class ChildFailed(JobFailed):
 
 class ChildCancelled(ChildFailed):
     """A child that a function waits for was cancelled."""
+
+
+class InitScriptFailed(TrioworkerError):
+    """The script that was to be run before the first pull failed; the worker does not start."""
 
 
 class WaitTimeout(TrioworkerError, TimeoutError):

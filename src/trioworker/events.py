@@ -221,8 +221,30 @@ class FlushFailed(Event, frozen=True, kw_only=True):
     message: str
 
 
+class ScriptRan(Event, frozen=True, kw_only=True):
+    """A script of the worker's own has ended well: `what` it is, and what it has printed."""
+
+    what: str
+    path: str
+    seconds: float
+    log: str
+
+
+class ScriptFailed(Event, frozen=True, kw_only=True):
+    """A script of the worker's own has failed: `what` it is, why, and what it has printed."""
+
+    what: str
+    path: str
+    seconds: float
+    message: str
+    log: str
+
+
 class LookupFailed(Event, frozen=True, kw_only=True):
-    """Nobody knows whether equal jobs have left their results; the jobs are run."""
+    """Nobody knows whether equal jobs have left their results, and then the jobs are run.
+
+    Or which deployed scripts are the newest; then it is looked again.
+    """
 
     worker: UUID
     failure: str

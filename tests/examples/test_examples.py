@@ -42,7 +42,8 @@ def files() -> set[str]:
 
 TESTED: Final = {
     "hello.py", "flavours.py", "enqueue_in_transaction.py", "web_app.py",
-    "bulk_http.py", "bulk_insert.py", "order_fulfilment.py", "image_batch.py", "nightly_etl.py",
+    "bulk_http.py", "bulk_insert.py", "month_end.py",
+    "order_fulfilment.py", "image_batch.py", "nightly_etl.py",
     "scripts/slug.py", "scripts/statistics.mjs", "scripts/machine.sh",
 }  # fmt: skip
 
@@ -183,6 +184,17 @@ def test_bulk_insert(reader: Reader) -> None:
     assert 10 <= transactions < 999
     statuses = [status for _, status, _ in reader.jobs()]
     assert (statuses.count("success"), statuses.count("failure")) == (999, 1)
+
+
+def test_month_end(reader: Reader) -> None:
+    """One slot is enough for a parent and its children; one that fails costs the others nothing."""
+    output = reader.run("month_end.py")
+    assert "'total': 1000" in output
+    assert "'missing': 1" in output
+    ended = sorted((path, status) for path, status, _ in reader.jobs())
+    assert ended == [
+        ("close", "failure"), ("close", "success"), ("close", "success"), ("month_end", "success"),
+    ]  # fmt: skip
 
 
 def test_order_fulfilment(reader: Reader) -> None:

@@ -145,3 +145,40 @@ def test_only_a_success_asks_for_a_stop(more: Parts) -> None:
     """Neither what was skipped does, nor a failure that is tolerated."""
     step = fail("a", stop_after_if={"if": "`true`"}, **more)
     assert result(ran(step, echo("b", 2))) == 2
+
+
+@pytest.mark.parametrize("sort", ["branch_one", "branch_all"])
+def test_the_first_step_of_a_branch_knows_the_step_before_the_branch(sort: str) -> None:
+    """Also where it is a branch in turn, and nobody else asks."""
+    branch = {"if": "`true`"} if sort == "branch_one" else {}
+    step = echo("b", expr("previous"))
+    for name in ("inner", "outer"):
+        step = {"type": sort, "id": name, "branches": [branch | {"steps": [step]}]}
+    found = result(ran(echo("a", 7), step))
+    assert found in (7, [[7]])
+
+
+def test_a_limit_may_name_arguments() -> None:
+    """Each job of the step then has a key of its own."""
+    limit = {"slots": 1, "key": "customer {value}"}
+    run = driver(
+        {
+            "type": "for_each",
+            "id": "each",
+            "items": ["x", "y"],
+            "parallel": True,
+            "steps": [echo("a", expr("iter.value"), limit=limit)],
+        },
+        fail("z", limit=limit),
+    )
+    keys = [job.options.limit.key for job in run.made if job.options.limit]
+    assert keys == ["customer x", "customer y"]
+    assert "names no argument 'value'" in error(run.run()).message
+
+
+def test_a_path_that_would_be_too_long_is_the_name_of_the_step() -> None:
+    """For sleeps, approvals and the like, which have no path of their own."""
+    path = "f" * 1_000
+    flow = flow_of(json.dumps({"steps": [{"type": "noop", "id": "a"}]}))
+    run = Driver(Asked({path: flow}, path, {}), worked, Random(0))
+    assert [job.path for job in run.made] == ["a"]

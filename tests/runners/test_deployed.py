@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 import trio
 
@@ -231,16 +232,9 @@ async def test_requirements_are_installed_when_first_needed(
         assert [*map(result, await worker.run(*jobs))] == ["1", "1", "1"]
         assert [*map(result, await worker.run(job))] == ['["answer==1.0"]']
         monkeypatch.setenv("PIP_FIND_LINKS", "/nowhere")  # nothing is installed a second time
-        shop.versions["a.py"][0] = StoredScript(
-            ScriptHead(**{**as_dict(head), "lock": ("answer==1.0",)}),
-            shop.versions["a.py"][0].content,
-        )
+        locked = msgspec.structs.replace(head, lock=("answer==1.0",))
+        shop.versions["a.py"][0] = StoredScript(locked, shop.versions["a.py"][0].content)
         assert [*map(result, await worker.run(script_job("a.py")))] == ["1"]
-
-
-def as_dict(head: ScriptHead) -> dict[str, object]:
-    """Its fields."""
-    return {name: getattr(head, name) for name in head.__struct_fields__}
 
 
 @pytest.mark.usefixtures("wheels")

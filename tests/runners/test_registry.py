@@ -20,7 +20,7 @@ async def test_every_kind_runs_inside_one_context(tmp_path: Path) -> None:
 
     write(tmp_path / "a.sh", "echo 3 > $TRIOWORKER_RESULT")
     runners = build_runners(app, scripts_dir=tmp_path, rng=Random(1))
-    assert set(runners) == set(KINDS)
+    assert set(runners) == {*KINDS} - {"approval", "dependencies"}
     async with open_runners(runners):
         assert result(await run(runners["function"], a_job("double", "[4]"))) == "8"
         assert result(await run(runners["script"], script_job("a.sh"))) == "3"
@@ -29,10 +29,10 @@ async def test_every_kind_runs_inside_one_context(tmp_path: Path) -> None:
 
 
 def test_jobs_that_never_wait_are_run_without_a_task(tmp_path: Path) -> None:
-    """Only noop and identity offer it."""
+    """Only noop, identity and flow offer it."""
     runners = build_runners(None, scripts_dir=tmp_path, rng=Random(1))
     immediate = {kind for kind, runner in runners.items() if runner.run_now is not None}
-    assert immediate == {"noop", "identity"}
+    assert immediate == {"noop", "identity", "flow"}
     for kind, expected in (("noop", "null"), ("identity", "[1]")):
         run_now = runners[kind].run_now
         assert run_now is not None

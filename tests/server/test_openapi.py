@@ -22,8 +22,8 @@ from trioworker.server.api import api_operations
 from trioworker.server.metrics import Metrics
 from trioworker.server.openapi import description
 
-ENQUEUES: Final = frozenset({"/api/jobs", "/api/jobs/batch"})
-"""What fields of a job go together cannot be said in JSON Schema: 400 is no lie there."""
+ENQUEUES: Final = frozenset({"/api/flows", "/api/jobs", "/api/jobs/batch", "/api/scripts"})
+"""What goes together in a job, a script or a flow this schema cannot say: 400 is no lie there."""
 
 failed: Final[list[Event]] = []
 

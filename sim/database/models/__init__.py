@@ -18,7 +18,7 @@ Model: TypeAlias = Callable[..., Awaitable[Rows]]
 
 FAMILIES: Final = (
     "cache", "client", "commit", "effects", "endings", "flow_admin", "flows", "leases", "limits",
-    "logs", "pull", "same_worker", "schedules", "tokens", "unique", "upkeep", "workflow",
+    "logs", "pull", "same_worker", "schedules", "scripts", "tokens", "unique", "upkeep", "workflow",
 )  # fmt: skip
 MODELS: Final[dict[str, Model]] = {}
 

@@ -132,6 +132,8 @@ async def delete_jobs(s: Statement, ids: Sequence[UUID]) -> Rows:
         await s.delete(s.tables.decision, (said.job, said.by))
     for id_ in s.shuffled(list(ids)):
         await s.delete(s.tables.job_progress, id_)
+    for id_ in s.shuffled(list(ids)):
+        await s.delete(s.tables.job_preprocessed, id_)
     await _unlabel(s, ids)
     for id_ in s.shuffled(list(ids)):
         await s.delete(s.tables.expiry, id_)

@@ -10,9 +10,17 @@ import msgspec
 import trio
 
 from trioworker.app import App
+from trioworker.cli.own_scripts import own_scripts
 from trioworker.cli.progress import Tally, showing
 from trioworker.cli.sinks import Log, log_sink
-from trioworker.cli.work import runners_for, stop_on_signals, tell_cut_chunks, worker_config
+from trioworker.cli.work import (
+    check_folders,
+    runners_for,
+    shelf_for,
+    stop_on_signals,
+    tell_cut_chunks,
+    worker_config,
+)
 from trioworker.errors import NotAllowed, ServerAway, StoreError, UsageError
 from trioworker.events import fan_out
 from trioworker.ids import new_id
@@ -35,7 +43,7 @@ async def work_from(settings: Settings, app: App | None, tally: Tally, *, drain:
     assert token is not None
     log, rng = Log(settings.log_level, settings.log_format), Random()
     settings = msgspec.structs.replace(settings, tags=read_token(token).tags)
-    runners = runners_for(settings, app, rng)
+    check_folders(settings)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(
             open_agent_store(
@@ -46,12 +54,15 @@ async def work_from(settings: Settings, app: App | None, tally: Tally, *, drain:
                 timeout_s=settings.command_timeout_s,
             )
         )
+        shelf = shelf_for(settings, store, rng)
+        runners = runners_for(settings, app, rng, shelf)
         stop = await stack.enter_async_context(stop_on_signals())
         if drain:
             await stack.enter_async_context(showing(tally, log, total=None))
         await stack.enter_async_context(open_runners(runners))
         emit = fan_out(tally, log_sink(log))
         tell_cut_chunks(app, settings.concurrency, emit)
+        await stack.enter_async_context(own_scripts(settings, stop, emit))
         try:
             return await work(
                 store=store,
@@ -60,6 +71,7 @@ async def work_from(settings: Settings, app: App | None, tally: Tally, *, drain:
                 ports=Ports(new_id, rng),
                 stop=stop,
                 emit=emit,
+                scripts=shelf.scripts,
             )
         except NotAllowed as error:
             raise UsageError(f"{server} takes no such agent: {error}") from error

@@ -9,6 +9,7 @@ import typer
 
 from trioworker.bench.command import bench_app
 from trioworker.cli.db import db_app
+from trioworker.cli.deploy import deploy
 from trioworker.cli.doctor import doctor
 from trioworker.cli.enqueue import enqueue
 from trioworker.cli.guard import guarded
@@ -16,6 +17,7 @@ from trioworker.cli.jobs import jobs_app
 from trioworker.cli.migrate import migrate
 from trioworker.cli.run import run
 from trioworker.cli.schedules import schedules_app
+from trioworker.cli.scripts import scripts_app
 from trioworker.cli.server import server
 from trioworker.cli.token import token_app
 from trioworker.cli.workers import workers
@@ -30,6 +32,8 @@ app = typer.Typer(
 app.command()(run)
 app.command()(server)
 app.command()(enqueue)
+app.command()(deploy)
+app.add_typer(scripts_app, name="scripts")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(schedules_app, name="schedules")
 app.command()(workers)

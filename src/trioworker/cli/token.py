@@ -1,9 +1,6 @@
 """`trioworker token`: make tokens for agents, look at them, revoke them."""
 
-import getpass
-import os
 import re
-import socket
 from collections.abc import AsyncIterator, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
@@ -16,6 +13,7 @@ import typer
 
 from trioworker.cli.exits import ExitStatus
 from trioworker.cli.loop import run_trio
+from trioworker.cli.me import me
 from trioworker.cli.options import DATABASE, takes_settings
 from trioworker.cli.output import (
     complain,
@@ -133,7 +131,7 @@ async def _create(
         until = _expiry(expires, await tokens.now())
         token = AgentToken(new_id(), group, tags, until)
         text = encode_token(token, secret)
-        await tokens.add(token, created_by=_me())
+        await tokens.add(token, created_by=me())
     return text, token
 
 
@@ -206,15 +204,6 @@ def _said(flag: str, text: str) -> str:
 
 def _shown(text: str) -> str:
     return shortened(on_one_line(text), SHOWN_CELLS_MAX)
-
-
-def _me() -> str:
-    """Who makes a token, for those who see it in the list."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = str(os.getuid())  # in a container that knows no names
-    return f"{user}@{socket.gethostname()}"
 
 
 def _document(token: AgentToken) -> dict[str, object]:

@@ -13,9 +13,11 @@ from random import Random
 from typing import Final
 
 import trio
+from platformdirs import user_cache_path
 
 from trioworker.app import App
 from trioworker.cli.http import counted, lanes_for, open_http
+from trioworker.cli.own_scripts import check_own_scripts, own_scripts
 from trioworker.cli.progress import Tally, showing
 from trioworker.cli.sinks import Log, log_sink, statement_sink
 from trioworker.errors import StoreError, UsageError
@@ -29,14 +31,17 @@ from trioworker.events import (
 from trioworker.ids import new_id
 from trioworker.model.batching import sizes_for
 from trioworker.runners.host_group import HostLimits
+from trioworker.runners.packages import PRIVATE
 from trioworker.runners.protocol import Runner
 from trioworker.runners.registry import build_runners, open_runners
+from trioworker.runners.shelf import Shelf
 from trioworker.server.metrics import Metrics
 from trioworker.settings import LogLevel, Settings
 from trioworker.store.postgres.database import Database, PostgresDatabase, open_database
 from trioworker.store.postgres.migrate import check_schema
 from trioworker.store.postgres.schedule_admin import PostgresSchedules
 from trioworker.store.postgres.store import CONTROL, PostgresStore
+from trioworker.store.protocol import Store
 from trioworker.worker.config import Ports, WorkerConfig
 from trioworker.worker.supervisor import Report, Stop, work
 
@@ -53,11 +58,14 @@ async def work_at(
     """
     log = Log(settings.log_level, settings.log_format)
     rng = Random()
-    runners = runners_for(settings, app, rng)
+    check_folders(settings)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_store(url, settings, log, metrics))
         await check_schema(database, settings.schema)
+        store = PostgresStore(database, now_s=trio.current_time)
+        shelf = shelf_for(settings, store, rng)
+        runners = runners_for(settings, app, rng, shelf)
         stop = await stack.enter_async_context(stop_on_signals())
         if drain:
             total = await _count(database, settings.tags.names)
@@ -69,13 +77,15 @@ async def work_at(
         await stack.enter_async_context(
             open_http(settings, database, app, metrics=metrics, emit=emit, hurry=stop.forced)
         )
+        await stack.enter_async_context(own_scripts(settings, stop, emit))
         report = await work(
-            store=PostgresStore(database, now_s=trio.current_time),
+            store=store,
             runners=runners,
             config=worker_config(settings, drain=drain),
             ports=Ports(new_id, rng),
             stop=stop,
             emit=emit,
+            scripts=shelf.scripts,
         )
         if drain and not stop.asked.is_set():
             await tell_what_is_left(database, settings.tags.names, emit)
@@ -112,13 +122,39 @@ def worker_config(settings: Settings, *, drain: bool) -> WorkerConfig:
     )
 
 
-def runners_for(settings: Settings, app: App | None, rng: Random) -> Mapping[str, Runner]:
-    """A runner for every kind of job. Raises `UsageError` when the folder of scripts is none."""
+def check_folders(settings: Settings) -> None:
+    """Raises `UsageError` when a folder cannot be used, or a script of the worker's own not run."""
     if settings.scripts_dir is not None and not settings.scripts_dir.is_dir():
         raise UsageError(
             f"the scripts folder {settings.scripts_dir} does not exist; make it, or name another"
             " with --scripts-dir"
         )
+    cache = cache_folder(settings)
+    try:
+        cache.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the cache folder {cache} cannot be made: {error.strerror}; name another with"
+            " --cache-dir"
+        ) from error
+    check_own_scripts(settings)
+
+
+def cache_folder(settings: Settings) -> Path:
+    """Where deployed scripts and their packages are kept."""
+    return settings.cache_dir or user_cache_path("trioworker", appauthor=False)
+
+
+def shelf_for(settings: Settings, store: Store, rng: Random) -> Shelf:
+    """The deployed scripts of the store, on this machine."""
+    scripts_dir = settings.scripts_dir or Path.cwd()
+    return Shelf(scripts_dir, store.scripts, cache_folder(settings), rng)
+
+
+def runners_for(
+    settings: Settings, app: App | None, rng: Random, shelf: Shelf
+) -> Mapping[str, Runner]:
+    """A runner for every kind of job."""
     return build_runners(
         app,
         scripts_dir=settings.scripts_dir or Path.cwd(),
@@ -126,6 +162,7 @@ def runners_for(settings: Settings, app: App | None, rng: Random) -> Mapping[str
         unknown=settings.unknown_functions,
         concurrency=settings.concurrency,
         dedicated=HostLimits(window=settings.dedicated_window),
+        deployed=shelf,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from trioworker.model.outcome import Executed, Succeeded
+from trioworker.model.script import DEPENDENCIES
 
 T = TypeVar("T")
 
@@ -66,6 +67,8 @@ class NotSimple(StrEnum):
     NOT_A_SUCCESS = "the job did not succeed"
     HAS_LOG = "the job wrote a log"
     AWAITED = "somebody waits for the job"
+    PREPROCESSED = "its script made other arguments of its own"
+    DEPENDENCIES = "its result is the lock of a script"
     HAS_EFFECTS = "its end stores more than its own row"
 
 
@@ -89,6 +92,10 @@ def why_not_simple(executed: Executed) -> NotSimple | None:
         return NotSimple.HAS_LOG
     if executed.job.awaited:
         return NotSimple.AWAITED
+    if executed.preprocessed is not None:
+        return NotSimple.PREPROCESSED
+    if executed.job.kind == DEPENDENCIES:
+        return NotSimple.DEPENDENCIES
     gave = executed.labels or executed.progress is not None or executed.outcome.statements
     if gave or executed.job.options.has_effects:
         return NotSimple.HAS_EFFECTS
@@ -138,10 +145,11 @@ def _within_bytes(batch: Sequence[Executed]) -> list[list[Executed]]:
 
 def _bytes(executed: Executed) -> int:
     outcome = executed.outcome
+    said = len(executed.log) + len(executed.preprocessed or "")
     if not isinstance(outcome, Succeeded):
-        return len(executed.log)
+        return said
     handed_over = sum(statement.size for statement in outcome.statements)
-    return len(executed.log) + len(outcome.result) + handed_over
+    return said + len(outcome.result) + handed_over
 
 
 def divide(batch: Sequence[T], fallback: Fallback) -> list[list[T]]:

@@ -160,6 +160,7 @@ def refused(executed: Executed, why: str, *, bare: bool) -> Executed:
         log="" if bare else executed.log,
         labels=() if bare else executed.labels,
         progress=None if bare else executed.progress,
+        preprocessed=None if bare else executed.preprocessed,
     )
 
 

@@ -16,6 +16,7 @@ from trioworker.model.follow_ups import Ended, ended
 from trioworker.model.options import NO_OPTIONS, JobOptions
 from trioworker.model.outcome import Begun, Executed, Interrupted, Retried, Skipped, Succeeded
 from trioworker.model.schedule import End
+from trioworker.model.script import DEPENDENCIES, Locks, locks
 from trioworker.model.user_statement import UserStatement
 
 
@@ -45,6 +46,13 @@ class ProgressColumns(NamedTuple):
     notes: Sequence[str]
 
 
+class Preprocessed(NamedTuple):
+    """What scripts have made of arguments, in the order of the statement's parameters."""
+
+    ids: Sequence[UUID]
+    args: Sequence[str]
+
+
 class Expiries(NamedTuple):
     """When jobs that have ended are deleted, in the order of the statement's parameters."""
 
@@ -58,7 +66,9 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
     attempts: Attempts | None = None
     labels: Labels | None = None
     progress: ProgressColumns | None = None
+    preprocessed: Preprocessed | None = None
     expiries: Expiries | None = None
+    locks: Locks | None = None
     results: Results | None = None
     schedules: Mapping[str, Sequence[End]] = {}
     """How jobs of schedules have ended, by the schedule's name, in the order of the batch."""
@@ -74,7 +84,9 @@ def has_effects(executed: Executed) -> bool:
     """Whether anything may follow from this end of an attempt."""
     if type(executed.outcome) in (Retried, Begun) or executed.labels:
         return True
-    if executed.progress is not None or executed.job.defect is not None:
+    if executed.progress is not None or executed.preprocessed is not None:
+        return True
+    if executed.job.kind == DEPENDENCIES or executed.job.defect is not None:
         return True
     if type(executed.outcome) is Succeeded and executed.outcome.statements:
         return True
@@ -91,7 +103,9 @@ def effects_of(batch: Sequence[Executed], *, now_s: float) -> Effects:
         attempts=_attempts(batch, now_s),
         labels=_labels(batch),
         progress=_progress(batch),
+        preprocessed=_preprocessed(batch),
         expiries=_expiries(batch),
+        locks=locks(batch),
         results=results(batch),
         schedules=schedule_ends(batch, now_s=now_s),
         ended=ended(batch, now_s=now_s),
@@ -161,6 +175,15 @@ def _progress(batch: Sequence[Executed]) -> ProgressColumns | None:
         if (told := executed.progress) is not None and type(executed.outcome) is not Retried
     ]
     return ProgressColumns(*zip(*rows, strict=True)) if rows else None
+
+
+def _preprocessed(batch: Sequence[Executed]) -> Preprocessed | None:
+    rows = [
+        (executed.job.id, executed.preprocessed)
+        for executed in batch
+        if executed.preprocessed is not None and type(executed.outcome) in STATUS_OF
+    ]
+    return Preprocessed(*zip(*rows, strict=True)) if rows else None
 
 
 def _expiries(batch: Sequence[Executed]) -> Expiries | None:

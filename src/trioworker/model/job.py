@@ -20,7 +20,7 @@ from trioworker.model.bounds import (
 )
 from trioworker.model.options import NO_OPTIONS, JobOptions
 
-Kind = Literal["function", "script", "noop", "identity", "flow", "approval"]
+Kind = Literal["function", "script", "noop", "identity", "flow", "approval", "dependencies"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
 
 ARGS_BYTES_MAX: Final = 16 * 1024 * 1024

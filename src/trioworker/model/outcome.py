@@ -109,7 +109,8 @@ class Executed(msgspec.Struct, frozen=True, gc=False):
     took. `log` is the bounded text the job wrote, empty when it wrote none, without what was stored
     while it ran: it is the piece `log_chunk` of all. `cached` says that it was not
     run, because an equal one had left its result. `labels` are those it was given while it ran, and
-    `progress` is what it told last, unless that was stored before.
+    `progress` is what it told last, unless that was stored before. `preprocessed` is what its
+    script has made of its arguments, as JSON.
     """
 
     job: Job
@@ -121,3 +122,4 @@ class Executed(msgspec.Struct, frozen=True, gc=False):
     labels: tuple[str, ...] = ()
     cached: bool = False
     progress: Progress | None = None
+    preprocessed: str | None = None

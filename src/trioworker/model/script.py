@@ -5,16 +5,17 @@ or found on a machine comes in as an argument.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from trioworker.errors import UsageError
 from trioworker.model.bounds import PATH_BYTES_MAX, bounded_text
+from trioworker.model.outcome import Executed, Succeeded
 from trioworker.model.requirements import requirements_of
 
 CONTENT_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -22,6 +23,7 @@ DEPENDENCIES: Final = "dependencies"
 """The kind of the jobs that install what a version requires, and their tag."""
 INSTALL_TIMEOUT_S: Final = 1_800.0
 
+Language = Literal["python", "bash", "node", "deno", "bun"]
 SUFFIXES: Final[dict[str, tuple[str, ...]]] = {
     ".py": ("python",),
     ".sh": ("bash",),
@@ -122,13 +124,13 @@ class Locks(NamedTuple):
     locks: Sequence[str]
 
 
-class InstallArgs(msgspec.Struct, frozen=True):
+class _InstallArgs(msgspec.Struct, frozen=True):
     """The arguments of a job that installs what a version requires."""
 
     version: int
 
 
-_install_args: Final = msgspec.json.Decoder(InstallArgs).decode
+_install_args: Final = msgspec.json.Decoder(_InstallArgs).decode
 _lock: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
@@ -205,7 +207,7 @@ def script_hash(language: str, content: str, *, dedicated: bool) -> str:
 
 def install_args(version: int) -> bytes:
     """The arguments of the job that installs what a version requires."""
-    return msgspec.json.encode(InstallArgs(version))
+    return msgspec.json.encode(_InstallArgs(version))
 
 
 def version_in(args: str) -> int | None:
@@ -222,6 +224,22 @@ def lock_in(result: bytes) -> tuple[str, ...] | None:
         return _lock(result)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def locks(batch: Iterable[Executed]) -> Locks | None:
+    """The locks that jobs of a batch have found: of one version the last, and all in order."""
+    found: dict[tuple[str, int], str] = {}
+    for executed in batch:
+        job, outcome = executed.job, executed.outcome
+        if job.kind != DEPENDENCIES or not isinstance(outcome, Succeeded):
+            continue
+        version, lock = version_in(job.args), lock_in(outcome.result)
+        if version is not None and lock is not None:
+            found[job.path, version] = outcome.result.decode()
+    if not found:
+        return None
+    rows = [(path, version, lock) for (path, version), lock in sorted(found.items())]
+    return Locks(*zip(*rows, strict=True))
 
 
 def _suffix(path: str) -> str:

@@ -10,19 +10,20 @@ from trioworker.model.job import Job
 from trioworker.model.options import RetryPolicy
 from trioworker.model.outcome import Failed, Outcome, Succeeded
 from trioworker.model.script import version_in
-from trioworker.runners.deployed import Library, fetch
+from trioworker.runners.deployed import fetch
 from trioworker.runners.installing import INSTALLERS, Wanted
 from trioworker.runners.joblog import JobLog
 from trioworker.runners.packages import Packages
 from trioworker.runners.raised import NotRunnable, failed
+from trioworker.store.scripts import ScriptStore
 
 
 class DependenciesRunner:
     """Resolves and installs into the worker's cache folder, where its scripts find it."""
 
-    def __init__(self, library: Library, packages: Packages, rng: Random) -> None:
+    def __init__(self, store: ScriptStore, packages: Packages, rng: Random) -> None:
         self.run_now: Callable[[Job], Outcome] | None = None
-        self._library = library
+        self._store = store
         self._packages = packages
         self._rng = rng
 
@@ -42,7 +43,7 @@ class DependenciesRunner:
         if version is None:
             return failed("InvalidArguments", 'the arguments are {"version": …}, of a script')
         try:
-            head = (await fetch(self._library, job.path, version, self._rng)).head
+            head = (await fetch(self._store, job.path, version, self._rng)).head
             if not head.requirements or head.language not in INSTALLERS:
                 return Succeeded(b"[]")
             wanted = Wanted(head.requirements, head.lock)

@@ -12,10 +12,9 @@ Texts are fetched when first needed.
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Protocol
 
 import trio
 
@@ -26,28 +25,17 @@ from trioworker.runners.installing import INSTALLERS, Wanted
 from trioworker.runners.packages import PRIVATE, Installed, Packages
 from trioworker.runners.raised import NotRunnable
 from trioworker.runners.scripts import LANGUAGES, Language, Script, Scripts, script_of
-
-
-class Library(Protocol):
-    """Where deployed scripts come from."""
-
-    async def newest_scripts(self, paths: Sequence[str]) -> Mapping[str, ScriptHead]:
-        """The newest versions by path; what is not deployed is left out. Raises `StoreError`."""
-        ...
-
-    async def script(self, path: str, version: int) -> StoredScript | None:
-        """A version; None when there is none. Raises `StoreError`."""
-        ...
+from trioworker.store.scripts import ScriptStore
 
 
 class DeployedScripts:
     """A `Finder` over what is deployed, and over the `folder` for what is not."""
 
     def __init__(
-        self, folder: Scripts, library: Library, packages: Packages, *, cache: Path, rng: Random
+        self, folder: Scripts, store: ScriptStore, packages: Packages, *, cache: Path, rng: Random
     ) -> None:
         self._folder = folder
-        self._library = library
+        self._store = store
         self._packages = packages
         self._cache = cache / "scripts"
         self._rng = rng
@@ -57,7 +45,7 @@ class DeployedScripts:
 
     async def look(self, paths: Sequence[str]) -> None:
         """Learn which versions are the newest. Raises `StoreError`."""
-        for path, head in (await self._library.newest_scripts(paths)).items():
+        for path, head in (await self._store.newest_scripts(paths)).items():
             known = self._heads.get(path)
             if known is None or known.version <= head.version:
                 self._heads[path] = head
@@ -111,7 +99,7 @@ class DeployedScripts:
         below = Path(head.hash) / file_name(head.path, head.language)
         text = await trio.to_thread.run_sync(_read, self._cache / below, head)
         if text is None:
-            text = (await fetch(self._library, head.path, head.version, self._rng)).content
+            text = (await fetch(self._store, head.path, head.version, self._rng)).content
             await trio.to_thread.run_sync(_keep, self._cache / below, text)
         if installed is None:
             return self._cache / below
@@ -120,12 +108,12 @@ class DeployedScripts:
         return file
 
 
-async def fetch(library: Library, path: str, version: int, rng: Random) -> StoredScript:
+async def fetch(store: ScriptStore, path: str, version: int, rng: Random) -> StoredScript:
     """A version; while the store cannot be reached it is asked again. Raises `NotRunnable`."""
     tries = 0
     while True:
         try:
-            stored = await library.script(path, version)
+            stored = await store.script(path, version)
         except StoreError as error:
             if isinstance(error, Refused | NotAllowed):
                 raise NotRunnable("ScriptNotFetched", str(error)) from None

@@ -27,6 +27,7 @@ from trioworker.errors import (
 from trioworker.model.agent_token import AgentToken
 from trioworker.model.outcome import Executed, Interrupted
 from trioworker.model.tags import Tags
+from trioworker.server.agent_scripts import AgentScriptsApi
 from trioworker.server.app import answer, decode, patiently
 from trioworker.server.claims import Claims
 from trioworker.server.errors import NO_DATABASE, BadRequest, Forbidden, TooLarge
@@ -34,7 +35,7 @@ from trioworker.server.guard import BODY, BODY_BYTES_MAX
 from trioworker.server.hints import Hub
 from trioworker.server.upkeep import listen
 from trioworker.server.workflow import AgentWorkflows
-from trioworker.store import wire, wire_flows, wire_workflow
+from trioworker.store import wire, wire_flows, wire_scripts, wire_workflow
 from trioworker.store.packing import PACK_FROM_BYTES, pack, unpack
 from trioworker.store.postgres.database import Lane
 from trioworker.store.postgres.store import COMMIT, CONTROL, PULL, RUNNING
@@ -84,6 +85,7 @@ class Agents:
         self._rng = rng
         self._hub = Hub()
         self._claims = Claims(store)
+        self._scripts = AgentScriptsApi(store.scripts, self._claims)
         self._workflows = AgentWorkflows(store.workflow, self._claims, self._hub)
 
     async def run(self) -> NoReturn:
@@ -109,6 +111,8 @@ class Agents:
             ("kept_flows", wire_flows.Kept, self._kept_flows),
             ("ping", wire.Mine, self._ping),
             ("listen", wire.Listen, self._listen),
+            ("scripts", wire_scripts.Newest, self._scripts.newest),
+            ("script", wire_scripts.WhichScript, self._scripts.whole),
             ("now", wire.Mine, self._workflows.now),
             ("enqueue", wire_workflow.Enqueue, self._workflows.enqueue),
             ("ends", wire_workflow.Ends, self._workflows.ends),

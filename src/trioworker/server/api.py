@@ -14,6 +14,7 @@ from trioworker.server.jobs import JobsApi
 from trioworker.server.metrics import Metrics
 from trioworker.server.openapi import description
 from trioworker.server.operations import JSON, Asked, Keys, Operation, routes_of
+from trioworker.server.scripts import ScriptsApi
 from trioworker.server.system import SystemApi
 
 
@@ -21,8 +22,8 @@ def api_operations(
     client: Client, metrics: Metrics, ping: Callable[[], Awaitable[None]]
 ) -> Sequence[Operation]:
     """All operations but the one that describes them."""
-    jobs, system = JobsApi(client), SystemApi(client, metrics, ping)
-    return (*jobs.operations(), *system.operations())
+    parts = (JobsApi(client), ScriptsApi(client), SystemApi(client, metrics, ping))
+    return [operation for part in parts for operation in part.operations()]
 
 
 def api_routes(

@@ -15,6 +15,7 @@ from uuid import UUID
 from trioworker.model.cache import asks, result_key
 from trioworker.model.job import Job
 from trioworker.model.options import NO_OPTIONS
+from trioworker.model.script import DEPENDENCIES
 from trioworker.store.protocol import Store
 from trioworker.store.wire import Which
 
@@ -23,6 +24,7 @@ BYTES_MAX: Final = 128 * 1024 * 1024
 JOB_BYTES: Final = 1_000
 ASKED_MAX: Final = 10_000
 """Of how many pulls it is remembered that they came."""
+SCRIPTS: Final = frozenset({"script", DEPENDENCIES})
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -90,6 +92,18 @@ class Claims:
         self.remember(worker, await self._store.adopt(worker, known))
         held = [jobs for (owner, _), jobs in self._claims.items() if owner == worker.int]
         return {result_key(job) for jobs in held for job in jobs.values() if asks(job)}
+
+    async def held_scripts(self, worker: UUID, paths: Sequence[str]) -> AbstractSet[str]:
+        """Those of the paths that jobs in the hands of `worker` name as scripts."""
+        wanted = {*paths}
+        if not wanted <= self._scripts_of(worker):
+            known = {UUID(int=claim) for owner, claim in self._claims if owner == worker.int}
+            self.remember(worker, await self._store.adopt(worker, known))
+        return wanted & self._scripts_of(worker)
+
+    def _scripts_of(self, worker: UUID) -> AbstractSet[str]:
+        held = [jobs for (owner, _), jobs in self._claims.items() if owner == worker.int]
+        return {job.path for jobs in held for job in jobs.values() if job.kind in SCRIPTS}
 
     def _found(self, worker: UUID, which: Iterable[Which]) -> list[Job | None]:
         found: list[Job | None] = []

@@ -20,6 +20,7 @@ from trioworker.errors import (
     TrioworkerError,
     UnknownJob,
     UnknownSchedule,
+    UnknownScript,
     UnknownStoreError,
     UsageError,
 )
@@ -103,7 +104,7 @@ def as_http_error(error: Exception) -> HttpError:
             return error
         case HTTPException():
             return _of_routing(error)
-        case UnknownJob() | UnknownSchedule():
+        case UnknownJob() | UnknownSchedule() | UnknownScript():
             return HttpError(str(error), status=404)
         case DuplicateJob() | LeaseLost():
             return HttpError(str(error), status=409)

@@ -15,6 +15,7 @@ from trioworker.app import App
 from trioworker.client import Client
 from trioworker.events import Emit, ServerListening
 from trioworker.schedules import Schedules
+from trioworker.scripts import Scripts
 from trioworker.server.api import api_routes
 from trioworker.server.app import make_app
 from trioworker.server.metrics import Metrics
@@ -24,6 +25,7 @@ from trioworker.settings import Address
 from trioworker.store.postgres.database import Database, Lane
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 from trioworker.store.postgres.schedule_admin import PostgresSchedules
+from trioworker.store.postgres.scripts import PostgresScripts
 from trioworker.store.postgres.waits import Waits
 from trioworker.store.protocol import Store
 
@@ -53,7 +55,9 @@ async def served(
     """
     jobs = PostgresJobs(database)
     waits = Waits(database, jobs)
-    client = Client(jobs, waits, app, Schedules(PostgresSchedules(database, CLIENT), app))
+    schedules = Schedules(PostgresSchedules(database, CLIENT), app)
+    scripts = Scripts(PostgresScripts(database, CLIENT))
+    client = Client(jobs, waits, app, schedules, scripts=scripts)
     routes = (*api_routes(client, keys, metrics, store.ping), *more)
     serving = partial(
         serve,

@@ -2,7 +2,8 @@
 
 from trioworker.settings.kinds import Address, LogFormat, LogLevel, UnknownFunctions
 from trioworker.settings.reading import read_settings
-from trioworker.settings.table import TABLE, Setting, Settings
+from trioworker.settings.setting import Setting
+from trioworker.settings.table import TABLE, Settings
 
 __all__ = [
     "TABLE",

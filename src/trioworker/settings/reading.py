@@ -10,7 +10,8 @@ import msgspec
 
 from trioworker.errors import SettingsError, UsageError
 from trioworker.model.batching import Mode
-from trioworker.settings.table import TABLE, Setting, Settings
+from trioworker.settings.setting import Setting
+from trioworker.settings.table import TABLE, Settings
 
 
 class _Given(msgspec.Struct, frozen=True):
@@ -49,6 +50,7 @@ def read_settings(
     _fit_to_mode(values, given)
     _check_agent(values, given)
     settings = Settings(**values)
+    _check_periodic(settings, given)
     _check_lease(settings, given)
     return settings
 
@@ -123,6 +125,16 @@ def _check_agent(values: Mapping[str, Any], given: Mapping[str, _Given]) -> None
                 f"{found.source}: an agent of {url.source} has no database of its own, and takes"
                 " the tags of its token; drop one of the two"
             )
+
+
+def _check_periodic(settings: Settings, given: Mapping[str, _Given]) -> None:
+    """How often a script is run, somebody may say who has said which."""
+    often = given.get("periodic_s")
+    usual = settings.periodic_s == TABLE["periodic_s"].default
+    if often is not None and not usual and settings.periodic_script is None:
+        raise SettingsError(
+            f"{often.source}: there is no periodic script; name one with --periodic-script"
+        )
 
 
 def _unused(found: _Given, mode: Mode) -> str:

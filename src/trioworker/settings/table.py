@@ -42,9 +42,9 @@ from trioworker.settings.kinds import (
     whole,
     words,
 )
+from trioworker.settings.setting import Setting
 from trioworker.store.postgres.statements import DEFAULT_SCHEMA
 
-SHOWN_CHARS_MAX: Final = 100
 API_KEY_CHARS_MIN: Final = 16
 LISTEN: Final = Address("127.0.0.1", 8600, asked=False)
 """Where a server listens unless it is told."""
@@ -261,6 +261,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             modes=_WORKING,
         ),
     ] = None
+    cache_dir: Annotated[
+        Path | None,
+        _spec(
+            folder(),
+            "Where deployed scripts and their packages are kept.",
+            default_is="`trioworker` in the user's cache folder",
+            modes=_WORKING,
+        ),
+    ] = None
     dedicated_window: Annotated[
         int,
         _spec(
@@ -269,6 +278,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             modes=_WORKING,
         ),
     ] = 100
+    init_script: Annotated[
+        str | None,
+        _spec(
+            text(),
+            "A script in the scripts folder to be run before the first pull.",
+            default_is="none",
+            modes=_WORKING,
+        ),
+    ] = None
+    periodic_script: Annotated[
+        str | None,
+        _spec(
+            text(),
+            "A script in the scripts folder to be run every --periodic-s, beside the jobs.",
+            default_is="none",
+            modes=_WORKING,
+        ),
+    ] = None
+    periodic_s: Annotated[
+        float, _spec(seconds(), "How often the periodic script is run.", modes=_WORKING)
+    ] = 60.0
     unknown_functions: Annotated[
         UnknownFunctions,
         _spec(
@@ -313,30 +343,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.listen if self.listen.host else None
 
 
-class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table.
-
-    `default_is` is the default as docs and help show it. `elsewhere` is what the setting is in a
-    mode outside `modes`, where only that value may be given; None: the default, and none may.
-    """
-
-    name: str
-    variable: str
-    flag: str
-    kind: ValueKind
-    default: Any
-    default_is: str
-    help: str
-    modes: frozenset[Mode]
-    elsewhere: Any
-
-    def source(self, raw: str, *, from_flag: bool) -> str:
-        """Where a value came from, as its user wrote it, on one line."""
-        origin = self.flag if from_flag else self.variable
-        untold = self.kind.secret or (self.kind.flag_only and from_flag)
-        return origin if untold else f"{origin}={_shortened(raw)}"
-
-
 def _table() -> dict[str, Setting]:
     hints = typing.get_type_hints(Settings, include_extras=True)
     return {
@@ -357,11 +363,6 @@ def _setting(name: str, default: object, spec: _Spec) -> Setting:
         modes=spec.modes,
         elsewhere=spec.elsewhere,
     )
-
-
-def _shortened(raw: str) -> str:
-    line = raw if raw.isprintable() else repr(raw)[1:-1]
-    return line if len(line) <= SHOWN_CHARS_MAX else f"{line[:SHOWN_CHARS_MAX]}…"
 
 
 def _shown(default: object) -> str:

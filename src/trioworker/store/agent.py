@@ -31,6 +31,7 @@ from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said
 from trioworker.model.tags import Tags, own_tag
 from trioworker.store import wire, wire_flows
+from trioworker.store.agent_scripts import AgentScripts
 from trioworker.store.agent_workflow import AgentWorkflow
 from trioworker.store.line import REPLY_BYTES_MAX, Line, Reply, open_line
 from trioworker.store.packing import PACK_FROM_BYTES, pack, unpack
@@ -111,6 +112,7 @@ class AgentStore:
         self._worker: UUID | None = None
         self._flushes = 0
         self.workflow = AgentWorkflow(self._ask)
+        self.scripts = AgentScripts(self._ask)
 
     async def register(self, worker: WorkerInfo) -> None:
         """See `Store.register`; the server gives the worker the tags of its token."""
@@ -119,6 +121,7 @@ class AgentStore:
         )
         await self._ask("register", said, wire.Done)
         self._worker = self.workflow.worker = worker.id
+        self.scripts.worker = worker.id
 
     async def retire(self, worker: UUID) -> None:
         """See `Store.retire`."""

@@ -21,6 +21,7 @@ from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said
 from trioworker.model.tags import Tags
 from trioworker.model.workflow import ChildEnd, Children, Placed, Step
+from trioworker.store.scripts import ScriptStore
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +148,11 @@ class WorkflowStore(Protocol):
 
 class Store(Protocol):
     """Everything a worker asks of the place where jobs live."""
+
+    @property
+    def scripts(self) -> ScriptStore:
+        """Where deployed scripts come from."""
+        ...
 
     @property
     def workflow(self) -> WorkflowStore:

@@ -17,7 +17,7 @@ from trioworker.errors import StoreError
 from trioworker.model.batching import SIZE_MAX
 from trioworker.model.cache import CachedResult
 from trioworker.model.completion import storable, storable_error
-from trioworker.model.job import Job
+from trioworker.model.job import ARGS_BYTES_MAX, Job
 from trioworker.model.options import (
     LABEL_BYTES_MAX,
     LABELS_MAX,
@@ -57,6 +57,7 @@ Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=LABEL_BYTES_MAX)]
 LogText = Annotated[str, msgspec.Meta(max_length=LOG_CHARS_MAX)]
+Preprocessed = Annotated[str, msgspec.Meta(max_length=ARGS_BYTES_MAX)]
 Chunk = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -141,6 +142,7 @@ class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     labels: Annotated[tuple[Label, ...], msgspec.Meta(max_length=LABELS_MAX)] = ()
     cached: bool = False
     progress: Progress | None = None
+    preprocessed: Preprocessed | None = None
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -300,6 +302,7 @@ def sent(executed: Executed, *, now_s: float) -> Sent:
         executed.labels,
         executed.cached,
         executed.progress,
+        executed.preprocessed,
     )
 
 
@@ -330,16 +333,10 @@ def executed(one: Sent, job: Job, *, now_s: float) -> Executed:
     """The same as the store takes it; `job` is what the server knows of it."""
     outcome = one.outcome
     return Executed(
-        job,
-        Succeeded(outcome.result) if isinstance(outcome, Result) else outcome,
-        now_s - one.age_s,
-        one.duration_s,
-        one.log,
-        one.log_chunk,
-        one.labels,
-        one.cached,
-        one.progress,
-    )
+        job, Succeeded(outcome.result) if isinstance(outcome, Result) else outcome,
+        now_s - one.age_s, one.duration_s, one.log, one.log_chunk, one.labels, one.cached,
+        one.progress, one.preprocessed,
+    )  # fmt: skip
 
 
 def handed(jobs: Iterable[Job], *, now_s: float) -> list[Batch]:

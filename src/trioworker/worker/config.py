@@ -10,6 +10,7 @@ from trioworker.events import Emit, JobEnded
 from trioworker.model.batching import BatchPolicy, BatchSizes, Fallback, Mode
 from trioworker.model.outcome import Executed
 from trioworker.model.tags import Tags
+from trioworker.runners.deployed import DeployedScripts
 from trioworker.runners.shared_folders import SharedFolders
 from trioworker.store.protocol import Store
 
@@ -56,6 +57,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     ports: Ports
     emit: Emit
+    scripts: DeployedScripts | None = None
     shared: SharedFolders | None = None
 
     def report_end(self, executed: Executed) -> None:

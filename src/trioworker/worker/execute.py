@@ -288,7 +288,7 @@ class Execute:
         self._note_mean(now_s - started_s - attempt.waited_s)
         return Executed(
             job, outcome, started_s, now_s - started_s, log.rest(), log.chunk, tuple(log.labels),
-            progress=log.progress.offer(),
+            progress=log.progress.offer(), preprocessed=log.preprocessed,
         )  # fmt: skip
 
     def _note(self, executed: Executed) -> None:

@@ -31,6 +31,7 @@ from trioworker.model.tags import own_tag
 from trioworker.worker.cache import Cache
 from trioworker.worker.channel import BatchChannel, Reminder
 from trioworker.worker.config import Context
+from trioworker.worker.deployed import DeployedTask
 from trioworker.worker.execute import Execute
 from trioworker.worker.holdings import Holdings
 from trioworker.worker.workflow import WorkflowTask
@@ -67,6 +68,7 @@ class Pull:
         self._holdings = holdings
         self._workflow = workflow
         self._cache = Cache(context, outcomes=outcomes)
+        self._deployed = DeployedTask(context)
         self._floors = Floors()
         self._idle = Backoff(IDLE_FIRST_S, self._config.poll_s)
         self._waits = trio.CancelScope()
@@ -225,6 +227,9 @@ class Pull:
                 ended = {one.job.id for one in ends}
                 left = [job for job in jobs if job.id not in ended]
                 await self._cache.end(ends)
+            if paths := self._deployed.asking(left):
+                with self._until_stopped():
+                    await self._deployed.look_up(paths)
             with self._until_stopped():
                 await self._jobs.room_for(len(left))
         finally:

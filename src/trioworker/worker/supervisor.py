@@ -26,6 +26,7 @@ from trioworker.events import (
 from trioworker.model.failures import backoff_s
 from trioworker.model.job import Job
 from trioworker.model.outcome import Executed
+from trioworker.runners.deployed import DeployedScripts
 from trioworker.runners.protocol import Runner
 from trioworker.runners.shared_folders import SharedFolders
 from trioworker.store.protocol import Hint, Store, Stored, WorkerInfo
@@ -74,20 +75,22 @@ async def work(
     ports: Ports,
     stop: Stop,
     emit: Emit,
+    scripts: DeployedScripts | None = None,
     shared: SharedFolders | None = None,
 ) -> Report:
     """Work until drained or stopped; one life after the other. The runners must be open.
 
-    `shared` has the folders that steps of flows share, which are open, too; by default they share
-    none.
+    `scripts` is where deployed scripts are looked up that a runner runs. `shared` has the folders
+    that steps of flows share, which are open, too; by default they share none.
 
     Raises `StoreError` when the store cannot be reached at the very start, and never later.
     """
     first = True
     while True:
         context = Context(
-            worker=ports.new_id(), config=config, store=store, ports=ports, emit=emit, shared=shared
-        )
+            worker=ports.new_id(), config=config, store=store, ports=ports, emit=emit,
+            scripts=scripts, shared=shared,
+        )  # fmt: skip
         life = _Life(context, runners, stop)
         try:
             return await life.run(patient=not first)

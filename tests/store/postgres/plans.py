@@ -20,7 +20,7 @@ ALL_OF_IT: Final = "all of it"
 PLACE: Final = "place"  # by ctid
 GROWING: Final = (
     "job", "ready", "waiting", "claim", "job_completed", "job_log", "job_attempt",
-    "concurrency", "schedule", "slot", "spent_slot",
+    "concurrency", "schedule", "slot", "spent_slot", "job_preprocessed",
     "result_cache", "unique_key", "job_label", "job_progress", "expiry", "flow_state", "decision",
     "job_step", "parent",
 )  # fmt: skip

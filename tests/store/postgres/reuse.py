@@ -23,6 +23,7 @@ delete from trioworker.schedule;
 delete from trioworker.job_label; delete from trioworker.job_progress;
 delete from trioworker.expiry;
 delete from trioworker.result_cache;
+delete from trioworker.script; delete from trioworker.job_preprocessed;
 delete from trioworker.agent_token;
 delete from trioworker.job_step; delete from trioworker.parent;
 delete from trioworker.flow; delete from trioworker.flow_state; delete from trioworker.decision;

@@ -18,6 +18,7 @@
 -- 0014 flows 2e0448604d0b1117b00d38f67c365991
 -- 0015 children_and_steps 0d2833398550ba77816cf15ccf490bcf
 -- 0016 same_worker d9717be12b1afbe678bbe81701a61271
+-- 0017 scripts 471a2a8f509e4d6ee90099558a648323
 
 CREATE SCHEMA trioworker;
 
@@ -344,7 +345,7 @@ CREATE TABLE trioworker.job (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     created_by text DEFAULT ''::text NOT NULL,
     parent uuid,
-    CONSTRAINT job_kind_check CHECK ((kind = ANY (ARRAY['function'::text, 'script'::text, 'noop'::text, 'identity'::text, 'flow'::text, 'approval'::text]))),
+    CONSTRAINT job_kind_check CHECK ((kind = ANY (ARRAY['function'::text, 'script'::text, 'noop'::text, 'identity'::text, 'flow'::text, 'approval'::text, 'dependencies'::text]))),
     CONSTRAINT job_limit_check CHECK (
 CASE
     WHEN (jsonb_typeof((options -> 'limit'::text)) = 'object'::text) THEN (
@@ -410,6 +411,13 @@ CREATE TABLE trioworker.job_log (
 );
 
 COMMENT ON TABLE trioworker.job_log IS 'Bounded text that jobs wrote, per attempt.';
+
+CREATE TABLE trioworker.job_preprocessed (
+    id uuid NOT NULL,
+    args jsonb NOT NULL
+);
+
+COMMENT ON TABLE trioworker.job_preprocessed IS 'The arguments that a script has made of those that its job was given.';
 
 CREATE TABLE trioworker.job_progress (
     id uuid NOT NULL,
@@ -493,6 +501,27 @@ CREATE TABLE trioworker.schedule (
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
 
 COMMENT ON TABLE trioworker.schedule IS 'What is enqueued again and again, and up to which tick it has been.';
+
+CREATE TABLE trioworker.script (
+    path text NOT NULL,
+    version integer NOT NULL,
+    hash text NOT NULL,
+    language text NOT NULL,
+    dedicated boolean NOT NULL,
+    content text NOT NULL,
+    requirements jsonb NOT NULL,
+    lock jsonb,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_by text DEFAULT ''::text NOT NULL,
+    CONSTRAINT script_content_check CHECK ((octet_length(content) <= 4194304)),
+    CONSTRAINT script_language_check CHECK (((octet_length(language) >= 1) AND (octet_length(language) <= 50))),
+    CONSTRAINT script_lock_check CHECK ((jsonb_typeof(lock) = 'array'::text)),
+    CONSTRAINT script_path_check CHECK (((octet_length(path) >= 1) AND (octet_length(path) <= 1000))),
+    CONSTRAINT script_requirements_check CHECK ((jsonb_typeof(requirements) = 'array'::text)),
+    CONSTRAINT script_version_check CHECK ((version >= 1))
+);
+
+COMMENT ON TABLE trioworker.script IS 'Deployed scripts; the newest version of a path counts. lock has the exact versions of its packages, once a job has found them.';
 
 CREATE TABLE trioworker.slot (
     id uuid NOT NULL,
@@ -621,6 +650,9 @@ ALTER TABLE ONLY trioworker.job_log
 ALTER TABLE ONLY trioworker.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY trioworker.job_preprocessed
+    ADD CONSTRAINT job_preprocessed_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY trioworker.job_progress
     ADD CONSTRAINT job_progress_pkey PRIMARY KEY (id);
 
@@ -641,6 +673,9 @@ ALTER TABLE ONLY trioworker.result_cache
 
 ALTER TABLE ONLY trioworker.schedule
     ADD CONSTRAINT schedule_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY trioworker.script
+    ADD CONSTRAINT script_pkey PRIMARY KEY (path, version);
 
 ALTER TABLE ONLY trioworker.slot
     ADD CONSTRAINT slot_pkey PRIMARY KEY (id);

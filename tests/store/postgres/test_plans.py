@@ -48,6 +48,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job_attempt": {"job_attempt_pkey"},
         "job_label": {"job_label_pkey"},
         "job_log": {"job_log_pkey"},
+        "job_preprocessed": {"job_preprocessed_pkey"},
         "job_progress": {"job_progress_pkey"},
         "job_step": {"job_step_pkey"},
     },
@@ -119,6 +120,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "spent_slot": {"spent_slot_pkey"},
     },
     "newest_flows": {},
+    "newest_scripts": {},
     "next_due": {"ready": {"ready_pull"}},
     "next_look": {"waiting": {"waiting_fresh"}, "concurrency": {"concurrency_look"}},
     "notify_done": {},
@@ -185,6 +187,8 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
     "store_expiries": {},
     "store_flows": {},
     "store_labels": {},
+    "store_locks": {},
+    "store_preprocessed": {},
     "store_progress": {},
     "follow_logs": {
         "job": {"job_pkey"},
@@ -211,6 +215,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
 """By which indexes each statement of the worker and of a busy client reads what can grow."""
 
 PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
+    "preprocessed_args": {"job_preprocessed": {"job_preprocessed_pkey"}},
     "children": {"job": {"job_parent"}},
     "dead_letters": {
         "job": {"job_pkey"},
@@ -252,11 +257,12 @@ PEOPLES: Final[Mapping[str, Mapping[str, set[str]]]] = {
 }
 """The same for what people ask now and then, on a queue that has something to show."""
 
-TOO_SMALL_TO_MATTER: Final = {"add_token", "clock", "list_tokens", "list_workers",
-                              "lock_migrations", "ping", "push_flow", "read_flow",
+TOO_SMALL_TO_MATTER: Final = {"add_token", "clock", "deploy_script", "list_tokens", "list_workers",
+                              "lock_migrations", "ping", "push_flow", "read_flow", "read_script",
                               "record_migration", "revoke_tokens", "schema_version",
                               "server_version", "token_of_worker", "token_standing"}  # fmt: skip
-COUNTS_ALL: Final = {"count_jobs", "flow_drift", "limit_drift", "list_flows", "list_schedules"}
+COUNTS_ALL: Final = {"count_jobs", "flow_drift", "limit_drift", "list_flows", "list_schedules",
+                     "list_scripts"}  # fmt: skip
 
 
 def faults(

@@ -73,6 +73,8 @@ async def _store_effects(
         await tx.run("store_progress", *effects.progress)
     if effects.results is not None:
         await tx.run("store_results", *effects.results)
+    if effects.locks is not None:
+        await tx.run("store_locks", *effects.locks)
     ticks, failures = await advance_schedules(tx, effects.schedules)
     # Together, because they may lock the same keys.
     jobs = [*ticks, *await _follow_ups(tx, effects.ended, failures), *steps]

@@ -37,6 +37,7 @@ from trioworker.store.postgres.lost_flows import (
     end_lost_flows,
 )
 from trioworker.store.postgres.schedules import DUE_PER_SWEEP_MAX, sweep_schedules
+from trioworker.store.postgres.scripts import PostgresScripts
 from trioworker.store.postgres.unique import forget_keys
 from trioworker.store.postgres.workflow import PostgresWorkflow
 from trioworker.store.protocol import (
@@ -89,6 +90,7 @@ class PostgresStore:
         self._database = database
         self._now_s = now_s
         self._flushes = 0
+        self.scripts = PostgresScripts(database, PULL)
         self.workflow = PostgresWorkflow(database, running=RUNNING, control=CONTROL, now_s=now_s)
 
     async def register(self, worker: WorkerInfo) -> None:

@@ -11,6 +11,9 @@ expiries as (
 labels as (
     delete from trioworker.job_label where id = any ($1)
 ),
+made as (
+    delete from trioworker.job_preprocessed where id = any ($1)
+),
 told as (
     delete from trioworker.job_progress where id = any ($1)
 ),

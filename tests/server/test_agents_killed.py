@@ -42,6 +42,8 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(database_url: str) -> N
             await nursery.start(server.run)
             await nursery.start(agents["north"].run)
             await until(_ended(rig, JOBS), within_s=60)
+            # The others may have left nothing for it by the time it has started.
+            await until(lambda: _known(rig) > len(agents), within_s=60)
             for agent in agents.values():
                 agent.signal(signal.SIGTERM)
             await until(lambda: _stopped(rig) >= len(agents), within_s=60)
@@ -53,6 +55,10 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(database_url: str) -> N
 
 def _ended(rig: Rig, jobs: int) -> Callable[[], bool]:
     return lambda: rig.counts()["completed"] >= jobs
+
+
+def _known(rig: Rig) -> int:
+    return len(rig.query("select from trioworker.worker"))
 
 
 def _stopped(rig: Rig) -> int:

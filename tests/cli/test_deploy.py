@@ -73,6 +73,20 @@ def test_who_waits_is_told_what_cannot_be_installed(
     assert "requirement 'nonexistent-zzz' cannot be installed: " in ended.complaints
 
 
+def test_what_a_script_made_of_its_arguments_is_shown(
+    here: Run, database_url: str, tmp_path: Path
+) -> None:
+    """Beside those that the job was given."""
+    text = "def preprocess(args): return [args['order']]\ndef main(order): return order"
+    (tmp_path / "a.py").write_text(text)
+    here("deploy", str(tmp_path / "a.py")).well()
+    job = here("enqueue", "a.py", '{"order": 7}', "--kind", "script").well().output.strip()
+    run("run", "--drain", "--cache-dir", "cache", url=database_url, cwd=tmp_path).well()
+    shown = here("jobs", "show", job).well().output
+    assert 'args          {"order":7}\npreprocessed  [7]\n' in shown
+    assert here("jobs", "show", job, "--json").document["preprocessed"] == [7]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "flag", "message"),
     [

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sim.sharing import SHARING
 from trioworker.errors import UsageError
 from trioworker.model.flow import definition, flow_of
 
@@ -254,6 +255,7 @@ FLOWS: Final[Mapping[str, Mapping[str, Any]]] = {
             },
         ],
     },
+    **SHARING,
 }  # fmt: skip
 """All that are pushed, by their paths."""
 RUNS: Final = (*FLOWS, NOWHERE)

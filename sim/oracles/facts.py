@@ -44,6 +44,7 @@ from sim.happenings import (
 )
 from sim.plan import STOP
 from trioworker.events import Event, WorkerStarted
+from trioworker.model.tags import RANK_MAX, own_tag
 from trioworker.model.transitions import Place
 
 LONG_AGO_S: Final = float("-inf")
@@ -133,8 +134,8 @@ def may_be_replaced(row: JobRow) -> bool:
 
 
 def ranks_of(worker: WorkerRow) -> Mapping[str, int]:
-    """How a worker ranks each of its tags."""
-    return dict(zip(worker.tags, worker.ranks, strict=True))
+    """How a worker ranks each of its tags, its own among them."""
+    return dict(zip(worker.tags, worker.ranks, strict=True)) | {own_tag(worker.id): RANK_MAX}
 
 
 class Facts:
@@ -221,7 +222,7 @@ class Facts:
     def takes(self, worker: UUID, tag: str) -> bool:
         """Whether the worker takes jobs of this tag."""
         row = self.workers.get(worker)
-        return row is not None and tag in row.tags
+        return row is not None and (tag in row.tags or tag == own_tag(worker))
 
     def is_dead(self, worker: UUID | None) -> bool:
         """Whether the database knows that its claims may be taken."""

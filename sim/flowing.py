@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import msgspec
 
-from sim.sharing import SHARING
 from trioworker.errors import UsageError
 from trioworker.model.flow import definition, flow_of
 
@@ -255,7 +254,6 @@ FLOWS: Final[Mapping[str, Mapping[str, Any]]] = {
             },
         ],
     },
-    **SHARING,
 }  # fmt: skip
 """All that are pushed, by their paths."""
 RUNS: Final = (*FLOWS, NOWHERE)

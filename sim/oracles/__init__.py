@@ -23,7 +23,6 @@ from sim.oracles.progress import ToldByItsOwn
 from sim.oracles.retries import InTime, OnRecord, TriedAgain
 from sim.oracles.reuse import Reused
 from sim.oracles.schedules import InTurn, ScheduleGoesOn, TickOnce, TickWithItsEnd
-from sim.oracles.sharing import OneWorker
 from sim.oracles.slots import NoSlotIdles
 from sim.oracles.stopping import (
     ExitsAsPromised,
@@ -53,7 +52,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     HandedOver, ToldByItsOwn,
     Labelled, Deleted, SecondChance, HeardOut,
     OwnTags, ServersSweep, Woken,
-    StepByStep, NothingStuck, Decided, OneWorker,
+    StepByStep, NothingStuck, Decided,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

@@ -18,7 +18,7 @@ from trioworker.events import (
     StatementRun,
     WorkerStarted,
 )
-from trioworker.model.tags import MARK, own_tag
+from trioworker.model.tags import MARK
 from trioworker.store.postgres.store import READY_CHANNEL
 
 WOKEN_S: Final = 1.5
@@ -46,8 +46,7 @@ class OwnTags(Oracle):
 
     def _started(self, happening: Happening, event: JobStarted) -> None:
         job = self.facts.jobs.get(event.job)  # none, when it has ended elsewhere and was deleted
-        tags = self._tags[event.worker] | {own_tag(event.worker)}
-        if job is not None and job.tag not in tags:
+        if job is not None and job.tag not in self._tags[event.worker]:
             self.find(f"{happening.actor} runs job {event.job} of the tag {job.tag}, not its own")
 
 

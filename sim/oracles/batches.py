@@ -13,7 +13,6 @@ from sim.oracles.facts import LONG_AGO_S, Facts, Leaving, may_be_replaced, ranks
 from sim.plan import Plan, commits_at_once
 from trioworker.events import (
     BatchAdopted,
-    BatchHanded,
     BatchPulled,
     BatchStored,
     CommitFailed,
@@ -25,7 +24,6 @@ from trioworker.events import (
 )
 from trioworker.model.batching import BatchPolicy
 from trioworker.model.planner import FLOOR_AGE_MAX_S
-from trioworker.model.tags import own_tag
 
 COMES_AGAIN: Final = ("request twice", "request late", "bad gateway")
 PULL: Final = "pull#"
@@ -33,9 +31,6 @@ DOUBLED_S: Final = 20.0
 """How long a pull that comes twice, or late, may be under way."""
 LATE_S: Final = 1e-6
 """Less than any latency: for comparing two times that were computed in different ways."""
-
-STORED: Final = ("commit", "store_running", "hand_over")
-"""Statements for as many jobs as a commit may store."""
 
 
 class BatchesGated(Oracle):
@@ -64,18 +59,16 @@ class BatchesGated(Oracle):
 
     def _ran(self, happening: Happening, event: StatementRun) -> None:
         sizes = self.plan.sizes
-        caps = {"pull": sizes.pull} | dict.fromkeys(STORED, sizes.commit)
+        caps = {"pull": sizes.pull, "commit": sizes.commit, "store_running": sizes.commit}
         cap = caps.get(event.name)
         if cap is not None and event.jobs > (cap if sizes.mode.batches else 1):
             self.find(f"{happening.actor} ran {event.name} for {event.jobs} jobs in {sizes.mode}")
 
     def _committed(self, happening: Happening, event: Committed) -> None:
         sizes = self.plan.sizes
-        # A commit hands over no more than it has stored.
-        most = sizes.commit if self.facts.outcomes else sizes.pull
         for change in event.changes:
             if isinstance(change.new, ClaimRow) and change.old is None:
-                cap = most if sizes.mode.batches else 1
+                cap = sizes.pull if sizes.mode.batches else 1
                 if len(change.new.ids) > cap:
                     self.find(f"{happening.actor} claimed {len(change.new.ids)} jobs at once")
         stored = self.facts.outcomes
@@ -163,7 +156,7 @@ class InOrder(Oracle):
     before the pull was sent, or since; a client that cancels a job, or stores another one with its
     key, may have its row locked; a pull whose reply was lost tells nobody when it was sent, and is
     not judged; the pull of an agent that comes again may wait for the end of its claim, and holds
-    what it would take. A worker may not know yet that there are jobs for it alone.
+    what it would take.
     """
 
     name = "in order"
@@ -201,14 +194,11 @@ class InOrder(Oracle):
         claimed = [
             old.row for _, old, _ in self.facts.moves if old and isinstance(old.row, ReadyRow)
         ]
-        if not claimed:
-            return ()  # all of it was handed over
         worst = max(_place(row, ranks) for row in claimed)
         return [
             _Passed(row.id, self.facts.ready_since_s[row.id])
             for row in self.facts.ready.values()
             if row.tag in ranks
-            and row.tag != own_tag(claim.worker)
             and row.scheduled_for <= claim.claimed_at
             and _place(row, ranks) < worst
             and not self._may_be_locked(row.id)
@@ -248,7 +238,6 @@ class Bounded(Oracle):
         """See `Oracle.handlers`."""
         return {
             BatchPulled: self._pulled,
-            BatchHanded: self._adopts,
             BatchAdopted: self._adopts,
             BatchStored: self._stored,
             OutcomeAbandoned: self._abandoned,
@@ -265,10 +254,9 @@ class Bounded(Oracle):
                 f"worker {event.worker} holds {self._in_hand[event.worker]} jobs, over {room}"
             )
 
-    def _adopts(self, _happening: Happening, event: BatchHanded | BatchAdopted) -> None:
+    def _adopts(self, _happening: Happening, event: BatchAdopted) -> None:
         self._in_hand[event.worker] += len(event.jobs)
-        if isinstance(event, BatchAdopted):
-            self._adopted[event.worker] += len(event.jobs)
+        self._adopted[event.worker] += len(event.jobs)
 
     def _stored(self, _happening: Happening, event: BatchStored) -> None:
         self._in_hand[event.worker] -= len(event.jobs)

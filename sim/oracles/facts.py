@@ -44,7 +44,6 @@ from sim.happenings import (
 )
 from sim.plan import STOP
 from trioworker.events import Event, WorkerStarted
-from trioworker.model.tags import RANK_MAX, own_tag
 from trioworker.model.transitions import Place
 
 LONG_AGO_S: Final = float("-inf")
@@ -134,8 +133,8 @@ def may_be_replaced(row: JobRow) -> bool:
 
 
 def ranks_of(worker: WorkerRow) -> Mapping[str, int]:
-    """How a worker ranks each of its tags, its own among them."""
-    return dict(zip(worker.tags, worker.ranks, strict=True)) | {own_tag(worker.id): RANK_MAX}
+    """How a worker ranks each of its tags."""
+    return dict(zip(worker.tags, worker.ranks, strict=True))
 
 
 class Facts:
@@ -222,7 +221,7 @@ class Facts:
     def takes(self, worker: UUID, tag: str) -> bool:
         """Whether the worker takes jobs of this tag."""
         row = self.workers.get(worker)
-        return row is not None and (tag in row.tags or tag == own_tag(worker))
+        return row is not None and tag in row.tags
 
     def is_dead(self, worker: UUID | None) -> bool:
         """Whether the database knows that its claims may be taken."""

@@ -12,7 +12,6 @@ from sim.oracles.base import Handler, Oracle
 from sim.oracles.endings import ends_of
 from sim.oracles.facts import Facts, Move
 from sim.oracles.retries import options_of
-from sim.oracles.sharing import is_lost, is_stranded
 from sim.plan import Plan
 from trioworker.errors import UsageError
 from trioworker.events import Event, OutcomeRefused
@@ -119,8 +118,7 @@ class StepByStep(Oracle):
                 states.setdefault(row.id, [before, after])[1] = after
         ends: dict[UUID, list[CompletedRow]] = {}
         for move, row in ends_of(self.facts):
-            step = step_of(self.facts, move.job)
-            if step is not None and not is_stranded(self.facts, row):
+            if (step := step_of(self.facts, move.job)) is not None:
                 ends.setdefault(step.flow, []).append(row)
         for flow in sorted({*states, *ends, *self._begun()}):
             before, after = states.get(flow, [self.facts.flows.get(flow)] * 2)
@@ -140,13 +138,9 @@ class StepByStep(Oracle):
         stand = self.facts.stands[change.flow]
         done = stand.row if isinstance(stand.row, CompletedRow) else None
         if done is not None and (
-            self._is_cancelled(change, done)
-            or self._is_refused(change, done)
-            or is_lost(self.facts, done)
+            self._is_cancelled(change, done) or self._is_refused(change, done)
         ):
             return
-        if change.old is not None and stand.place is Place.READY:
-            return  # it is begun anew
         advanced = self._advanced(change, made)
         if advanced is None:
             return
@@ -306,9 +300,6 @@ class NothingStuck(Oracle):
             self.find(f"flow {row.id} is under way and waits for nothing")
         for job in waits_for:
             stand = self.facts.stands.get(job)
-            row_of = None if stand is None else stand.row
-            if isinstance(row_of, CompletedRow) and is_stranded(self.facts, row_of):
-                continue
             if stand is None or stand.place not in STANDING:
                 self.find(f"flow {row.id} waits for job {job}, which is over or never was")
 

@@ -9,7 +9,6 @@ from sim.oracles.base import Handler
 from sim.oracles.facts import Facts
 from trioworker.events import (
     BatchAdopted,
-    BatchHanded,
     BatchPulled,
     BatchStored,
     Event,
@@ -32,7 +31,6 @@ class Idle:
         return {
             WorkerStarted: self._started,
             BatchPulled: self._took,
-            BatchHanded: self._took,
             BatchAdopted: self._took,
             BatchStored: self._stored,
             OutcomeAbandoned: self._abandoned,
@@ -51,7 +49,7 @@ class Idle:
     def _started(self, _happening: Happening, event: WorkerStarted) -> None:
         self._since_s[event.worker] = self._facts.now_s
 
-    def _took(self, _happening: Happening, event: BatchPulled | BatchHanded | BatchAdopted) -> None:
+    def _took(self, _happening: Happening, event: BatchPulled | BatchAdopted) -> None:
         self._in_hand[event.worker] += len(event.jobs)
         self._since_s.pop(event.worker, None)
 

@@ -25,7 +25,6 @@ from sim.oracles.idle import Idle
 from sim.plan import Plan
 from trioworker.events import (
     BatchAdopted,
-    BatchHanded,
     BatchPulled,
     BatchStored,
     Event,
@@ -220,7 +219,6 @@ class GoesOn(Oracle):
             PullFailed: self._pull_failed,
             LeaseDoubtful: self._doubts,
             BatchPulled: self._took,
-            BatchHanded: self._took,
             BatchAdopted: self._took,
             BatchStored: self._stored,
             OutcomeAbandoned: self._abandoned,
@@ -272,7 +270,7 @@ class GoesOn(Oracle):
         self._look(event.worker, ASK)
         self._lives[event.worker].fenced = True
 
-    def _took(self, _happening: Happening, event: BatchPulled | BatchHanded | BatchAdopted) -> None:
+    def _took(self, _happening: Happening, event: BatchPulled | BatchAdopted) -> None:
         self._lives[event.worker].in_hand += len(event.jobs)
 
     def _stored(self, _happening: Happening, event: BatchStored) -> None:

@@ -14,11 +14,9 @@ from sim.happenings import BodyEnded, CancelAsked, Committed, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Attempt, Facts, Leaving, replaced_by
 from sim.oracles.retries import next_attempt, options_of
-from sim.oracles.sharing import is_stranded
 from sim.plan import BY_HAND, OTHER_KIND, Plan
 from trioworker.events import (
     BatchAdopted,
-    BatchHanded,
     BatchPulled,
     BatchStored,
     CancelReceived,
@@ -57,8 +55,7 @@ class Produced(Oracle):
     is too large; the failure of a job whose deadline passed, which may also take the place of
     another failure; a reaped job's failure (see `Transitions`); a refused
     outcome's failure, which the worker must have announced; a result that an equal job has left
-    (see `Reused`); the failure of a step that shares a worker which is gone (see `OneWorker`); and
-    what never began goes back because its worker stops. Flows and approvals end
+    (see `Reused`); and what never began goes back because its worker stops. Flows and approvals end
     with what others do, and are for `StepByStep` and `Decided`. A success on an agent
     that hands SQL over is stored as a failure, for who runs an agent is no user of the database.
     """
@@ -106,7 +103,7 @@ class Produced(Oracle):
         for job, old, new in self.facts.moves:
             if old is None or new is None or not isinstance(new.row, CompletedRow):
                 continue
-            if not self.facts.has_body(job) or is_stranded(self.facts, new.row):
+            if not self.facts.has_body(job):
                 continue
             if new.worker is None and not self._was_cancelled(job, new.row):
                 self.find(f"job {job} ended as {new.row.status} without anybody's doing")
@@ -339,7 +336,6 @@ class ToldRight(Oracle):
         return {
             Committed: self._committed,
             BatchPulled: self._pulled,
-            BatchHanded: self._pulled,
             BatchAdopted: self._adopted,
             BatchStored: self._told_stored,
             OutcomeAbandoned: self._abandoned,
@@ -363,7 +359,7 @@ class ToldRight(Oracle):
             if key[1] == job:
                 self._traced[key] = 0
 
-    def _pulled(self, _happening: Happening, event: BatchPulled | BatchHanded) -> None:
+    def _pulled(self, _happening: Happening, event: BatchPulled) -> None:
         if sorted(event.jobs) != sorted(self._claimed.get(event.claim, ())):
             self.find(f"a pull was reported with other jobs than claim {event.claim} has")
         self._in_hand.update((event.worker, job) for job in event.jobs)

@@ -19,10 +19,8 @@ from sim.happenings import CommitLost, Committed, Enqueued, Happening, RowChange
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Facts, Leaving, Move, Stand, replaced_by
 from sim.oracles.schedules import tick_of
-from sim.oracles.sharing import shares
 from sim.plan import Plan
 from trioworker.events import Event
-from trioworker.model.tags import own_tag
 from trioworker.model.transitions import TRANSITIONS, Place
 
 
@@ -97,8 +95,7 @@ class Transitions(Oracle):
     done to the claims of the dead alone, and gives up exactly at the limit. Allowed: who changes a
     schedule takes back the jobs of its ticks that have not begun. What has ended may be deleted,
     and begins another attempt when somebody asks for it (see `SecondChance`); the loss that gave it
-    up counts no more as one then, unless it was the only one. A step that shares its worker may be
-    made and claimed at once; it is given up with that worker, and its flow may begin anew.
+    up counts no more as one then, unless it was the only one.
     """
 
     name = "transitions"
@@ -124,15 +121,12 @@ class Transitions(Oracle):
             is_over = old is not None and old.place is Place.COMPLETED
             return None if is_over and move.job in self.facts.deleted else "no job disappears"
         if old is None:
-            first = new.place in _FIRST or _is_replaced(new) or self._is_handed(move.job, new)
+            first = new.place in _FIRST or _is_replaced(new)
             fresh = first and (new.attempt, new.reaped) == (1, 0)
             return None if fresh else "an enqueue begins with the first attempt"
         if move.places not in _WAYS:
             return "there is no such way"
         charged = new.attempt - old.attempt
-        if move.places == (Place.FLOW, Place.READY):
-            right = charged == 1 and new.reaped - old.reaped in (0, 1)
-            return None if right else "a flow that is begun anew gets another attempt"
         if isinstance(old.row, CompletedRow):
             right = (charged, new.reaped) == (1, _reaped_again(old.row))
             return None if right else "whoever asks for it once more gets another attempt"
@@ -142,18 +136,12 @@ class Transitions(Oracle):
             return "only another try is another attempt"
         return None
 
-    def _is_handed(self, job: UUID, new: Stand) -> bool:
-        """Whether a job was made and claimed at once, for the one worker that may run it."""
-        row = self.facts.known.get(job)
-        return new.worker is not None and row is not None and row.tag == own_tag(new.worker)
-
     def _wrong_reaping(self, leaving: Leaving) -> str | None:
-        job, worker, old, new = leaving
+        _job, worker, old, new = leaving
         limit = self.plan.sizes.reaped_max
         if not self.facts.is_dead(worker):
             return "its worker lives"
-        given_up = old.reaped >= limit or shares(self.facts, job) is not None
-        if given_up != (new.place is Place.COMPLETED):
+        if (old.reaped >= limit) != (new.place is Place.COMPLETED):
             return f"a job is given up after {limit} lost workers, not otherwise"
         if new.place is Place.READY and new.attempt != old.attempt + 1:
             return "a reaped job begins another attempt"

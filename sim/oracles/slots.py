@@ -11,14 +11,7 @@ from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import LONG_AGO_S, Facts, Move
 from sim.oracles.liveness import SETTLING_S, SLACK_S
 from sim.plan import Plan
-from trioworker.events import (
-    BatchAdopted,
-    BatchHanded,
-    BatchPulled,
-    Event,
-    LeaseTaken,
-    WorkerStarted,
-)
+from trioworker.events import BatchAdopted, BatchPulled, Event, LeaseTaken, WorkerStarted
 from trioworker.model.planner import alone_from
 
 BEGINS_S: Final = 1.0
@@ -51,7 +44,6 @@ class NoSlotIdles(Oracle):
         return {
             WorkerStarted: self._started,
             BatchPulled: self._took,
-            BatchHanded: self._took,
             BatchAdopted: self._took,
             BodyStarted: self._begins,
             BodyEnded: self._ends,
@@ -63,7 +55,7 @@ class NoSlotIdles(Oracle):
     def _started(self, _happening: Happening, event: WorkerStarted) -> None:
         self._free_since_s[event.worker] = self.facts.now_s
 
-    def _took(self, _happening: Happening, event: BatchPulled | BatchHanded | BatchAdopted) -> None:
+    def _took(self, _happening: Happening, event: BatchPulled | BatchAdopted) -> None:
         self._brought_s[event.worker] = self.facts.now_s
         for job in event.jobs:
             self._in_hand_since_s[event.worker, job] = self.facts.now_s

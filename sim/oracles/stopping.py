@@ -14,7 +14,6 @@ from trioworker.cli.exits import ExitStatus
 from trioworker.errors import UnknownStoreError
 from trioworker.events import (
     BatchAdopted,
-    BatchHanded,
     BatchPulled,
     BatchStored,
     Event,
@@ -54,7 +53,6 @@ class NothingHeld(Oracle):
         """See `Oracle.handlers`."""
         return {
             BatchPulled: self._took,
-            BatchHanded: self._took,
             BatchAdopted: self._took,
             BatchStored: self._stored,
             Committed: self._committed,
@@ -65,7 +63,7 @@ class NothingHeld(Oracle):
     def _taken_away(self, _happening: Happening, event: LeaseTaken) -> None:
         self._known = {known for known in self._known if known[0] != event.worker}
 
-    def _took(self, _happening: Happening, event: BatchPulled | BatchHanded | BatchAdopted) -> None:
+    def _took(self, _happening: Happening, event: BatchPulled | BatchAdopted) -> None:
         self._known.update((event.worker, job) for job in event.jobs)
 
     def _stored(self, _happening: Happening, event: BatchStored) -> None:
@@ -173,7 +171,6 @@ class GivesBackAtOnce(Oracle):
         """See `Oracle.handlers`."""
         return {
             BatchPulled: self._took,
-            BatchHanded: self._took,
             BatchAdopted: self._took,
             JobStarted: self._started,
             JobEnded: self._ended,
@@ -182,7 +179,7 @@ class GivesBackAtOnce(Oracle):
             WorkerStopped: self._stopped,
         }
 
-    def _took(self, _happening: Happening, event: BatchPulled | BatchHanded | BatchAdopted) -> None:
+    def _took(self, _happening: Happening, event: BatchPulled | BatchAdopted) -> None:
         unstarted = self._unstarted.setdefault(event.worker, {})
         unstarted.update(dict.fromkeys(event.jobs, self.facts.now_s))
 

@@ -19,7 +19,7 @@ import msgspec
 from sim.calls import CALLS
 from sim.database.faults import Kind
 from sim.database.server import EPOCH
-from sim.flowing import RECOVER, draw_flows
+from sim.flowing import RECOVER, draw_flows, draw_kept
 from sim.http_faults import HttpKind
 from sim.policies import DRAWN, POLICIES
 from sim.streams import Streams
@@ -283,6 +283,9 @@ def _with_flows(plan: Plan, rng: Random) -> Plan:
     if rng.random() < 0.5:  # noqa: PLR2004 - half
         # That a commit is in doubt is what the end of a step has to bear, and its flow's with it.
         faults[Kind.LOST_AFTER.value] = AGENTS_RATE_MAX if plan.sizes.agents else 0.06
+    if rng.random() < 0.4:  # noqa: PLR2004 - four in ten
+        faults[KILL] = 2.0
+        flows += draw_kept(rng, plan.chaos_s)
     return msgspec.structs.replace(
         plan,
         flows=flows,

@@ -68,7 +68,9 @@ class BatchesGated(Oracle):
         sizes = self.plan.sizes
         for change in event.changes:
             if isinstance(change.new, ClaimRow) and change.old is None:
-                cap = sizes.pull if sizes.mode.batches else 1
+                handed = {move.job for move in self.facts.moves if move.old is None}
+                most = sizes.commit if handed.issuperset(change.new.ids) else sizes.pull
+                cap = most if sizes.mode.batches else 1
                 if len(change.new.ids) > cap:
                     self.find(f"{happening.actor} claimed {len(change.new.ids)} jobs at once")
         stored = self.facts.outcomes
@@ -194,6 +196,8 @@ class InOrder(Oracle):
         claimed = [
             old.row for _, old, _ in self.facts.moves if old and isinstance(old.row, ReadyRow)
         ]
+        if not claimed:
+            return ()  # it was handed over
         worst = max(_place(row, ranks) for row in claimed)
         return [
             _Passed(row.id, self.facts.ready_since_s[row.id])

@@ -55,7 +55,7 @@ STATEMENTS_PER_LOOK: Final = 6
 STATEMENTS_PER_REQUEST: Final = 20
 """Whose token it is and whose worker; the jobs that are meant; and a commit has several."""
 STATEMENTS_PER_TICK: Final = 6
-STATEMENTS_PER_STEP: Final = 15
+STATEMENTS_PER_STEP: Final = 18
 """Three note how a tick's job has ended and enqueue the next, and some look for that one."""
 
 

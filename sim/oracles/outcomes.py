@@ -105,7 +105,8 @@ class Produced(Oracle):
                 continue
             if not self.facts.has_body(job):
                 continue
-            if new.worker is None and not self._was_cancelled(job, new.row):
+            allowed = self._was_cancelled(job, new.row) or self.facts.is_stranded(new.row)
+            if new.worker is None and not allowed:
                 self.find(f"job {job} ended as {new.row.status} without anybody's doing")
         for leaving in self.facts.outcomes:
             job, _worker, old, new = leaving

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import Run, run
+from trioworker.ids import new_id
+from trioworker.model.agent_token import AgentToken, encode_token
+from trioworker.model.tags import unranked
 
 WHEEL = "answer-1.0.dist-info"
 
@@ -156,6 +159,19 @@ def test_an_init_script_that_fails_stops_the_worker(
         " the script exited with status 3; last output: no disk"
     )
     assert here("jobs", "show", job, "--json").document["state"] == "ready"
+
+
+def test_an_agent_has_an_init_script(here: Run, tmp_path: Path) -> None:
+    """It comes before the first request, so nobody need be there to answer."""
+    (tmp_path / "init.sh").write_text("exit 3")
+    token = AgentToken(new_id(), "agents", unranked("default"), None)
+    ended = here(
+        "run", "--mode", "agent", "--init-script", "init.sh", "--scripts-dir", str(tmp_path),
+        DATABASE_URL="", BASE_INTERNAL_URL="http://127.0.0.1:1",
+        AGENT_TOKEN=encode_token(token, "a-secret-of-the-tests-long-enough-to-be-one"),
+    )  # fmt: skip
+    assert ended.status == 1
+    assert "the init script 'init.sh' failed, so the worker does not start" in ended.complaints
 
 
 def test_the_periodic_script_is_run_again_and_again(

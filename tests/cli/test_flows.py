@@ -100,9 +100,11 @@ def test_a_flow_is_run_watched_and_approved(here: Run, database_url: str, order:
     run("run", APP, "--drain", url=database_url).well()
     shown = here("flows", "show", id_).well().output
     assert "flow          order, version 1\nstate         under way\n" in shown
-    assert "ask    approval by ann  waits for approval by ann: ship it?" in shown
+    (line,) = [line for line in shown.splitlines() if "─ ask " in line]
+    assert line.endswith("  waits for approval by ann: ship it?")
     assert "waits_for     steps\n" in here("jobs", "show", id_).well().output
     (approval,) = here("flows", "approvals", "--json").well().document
+    assert f"  {approval['id']}  " in line
     assert (approval["flow"], approval["at"], approval["approvers"]) == (id_, "ask", ["ann"])
     assert approval["id"] in here("flows", "approvals").well().output
     step = here("jobs", "show", approval["id"]).well().output

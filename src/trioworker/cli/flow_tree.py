@@ -36,17 +36,21 @@ WAITS_FOR: Final[Mapping[str, str]] = {
     "approval": "waits for approval",
 }
 
-Row: TypeAlias = tuple[str, str, str]
+Row: TypeAlias = tuple[str, ...]
 Indices: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Node:
-    """A step, a branch or an iteration: its name, what it does, how it stands, what is inside."""
+    """A step, a branch or an iteration: its name, what it does, how it stands, what is inside.
+
+    `job` is its id, where it is one.
+    """
 
     name: str
     what: str = ""
     state: str = ""
+    job: str = ""
     inner: "Sequence[Node]" = field(default=())
 
 
@@ -55,13 +59,16 @@ def plan_rows(flow: Flow) -> Sequence[Row]:
     nodes = [_planned(step) for step in flow.steps]
     if flow.failure is not None:
         nodes.append(Node(flow.failure.id, f"{_sort(flow.failure)}, when a step has failed"))
-    return [*_rows(nodes)]
+    return [(name, what, unless) for name, what, _job, unless in _rows(nodes)]
 
 
 def run_rows(
     flow: Flow | None, steps: Sequence[StepState], approvals: Sequence[ApprovalState]
 ) -> Sequence[Row]:
-    """The same of a run, with how each step stands; without a flow the steps as they came."""
+    """The same of a run, with the job of each step and how it stands.
+
+    Without a flow the steps as they came.
+    """
     run = _Run(steps, approvals)
     nodes = []
     if flow is not None:
@@ -110,7 +117,7 @@ class _Run:
         at = place_text(step.id, indices)
         found = self._left.pop(at, None)
         if found is not None:
-            return Node(at, _sort(step), stands(found, self._asked.get(found.id)))
+            return self._begun(found, _sort(step))
         # A value is found by nobody, so nothing tells when that was.
         return Node(at, _sort(step), "" if isinstance(step, ValueStep) else NOT_BEGUN)
 
@@ -130,14 +137,14 @@ class _Run:
             }
         )
         inner = [self._iteration(step, (*indices, index)) for index in rounds]
-        return Node(name, _sort(step), "" if rounds else NOT_BEGUN, _few(inner))
+        return Node(name, _sort(step), "" if rounds else NOT_BEGUN, inner=_few(inner))
 
     def others(self) -> list[Node]:
         """What stands where the definition has nothing."""
-        return [
-            Node(step.at, f"{step.kind} {step.path}", stands(step, self._asked.get(step.id)))
-            for step in self._left.values()
-        ]
+        return [self._begun(step, f"{step.kind} {step.path}") for step in self._left.values()]
+
+    def _begun(self, step: StepState, what: str) -> Node:
+        return Node(step.at, what, stands(step, self._asked.get(step.id)), str(step.id))
 
     def _iteration(self, step: GroupStep, indices: Indices) -> Node:
         ((_, body),) = bodies(step)
@@ -168,9 +175,9 @@ def _planned(step: AnyStep) -> Node:
         return Node(step.id, _sort(step), _unless(step))
     if is_loop(step):
         ((_, body),) = bodies(step)
-        return Node(step.id, _sort(step), _unless(step), [*map(_planned, body)])
+        return Node(step.id, _sort(step), _unless(step), inner=[*map(_planned, body)])
     inner = [Node(title, inner=[*map(_planned, body)]) for title, body in _branches(step)]
-    return Node(step.id, _sort(step), _unless(step), inner)
+    return Node(step.id, _sort(step), _unless(step), inner=inner)
 
 
 def _branches(step: GroupStep) -> Iterator[tuple[str, Sequence[AnyStep]]]:
@@ -227,5 +234,5 @@ def _asked(approval: ApprovalState) -> str:
 def _rows(nodes: Sequence[Node], before: str = "") -> Iterator[Row]:
     for node in nodes:
         last = node is nodes[-1]
-        yield f"{before}{'└─' if last else '├─'} {node.name}", node.what, node.state
+        yield f"{before}{'└─' if last else '├─'} {node.name}", node.what, node.job, node.state
         yield from _rows(node.inner, f"{before}{'   ' if last else '│  '}")

@@ -186,7 +186,7 @@ def _show_run(settings: Settings, run: UUID, *, as_json: bool) -> None:
     for name, value in _run_facts(found):
         typer.echo(f"{name:<14}{value}".rstrip())
     typer.echo()
-    print_table(("step", "does", "state"), run_rows(flow, found.steps, found.approvals))
+    print_table(("step", "does", "job", "state"), run_rows(flow, found.steps, found.approvals))
     if found.more:
         typer.echo(f"the newest {counted(len(found.steps), 'step')}; there are more")
 

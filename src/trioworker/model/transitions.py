@@ -49,6 +49,7 @@ TRANSITIONS: Final[Mapping[tuple[Place, Cause], Place]] = {
     (Place.FLOW, "loss of its worker"): Place.COMPLETED,
     (Place.FLOW, "end of its steps"): Place.COMPLETED,
     (Place.FLOW, "cancel"): Place.COMPLETED,
+    (Place.FLOW, "begin anew"): Place.READY,
     (Place.WAITING, "decide"): Place.COMPLETED,
     (Place.CLAIMED, "reap"): Place.READY,
     (Place.CLAIMED, "give up"): Place.COMPLETED,

@@ -206,8 +206,8 @@ class Commit:
         if late:
             now_s = trio.current_time()
             back = [Executed(job, Interrupted(), now_s, 0.0) for job in late]
-            for one in back:
-                self._report_end(one)
+            for executed in back:
+                self._report_end(executed)
             self._pending.extend(_Group(part) for part in cut(back, self._config.policy))
         if stored.handed or stored.own:
             self._pull.pull_own()

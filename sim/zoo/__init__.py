@@ -6,6 +6,7 @@ from sim.zoo import (
     commits,
     effects,
     endings,
+    families,
     flows,
     follow_ups,
     following,
@@ -42,6 +43,7 @@ THEMES = (
     following,
     agents,
     flows,
+    families,
 )
 """Imported for the mutants that they name."""
 

@@ -60,7 +60,7 @@ async def parent(ctx: JobContext) -> None:
     await asyncio.gather(ctx.call(double, 1), child.result())
     await ctx.call(double, "one")  # type: ignore[call-overload]  # it takes a number
     await ctx.call(nested, "one")  # type: ignore[call-overload]  # likewise
-    ctx.using(colour="red")  # type: ignore[call-arg]  # there is no such setting
+    ctx.using(colour="red")  # type: ignore[call-arg]  # no setting  # there is no such setting
 
 
 @app.job

@@ -182,15 +182,15 @@ def read(name: str, arguments: Sequence[object]) -> None:
 
 def _values(name: str, arguments: Sequence[object]) -> Iterator[tuple[str, object]]:
     """The values that may not do, each with its type: all text and all integers."""
-    for type_, argument in zip(_TYPES[name], arguments, strict=True):
-        if type_ in ("jsonb", "text", *_BOUNDS):
+    assert len(arguments) == len(_TYPES[name])
+    for place, type_, is_array in _CHECKED[name]:
+        argument = arguments[place]
+        if not is_array:
             yield type_, argument
-        elif (element := type_.removesuffix("[]")) in ("text", *_BOUNDS):
-            if argument is None:
-                continue
-            assert isinstance(argument, Sequence)
+        elif argument is not None:
+            assert isinstance(argument, list | tuple)
             for value in argument:
-                yield element, value
+                yield type_, value
 
 
 def _encode_text(value: str) -> None:
@@ -208,3 +208,12 @@ def _split(types: str) -> Sequence[str]:
 
 
 _TYPES: Final = {name: _split(types) for name, types in PARAMETERS.items()}
+_CHECKED: Final = {
+    name: [
+        (place, element, type_ != element)
+        for place, type_ in enumerate(types)
+        if (element := type_.removesuffix("[]")) in ("text", *_BOUNDS) or type_ == "jsonb"
+    ]
+    for name, types in _TYPES.items()
+}
+"""Those of them whose values may not do: place, type of a value, whether there are many."""

@@ -11,6 +11,7 @@ other.
 import json
 import re
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from trioworker.errors import StoreError
@@ -42,12 +43,18 @@ def jsonb(value: str) -> str:
     if len(value) > NUMBER_CHARS_MAX or _LONG_EXPONENT.search(value):
         _check_numbers(value)
     try:
-        json.loads(value, parse_constant=_no_constant)
+        _parsed(value)
     except ValueError as error:
         raise refusal("22P02", "invalid input syntax for type json") from error
     except RecursionError as error:
         raise refusal("54001", "stack depth limit exceeded") from error
     return value
+
+
+@lru_cache(maxsize=1_000)
+def _parsed(value: str) -> None:
+    """Raises what the parser raises; the same few texts come again and again."""
+    json.loads(value, parse_constant=_no_constant)
 
 
 def integer(value: int) -> int:

@@ -10,6 +10,7 @@ from sim.oracles.calm import NoDeadlock, NoStorm, Quiet
 from sim.oracles.cancels import CancelHeard
 from sim.oracles.endings import Deleted, Labelled, SecondChance
 from sim.oracles.fallback import Fallback, RefusedAlone
+from sim.oracles.families import Families
 from sim.oracles.fence import Fenced, Leases, OneAtATime, SelfFence
 from sim.oracles.flows import NothingStuck, StepByStep
 from sim.oracles.follow_ups import Followed, RestFirst
@@ -54,6 +55,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     Labelled, Deleted, SecondChance, HeardOut,
     OwnTags, ServersSweep, Woken,
     StepByStep, NothingStuck, Decided, KeptTogether,
+    Families,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

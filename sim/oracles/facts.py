@@ -241,7 +241,7 @@ class Facts:
     def _committed(self, _happening: Happening, event: Committed) -> None:
         self.moves = self._change([(change.old, change.new) for change in event.changes])
         gone = (c.old.id for c in event.changes if isinstance(c.old, JobRow) and c.new is None)
-        self.deleted = frozenset(gone) - self.jobs.keys()
+        self.deleted = frozenset(job for job in gone if job not in self.jobs)
         leaving = list(_leaving(self.moves))
         self.outcomes = [each for each in leaving if not each.is_reaping]
         self.reapings = [each for each in leaving if each.is_reaping]

@@ -52,7 +52,7 @@ class NothingLost(Oracle):
     def _committed(self, _happening: Happening, event: Committed) -> None:
         self._gone |= self.facts.deleted
         if self._gone:
-            self._gone -= self.facts.jobs.keys()
+            self._gone = {job for job in self._gone if job not in self.facts.jobs}
         self._move(event.changes, sign=1)
 
     def _undone(self, _happening: Happening, event: CommitLost) -> None:

@@ -6,6 +6,7 @@ from sim.zoo import (
     commits,
     effects,
     endings,
+    families,
     flows,
     follow_ups,
     following,
@@ -43,6 +44,7 @@ THEMES = (
     following,
     agents,
     flows,
+    families,
     sharing,
 )
 """Imported for the mutants that they name."""

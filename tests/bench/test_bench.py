@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.database_fixtures import PostgresServer
-from trioworker.bench import agents, backlog, dedicated, fallback, hooks, limit, modes
+from trioworker.bench import agents, backlog, dedicated, fallback, flows, hooks, limit, modes
 from trioworker.bench.command import bench_app
 from trioworker.bench.hooks import HOOKS, NONE
 from trioworker.bench.rig import open_server
@@ -61,7 +61,7 @@ def address(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture(autouse=True)
 def _rounds_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """They make figures steady, which these need not be: two have all that more of them have."""
-    for bench in (agents, backlog, dedicated, fallback, hooks, limit, modes):
+    for bench in (agents, backlog, dedicated, fallback, flows, hooks, limit, modes):
         monkeypatch.setattr(bench, "ROUNDS", 2)
 
 

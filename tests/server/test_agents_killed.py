@@ -15,7 +15,7 @@ from trioworker.store.postgres.store import WORKER_LANES
 JOBS = 20_000
 TAGS = ("red", "green", "blue")
 GROUPS = {"north": ("red", "green"), "south": ("green", "blue"), "east": ("blue", "red")}
-AT_ONCE = 2_000
+AT_ONCE = 1_000
 
 
 async def test_nothing_is_lost_and_nothing_is_done_twice(database_url: str) -> None:
@@ -28,20 +28,24 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(database_url: str) -> N
             group: an_agent(port, await issuer.token(*tags, group=group))
             for group, tags in GROUPS.items()
         }
-        for start in range(0, JOBS, AT_ONCE):
-            await rig.enqueue(AT_ONCE, tag=TAGS[start // AT_ONCE % len(TAGS)], kind="noop")
         async with running(server) as nursery:
             await server.until_said("server listening")
             for agent in agents.values():
                 await nursery.start(agent.run)
+            await until(lambda: _known(rig) == len(agents), within_s=60)
+            await _enqueue(rig, JOBS // 2)
             await until(_ended(rig, JOBS // 8), within_s=60)
             agents["north"].signal(signal.SIGKILL)
-            await until(_ended(rig, JOBS // 4), within_s=60)
+            await _enqueue(rig, JOBS // 4)
             server.signal(signal.SIGKILL)
+            await _enqueue(rig, JOBS // 4)
             await trio.sleep(0.5)
             await nursery.start(server.run)
+            await until(lambda: server.said.count("server listening") > 1, within_s=60)
             await nursery.start(agents["north"].run)
             await until(_ended(rig, JOBS), within_s=60)
+            # The others may have left nothing for it by the time it has started.
+            await until(lambda: agents["north"].said.count("worker started") > 1, within_s=60)
             for agent in agents.values():
                 agent.signal(signal.SIGTERM)
             await until(lambda: _stopped(rig) >= len(agents), within_s=60)
@@ -51,8 +55,18 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(database_url: str) -> N
     assert _groups_at_work(rig) == len(GROUPS)
 
 
+async def _enqueue(rig: Rig, jobs: int) -> None:
+    """Some of one tag, some of the next."""
+    for start in range(0, jobs, AT_ONCE):
+        await rig.enqueue(AT_ONCE, tag=TAGS[start // AT_ONCE % len(TAGS)], kind="noop")
+
+
 def _ended(rig: Rig, jobs: int) -> Callable[[], bool]:
     return lambda: rig.counts()["completed"] >= jobs
+
+
+def _known(rig: Rig) -> int:
+    return len(rig.query("select from trioworker.worker"))
 
 
 def _stopped(rig: Rig) -> int:

@@ -181,9 +181,11 @@ async def open_rig(url: str) -> AsyncIterator[Rig]:
 
 async def until(condition: Callable[[], object], *, within_s: float = 30.0) -> None:
     """Wait for a fact that only looking can find; fails the test when it does not come."""
+    pause_s = 0.01
     with trio.fail_after(within_s):
-        while not condition():  # noqa: ASYNC110 - the fact is in the database
-            await trio.sleep(0.01)
+        while not condition():
+            await trio.sleep(pause_s)
+            pause_s = min(1.1 * pause_s, 0.05)  # what takes long is not looked for all the time
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +18,16 @@ Limit = tuple[int | None, float | None]
 
 def limit_of(job: JobRow) -> tuple[str, Limit] | None:
     """The key and the limit that a job's options ask for, as the statements read them."""
-    limit = (json.loads(job.options) if job.options else {}).get("limit")
+    said = _asked_for(job.options)
+    return None if said is None else (said[0] or job.path, said[1])
+
+
+@lru_cache(maxsize=1_000)
+def _asked_for(options: str | None) -> tuple[str | None, Limit] | None:
+    limit = (json.loads(options) if options else {}).get("limit")
     if not isinstance(limit, dict):
         return None
-    return limit.get("key") or job.path, (limit.get("slots"), limit.get("window_s"))
+    return limit.get("key"), (limit.get("slots"), limit.get("window_s"))
 
 
 @models("lock_limits")

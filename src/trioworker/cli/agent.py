@@ -74,8 +74,8 @@ async def work_from(settings: Settings, app: App | None, tally: Tally, *, drain:
                 ports=Ports(new_id, rng),
                 stop=stop,
                 emit=emit,
-                shared=shared,
                 scripts=shelf.scripts,
+                shared=shared,
             )
         except NotAllowed as error:
             raise UsageError(f"{server} takes no such agent: {error}") from error

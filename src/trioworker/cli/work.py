@@ -88,8 +88,8 @@ async def work_at(
             ports=Ports(new_id, rng),
             stop=stop,
             emit=emit,
-            shared=shared,
             scripts=shelf.scripts,
+            shared=shared,
         )
         if drain and not stop.asked.is_set():
             await tell_what_is_left(database, settings.tags.names, emit)

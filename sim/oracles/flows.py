@@ -166,10 +166,15 @@ class StepByStep(Oracle):
         if done.status != "canceled":
             return False
         step = step_of(self.facts, change.flow)
-        if change.old is None and step is not None and step.root not in self.facts.flows:
+        if change.old is None and step is not None and not self._is_awaited(step, change.flow):
             return True
         asked = not self._asked.isdisjoint(self.facts.lineage(change.flow))
         return asked and (change.old is None or done.worker is None)
+
+    def _is_awaited(self, step: StepOf, job: UUID) -> bool:
+        """Whether the flow around a step waits for it: for one that is run once more it may not."""
+        around = self.facts.flows.get(step.flow)
+        return around is not None and job in set(unfinished(decode(around.state)))
 
     def _is_lost(self, change: _Change) -> bool:
         """Whether the flow is over, or begins anew, because the worker is gone that it kept to."""

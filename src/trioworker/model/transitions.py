@@ -45,7 +45,6 @@ TRANSITIONS: Final[Mapping[tuple[Place, Cause], Place]] = {
     (Place.WAITING, "release"): Place.READY,
     (Place.READY, "loss of its worker"): Place.COMPLETED,
     (Place.WAITING, "loss of its worker"): Place.COMPLETED,
-    (Place.FLOW, "restart"): Place.READY,
     (Place.FLOW, "loss of its worker"): Place.COMPLETED,
     (Place.FLOW, "end of its steps"): Place.COMPLETED,
     (Place.FLOW, "cancel"): Place.COMPLETED,

@@ -23,6 +23,7 @@ from trioworker.model.follow_ups import A_CALL_OF_A_HANDLER
 from trioworker.model.job_settings import (
     JobSettings,
     check_settings,
+    of_flows,
     priority_of,
     retry_policy,
     tag_of,
@@ -208,7 +209,9 @@ class App(Scheduling):
 
     def settings_of(self, path: str, kind: str = "function") -> JobSettings:
         """What this app says about the jobs called `path`."""
-        return self._jobs[path].settings if kind == "function" else self.settings
+        if kind == "function":
+            return self._jobs[path].settings
+        return of_flows(self.settings) if kind == "flow" else self.settings
 
     def handler(self, name: str) -> Handler:
         """The job `name` as a handler. Raises `UsageError` when it can be none."""

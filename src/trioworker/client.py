@@ -15,7 +15,7 @@ import anyio
 import msgspec
 
 from trioworker.app import App
-from trioworker.enqueuing import after, check_due, check_kind, check_zone, encoded_args
+from trioworker.enqueuing import after, check_due, check_kind, check_said, check_zone, encoded_args
 from trioworker.errors import (
     ConnectionLost,
     JobFailed,
@@ -171,6 +171,7 @@ class Client(Flowing):
         where a delay or a deadline counts from it.
         """
         self._check(kind, path, args)
+        check_said(kind, settings)
         settings = self._settings(path, kind) | settings
         check_due(scheduled_for, delay_s)
         if now is None and (delay_s is not None or settings.get("deadline_s") is not None):

@@ -3,12 +3,14 @@
 Rule of this file: it stores nothing, and says what is wrong in words a user can act on.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from math import inf
 
 import msgspec
 
 from trioworker.errors import InvalidArguments, UsageError
+from trioworker.model.job_settings import check_of_flow
 
 
 def encoded_args(path: str, args: object) -> bytes:
@@ -31,6 +33,12 @@ def check_kind(kind: str, path: str) -> None:
             f"job {path!r}: an approval is a step of a flow, and is never enqueued by itself;"
             " push a flow that has one"
         )
+
+
+def check_said(kind: str, said: Mapping[str, object]) -> None:
+    """Raises `UsageError` for what is `said` of a flow in vain."""
+    if kind == "flow":
+        check_of_flow(said)
 
 
 def check_due(scheduled_for: datetime | None, delay_s: float | None) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from trioworker.app import App
-from trioworker.enqueuing import check_kind
+from trioworker.enqueuing import check_kind, check_said
 from trioworker.errors import Refused, UnknownSchedule, UsageError
 from trioworker.ids import new_id
 from trioworker.model.job import Kind
@@ -50,6 +50,7 @@ class Schedules:
         One of the same name becomes as said here: the tick to come is replaced.
         """
         check_kind(kind, path)
+        check_said(kind, settings)
         if self._app is not None:
             if kind == "function":
                 self._app.validate(path, msgspec.json.encode({} if args is None else args))

@@ -7,6 +7,7 @@ import pytest
 
 from tests.client.harness import Held, ask, happens, on_both, until, working
 from trioworker import (
+    App,
     Client,
     FlowRunState,
     InvalidArguments,
@@ -21,6 +22,7 @@ from trioworker import (
 )
 from trioworker.flows import flow, value
 from trioworker.model.flow import flow_of
+from trioworker.model.options import JobOptions
 from trioworker.testing import MemoryQueue
 
 GREET = {"type": "function", "id": "greet", "path": "greet"}
@@ -259,3 +261,17 @@ async def test_a_queue_in_memory_has_no_flows() -> None:
     """It says so in one sentence."""
     with pytest.raises(UsageError, match="a queue in memory has no flows"):
         await MemoryQueue().push_flow("order", ORDER)
+
+
+@on_both
+async def test_what_bounds_attempts_is_said_of_steps(database_url: str) -> None:
+    """A flow as a whole has none of it, and what an app says for all is not meant for its flows."""
+    async with open_client(database_url, app=App(retry=3, timeout_s=5, labels=["all"])) as client:
+        await client.push_flow("order", ORDER)
+        for said in ({"retry": 3}, {"timeout_s": 5.0}, {"deadline_s": 60.0}):
+            (name,) = said
+            with pytest.raises(UsageError) as refusal:
+                await client.run_flow("order", {"who": "Eve"}, **said)
+            assert str(refusal.value) == f"a flow has no {name} of its own; say it of its steps"
+        made = await client.make_run("order", {"who": "Eve"})
+    assert made.options == JobOptions(labels=("all",))

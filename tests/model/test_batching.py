@@ -21,7 +21,8 @@ from trioworker.model.batching import (
     sizes_for,
     why_not_simple,
 )
-from trioworker.model.outcome import Executed, Failed, JobError, Outcome, Succeeded
+from trioworker.model.options import JobOptions, StepOf
+from trioworker.model.outcome import Begun, Executed, Failed, JobError, Outcome, Succeeded
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -82,6 +83,9 @@ def test_a_transaction_is_bounded_in_bytes(
         assert total <= BYTES_MAX or len(group) == 1
 
 
+STEP = StepOf(UUID(int=2), UUID(int=2), "one")
+
+
 @pytest.mark.parametrize(
     ("one", "reason"),
     [
@@ -100,6 +104,17 @@ def test_a_transaction_is_bounded_in_bytes(
                 0.0,
             ),
             NotSimple.DEPENDENCIES,
+        ),
+        (Executed(claimed_job(1), Begun(), 0.0, 0.0), NotSimple.FLOW),
+        (
+            Executed(
+                msgspec.structs.replace(claimed_job(1), options=JobOptions(step=STEP)),
+                Succeeded(b"1"),
+                0.0,
+                0.0,
+                "a log",
+            ),
+            NotSimple.STEP,
         ),
     ],
 )

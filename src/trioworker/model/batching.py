@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from trioworker.model.outcome import Executed, Succeeded
+from trioworker.model.outcome import Begun, Executed, Succeeded
 from trioworker.model.script import DEPENDENCIES
 
 T = TypeVar("T")
@@ -69,6 +69,8 @@ class NotSimple(StrEnum):
     AWAITED = "somebody waits for the job"
     PREPROCESSED = "its script made other arguments of its own"
     DEPENDENCIES = "its result is the lock of a script"
+    FLOW = "the job is a flow, which begins"
+    STEP = "the job is a step, whose flow goes on"
     HAS_EFFECTS = "its end stores more than its own row"
 
 
@@ -87,19 +89,17 @@ def sizes_for(mode: Mode, *, pull: int, commit: int) -> BatchSizes:
 def why_not_simple(executed: Executed) -> NotSimple | None:
     """The reason that keeps an outcome out of a batch under the simple policy, or None."""
     if not isinstance(executed.outcome, Succeeded):
-        return NotSimple.NOT_A_SUCCESS
-    if executed.log:
-        return NotSimple.HAS_LOG
-    if executed.job.awaited:
-        return NotSimple.AWAITED
-    if executed.preprocessed is not None:
-        return NotSimple.PREPROCESSED
-    if executed.job.kind == DEPENDENCIES:
-        return NotSimple.DEPENDENCIES
+        return NotSimple.FLOW if isinstance(executed.outcome, Begun) else NotSimple.NOT_A_SUCCESS
     gave = executed.labels or executed.progress is not None or executed.outcome.statements
-    if gave or executed.job.options.has_effects:
-        return NotSimple.HAS_EFFECTS
-    return None
+    reasons = {
+        NotSimple.STEP: executed.job.options.step is not None,
+        NotSimple.HAS_LOG: executed.log,
+        NotSimple.AWAITED: executed.job.awaited,
+        NotSimple.PREPROCESSED: executed.preprocessed is not None,
+        NotSimple.DEPENDENCIES: executed.job.kind == DEPENDENCIES,
+        NotSimple.HAS_EFFECTS: gave or executed.job.options.has_effects,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def cut(batch: Sequence[Executed], policy: BatchPolicy) -> list[list[Executed]]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from string import Formatter
 from types import NoneType
-from typing import Any, Final, TypedDict, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypedDict, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET
@@ -62,6 +62,22 @@ class JobSettings(TypedDict, total=False):
 
 
 _TYPES: Final[Mapping[str, Any]] = get_type_hints(JobSettings)
+
+
+_OF_STEPS: Final = ("timeout_s", "deadline_s", "retry")
+
+
+def of_flows(settings: JobSettings) -> JobSettings:
+    """What of an app's settings is meant for its flows: what bounds attempts is for their steps."""
+    kept = {name: value for name, value in settings.items() if name not in _OF_STEPS}
+    return cast("JobSettings", kept)
+
+
+def check_of_flow(settings: Mapping[str, object]) -> None:
+    """Raises `UsageError` for what cannot be said of a flow as a whole."""
+    for name in _OF_STEPS:
+        if settings.get(name) is not None:
+            raise UsageError(f"a flow has no {name} of its own; say it of its steps")
 
 
 class Resolved(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ before), so that an oracle can tell the stored outcome of one execution from tha
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Final
 from uuid import UUID
@@ -16,8 +17,9 @@ import trio
 
 from sim.calls import CALLS, call
 from sim.database.user_table import REFUSED, effect
+from sim.families import FAMILIES, family
 from sim.flowing import RECOVER
-from sim.happenings import BodyEnded, BodyStarted
+from sim.happenings import BodyEnded, BodyStarted, StepDone
 from sim.plan import CACHED, CLIMB, HANDS_OVER, LONG
 from sim.policies import DRAWN, POLICIES, TWICE
 from trioworker.events import Emit
@@ -112,7 +114,10 @@ class SimRunner:
             if job.path == DEADLY:
                 self._kill()
                 await trio.lowlevel.checkpoint()
-            outcome = await BODIES[job.path](job, log, said, self._rng)
+            if job.path in FAMILIES:
+                outcome = await family(job, log, said, self._rng, partial(self._done, worker, job))
+            else:
+                outcome = await BODIES[job.path](job, log, said, self._rng)
         finally:
             self._emit(
                 BodyEnded(
@@ -125,6 +130,9 @@ class SimRunner:
                 )
             )
         return outcome
+
+    def _done(self, worker: UUID, job: Job, step: str) -> None:
+        self._emit(StepDone(worker=worker, job=job.id, attempt=job.attempt, name=step))
 
 
 def runners(runner: SimRunner) -> Mapping[str, Runner]:

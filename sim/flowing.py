@@ -23,6 +23,9 @@ IN_LINE: Final = "in line"
 """A flow whose steps run one after the other, for they have a limit of this name."""
 DYING: Final = "dying"
 """A flow that goes on although a step of it kills all who run it."""
+TOGETHER: Final = "together"
+ANEW: Final = "together again"
+"""Flows that keep to one worker: when it is gone, one fails and the other begins anew."""
 UNHEARD: Final = "unheard"
 """A flow that asks people who never answer."""
 
@@ -246,6 +249,21 @@ FLOWS: Final[Mapping[str, Mapping[str, Any]]] = {
     "without input": {
         "inputs": {"n": {"type": "number", "required": True}}, "steps": [_call("never")],
     },
+    TOGETHER: {
+        "same_worker": True,
+        "steps": [
+            _call("a"), _call("b", "slow"),
+            {
+                "id": "each", "type": "for_each", "items": [1, 2, 3], "parallel": True,
+                "steps": [_call("one")],
+            },
+            _call("c", args={"n": {"expr": "results.a.execution"}}),
+        ],
+    },
+    ANEW: {
+        "same_worker": True, "on_worker_lost": "restart",
+        "steps": [_call("a", "slow"), _nested("inner", "sequence"), _call("c")],
+    },
     IN_LINE: {
         "steps": [
             {
@@ -307,3 +325,8 @@ def draw_flows(rng: Random, until_s: float) -> list[str]:
         return []
     names = rng.choices(RUNS, k=rng.choice((2, 5, 9)))
     return [f"{name}@{rng.uniform(0.0, until_s):.2f}" for name in names]
+
+
+def draw_kept(rng: Random, until_s: float) -> list[str]:
+    """Runs that keep to one worker, for a world in which workers die."""
+    return [f"{name}@{rng.uniform(0.0, until_s):.2f}" for name in (TOGETHER, TOGETHER, ANEW)]

@@ -7,6 +7,7 @@ import msgspec
 
 from sim import handmade_handing_over
 from sim.handmade import CLIENT, A, Handmade, job
+from sim.handmade_families import FAMILY_BREACHES
 from sim.handmade_flows import FLOW_BREACHES
 from sim.happenings import ApiTurned, Drained
 from sim.oracles import Oracle
@@ -52,6 +53,7 @@ def sleeps_on(made: Handmade) -> None:
 SORT_BREACHES: Final[dict[type[Oracle], Callable[[Handmade], None]]] = {
     **handmade_handing_over.SORT_BREACHES,
     **FLOW_BREACHES,
+    **FAMILY_BREACHES,
     OwnTags: of_another_tag,
     ServersSweep: sweeps_no_more,
     Woken: sleeps_on,

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from sim.database.rows import DecisionRow, FlowRow, FlowStateRow, JobRow, ReadyRow, WaitingRow
-from sim.handmade import CLIENT, A, Handmade, job
+from sim.handmade import CLIENT, A, B, Handmade, job
 from sim.oracles import Oracle
 from sim.oracles.approvals import Decided
 from sim.oracles.flows import NothingStuck, StepByStep
+from sim.oracles.kept import KeptTogether
 from trioworker.model.flow_state import Body, FlowState, encode, ref_of
 
 DEFINITION: Final = '{"steps": [{"id": "a", "type": "noop"}]}'
@@ -52,6 +55,16 @@ def not_moved(made: Handmade) -> None:
     made.store(2)
 
 
+def elsewhere(made: Handmade) -> None:
+    """A step is run by another worker than the one that its flow keeps to."""
+    begun(made)
+    row = flow_row(made)
+    made.commit(A, (row, msgspec.structs.replace(row, worker=A)))
+    made.begin(B)
+    made.pull(2, worker=B)
+    made.start(2, worker=B)
+
+
 def asked(made: Handmade) -> WaitingRow:
     """An approval waits."""
     approval = JobRow(
@@ -76,5 +89,6 @@ FLOW_BREACHES: Final[dict[type[Oracle], Callable[[Handmade], None]]] = {
     StepByStep: not_moved,
     NothingStuck: not_moved,
     Decided: unheard,
+    KeptTogether: elsewhere,
 }
 """For each oracle the smallest trace that it must find something in."""

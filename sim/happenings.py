@@ -72,6 +72,15 @@ class BodyEnded(Event, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ()
 
 
+class StepDone(Event, frozen=True, kw_only=True):
+    """A job's body has done a step, whose result is not stored yet."""
+
+    worker: UUID
+    job: UUID
+    attempt: int
+    name: str
+
+
 class Enqueued(Event, frozen=True, kw_only=True):
     """A client has been told that these jobs are stored."""
 

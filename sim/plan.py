@@ -19,7 +19,8 @@ import msgspec
 from sim.calls import CALLS
 from sim.database.faults import Kind
 from sim.database.server import EPOCH
-from sim.flowing import RECOVER, draw_flows
+from sim.families import FAMILIES
+from sim.flowing import RECOVER, draw_flows, draw_kept
 from sim.http_faults import HttpKind
 from sim.policies import DRAWN, POLICIES
 from sim.streams import Streams
@@ -68,7 +69,7 @@ BODIES: Final = (
 )  # fmt: skip
 LONG: Final = "long"
 """For stories, in which "slow" might be over too soon: it takes the same time in every run."""
-STORIES: Final = (LONG, RECOVER, *CALLS, *POLICIES)
+STORIES: Final = (LONG, RECOVER, *CALLS, *POLICIES, *FAMILIES)
 """Bodies that no seed draws."""
 LONG_DRAIN_S: Final = 400.0
 """Who waits in a line of slow jobs takes his time, and so does who restarts now and then."""
@@ -78,6 +79,8 @@ AGENTS_RATE_MAX: Final = 0.02
 """A request is several statements: if each failed more often, no outcome would ever get through."""
 WITH_AGENTS: Final = 0.25
 """How many of the seeds have agents; the others cost no more than they did without."""
+WITH_FAMILIES: Final = 0.25
+"""How many of the seeds have jobs with children."""
 AGENTS_POLL_S: Final = (1.0, 1.0, 5.0)
 """A request costs a run as much as five statements, and idle workers do little else than poll."""
 SHARES: Final = {"deadly": 0.1, "again": 0.1, OTHER_KIND: 0.2, BY_HAND: 0.2, HANDS_OVER: 3.0}
@@ -271,7 +274,8 @@ def draw_plan(seed: int) -> Plan:
         meddling=draw_meddling(rng, len(plan.schedules), plan.chaos_s + MEDDLED_S),
     )
     plan = _with_agents(plan, Streams(seed).stream("over HTTP"))
-    return _with_flows(plan, Streams(seed).stream("flows"))
+    plan = _with_flows(plan, Streams(seed).stream("flows"))
+    return _with_families(plan, Streams(seed).stream("families"))
 
 
 def _with_flows(plan: Plan, rng: Random) -> Plan:
@@ -283,6 +287,9 @@ def _with_flows(plan: Plan, rng: Random) -> Plan:
     if rng.random() < 0.5:  # noqa: PLR2004 - half
         # That a commit is in doubt is what the end of a step has to bear, and its flow's with it.
         faults[Kind.LOST_AFTER.value] = AGENTS_RATE_MAX if plan.sizes.agents else 0.06
+    if rng.random() < 0.4:  # noqa: PLR2004 - four in ten
+        faults[KILL] = 2.0
+        flows += draw_kept(rng, plan.chaos_s)
     return msgspec.structs.replace(
         plan,
         flows=flows,
@@ -291,6 +298,15 @@ def _with_flows(plan: Plan, rng: Random) -> Plan:
         requeues=max(plan.requeues, rng.choice((0, 4))),
         cancels_running=max(plan.cancels_running, rng.choice((0, 6))),
     )
+
+
+def _with_families(plan: Plan, rng: Random) -> Plan:
+    """The plan with parents and children in some seeds; the others are drawn as without them."""
+    if rng.random() >= WITH_FAMILIES:
+        return plan
+    weight = sum(plan.bodies.values()) / rng.choice((2.0, 5.0, 20.0))
+    bodies = {**plan.bodies, **dict.fromkeys(FAMILIES, weight / len(FAMILIES))}
+    return msgspec.structs.replace(plan, bodies=bodies, drain_s=LONG_DRAIN_S)
 
 
 def _with_agents(plan: Plan, rng: Random) -> Plan:

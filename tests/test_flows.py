@@ -69,8 +69,6 @@ def test_each_construct_is_written_as_json_would() -> None:
         inputs={"order": Input(kind="string", required=True), "list": "array"},
         failure=step("tell", "tell", [expr("error.message")]),
         returns="charge",
-        same_worker=True,
-        on_worker_lost="restart",
         tag="t",
         priority=1,
     )
@@ -89,13 +87,19 @@ def test_each_construct_is_written_as_json_would() -> None:
     }
     assert said["steps"][5]["form"] == {"n": {"type": "number"}, "t": {"required": True}}
     assert said["steps"][7]["steps"][0]["stop_after_if"] == {"if": "result"}
-    assert {name: said[name] for name in ("returns", "same_worker", "on_worker_lost")} == {
+    assert {name: said[name] for name in ("returns", "tag", "priority")} == {
         "returns": "charge",
-        "same_worker": True,
-        "on_worker_lost": "restart",
+        "tag": "t",
+        "priority": 1,
     }
     assert flow_of(json.dumps(said)) == flow_of(definition(written))
     assert isinstance(written, Flow)
+
+
+def test_a_flow_may_keep_to_one_worker() -> None:
+    """And be begun anew when that is lost."""
+    said = defined(flow("f", [noop("a")], same_worker=True, on_worker_lost="restart"))
+    assert (said["same_worker"], said["on_worker_lost"]) == (True, "restart")
 
 
 def test_what_a_step_says_goes_before_what_its_function_says() -> None:

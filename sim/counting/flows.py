@@ -11,7 +11,7 @@ from sim.happenings import Committed, Happening
 from sim.oracles.base import Handler
 from sim.oracles.facts import Facts, Move
 from sim.oracles.flows import step_of
-from trioworker.events import CommitFailed, Event
+from trioworker.events import BatchHanded, CommitFailed, Event
 from trioworker.model.transitions import Place
 
 AT_ONCE_S: Final = 0.01
@@ -33,6 +33,9 @@ class Flows(Part):
         "a flow that is canceled with a step of it",
         "a flow that failed",
         "a flow run once more",
+        "a step handed over with the commit of the one before",
+        "a flow whose worker is gone fails",
+        "a flow whose worker is gone begins anew",
         "an approval whose time ran out",
         "an approval that two people give",
         "an approval that is refused",
@@ -47,7 +50,14 @@ class Flows(Part):
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Part.handlers`."""
-        return {Committed: self._committed, CommitFailed: self._failed}
+        return {
+            Committed: self._committed,
+            CommitFailed: self._failed,
+            BatchHanded: self._handed,
+        }
+
+    def _handed(self, _happening: Happening, event: BatchHanded) -> None:
+        self._seen["a step handed over with the commit of the one before"] += len(event.jobs)
 
     def _failed(self, _happening: Happening, event: CommitFailed) -> None:
         ended = event.ambiguous and not self._last_steps.isdisjoint(event.jobs)
@@ -87,6 +97,8 @@ class Flows(Part):
         kind = self._facts.known[move.job].kind if move.job in self._facts.known else ""
         if kind == "flow" and move.places[0] is Place.COMPLETED and move.new is not None:
             self._seen["a flow run once more"] += 1
+        if move.places == (Place.FLOW, Place.READY):
+            self._seen["a flow whose worker is gone begins anew"] += 1
         if move.new is None or not isinstance(row := move.new.row, CompletedRow):
             return
         if move.job in over:
@@ -102,6 +114,8 @@ class Flows(Part):
             step.flow in over
         )
         self._seen["a flow that failed"] += row.status == "failure"
+        gone = "ran all steps of this flow" in (row.error or "")
+        self._seen["a flow whose worker is gone fails"] += gone
         if row.status != "canceled":
             return
         runs = any(

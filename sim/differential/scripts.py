@@ -62,6 +62,7 @@ from sim.differential.played import (
     worker,
 )
 from sim.differential.scenes import SHORT_LEASE_S
+from sim.differential.scripts_of_deploys import DEPLOY_SCRIPTS
 from sim.differential.scripts_of_flow_admin import FLOW_ADMIN_SCRIPTS
 from sim.differential.scripts_of_flows import FLOW_SCRIPTS
 from sim.differential.scripts_of_same_worker import SAME_WORKER_SCRIPTS
@@ -312,6 +313,7 @@ SCRIPTS: Final[Mapping[str, History]] = {
         {}, (0, BEGIN), (0, "notify_done", [J1, J1, J2]), (0, "notify_done", [J1]), (0, COMMIT),
         (1, "notify_ready", [RED, RED]), (2, BEGIN), (2, "notify_done", [J3]), (2, ROLLBACK),
     ),
+    **DEPLOY_SCRIPTS,
     **FLOW_ADMIN_SCRIPTS,
     **FLOW_SCRIPTS,
     **SAME_WORKER_SCRIPTS,

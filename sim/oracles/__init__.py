@@ -10,11 +10,13 @@ from sim.oracles.calm import NoDeadlock, NoStorm, Quiet
 from sim.oracles.cancels import CancelHeard
 from sim.oracles.endings import Deleted, Labelled, SecondChance
 from sim.oracles.fallback import Fallback, RefusedAlone
+from sim.oracles.families import Families
 from sim.oracles.fence import Fenced, Leases, OneAtATime, SelfFence
 from sim.oracles.flows import NothingStuck, StepByStep
 from sim.oracles.follow_ups import Followed, RestFirst
 from sim.oracles.following import HeardOut
 from sim.oracles.handed_over import HandedOver
+from sim.oracles.kept import KeptTogether
 from sim.oracles.limits import NextInLine, SlotFilled, SlotsHeld, WithinLimit
 from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
 from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced, ToldRight
@@ -52,7 +54,8 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     HandedOver, ToldByItsOwn,
     Labelled, Deleted, SecondChance, HeardOut,
     OwnTags, ServersSweep, Woken,
-    StepByStep, NothingStuck, Decided,
+    StepByStep, NothingStuck, Decided, KeptTogether,
+    Families,
 )  # fmt: skip
 
 __all__ = ["ORACLES", "Finding", "Oracle", "Panel"]

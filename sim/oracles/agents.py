@@ -18,7 +18,7 @@ from trioworker.events import (
     StatementRun,
     WorkerStarted,
 )
-from trioworker.model.tags import MARK
+from trioworker.model.tags import MARK, own_tag
 from trioworker.store.postgres.store import READY_CHANNEL
 
 WOKEN_S: Final = 1.5
@@ -42,7 +42,8 @@ class OwnTags(Oracle):
         return {WorkerStarted: self._began, JobStarted: self._started}
 
     def _began(self, _happening: Happening, event: WorkerStarted) -> None:
-        self._tags[event.worker] = {tag.partition(MARK)[0] for tag in event.tags}
+        tags = {tag.partition(MARK)[0] for tag in event.tags}
+        self._tags[event.worker] = {*tags, own_tag(event.worker)}
 
     def _started(self, happening: Happening, event: JobStarted) -> None:
         job = self.facts.jobs.get(event.job)  # none, when it has ended elsewhere and was deleted

@@ -4,13 +4,13 @@ Rule of these files: one class per property, fed by happenings, as small as the 
 knows what the invariant allows, and why, and reports each breach once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 from sim.happenings import Happening
 from sim.oracles.facts import Facts
 from sim.plan import Plan
-from trioworker.events import Event
+from trioworker.events import BatchAdopted, BatchHanded, BatchPulled, Event
 
 Handler = Callable[[Happening, Any], None]
 
@@ -61,7 +61,7 @@ class Panel:
         # `facts` first: an oracle is told of what they know already.
         self._handlers = {kind: [handler] for kind, handler in self.facts.handlers.items()}
         for oracle in self.oracles:
-            for kind, handler in oracle.handlers().items():
+            for kind, handler in _handlers(oracle):
                 self._handlers.setdefault(kind, []).append(handler)
 
     def see(self, happening: Happening) -> None:
@@ -80,6 +80,14 @@ class Panel:
         """Where findings go."""
         for oracle in self.oracles:
             oracle.report = report
+
+
+def _handlers(oracle: Oracle) -> Iterator[tuple[type[Event], Handler]]:
+    """Those of an oracle. What was handed over is in hand like what was adopted."""
+    handlers = oracle.handlers()
+    yield from handlers.items()
+    if BatchPulled in handlers and BatchAdopted in handlers:
+        yield BatchHanded, handlers[BatchAdopted]
 
 
 def _nobody(finding: Finding) -> None:

@@ -7,7 +7,15 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from sim.database.rows import ClaimRow, CompletedRow, LogRow, ProgressRow, ReadyRow
-from sim.happenings import CancelAsked, Committed, FaultFired, Happening
+from sim.families import FAMILIES
+from sim.happenings import (
+    BodyEnded,
+    BodyStarted,
+    CancelAsked,
+    Committed,
+    FaultFired,
+    Happening,
+)
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import LONG_AGO_S, Facts, Leaving, may_be_replaced, ranks_of
 from sim.plan import Plan, commits_at_once
@@ -68,7 +76,9 @@ class BatchesGated(Oracle):
         sizes = self.plan.sizes
         for change in event.changes:
             if isinstance(change.new, ClaimRow) and change.old is None:
-                cap = sizes.pull if sizes.mode.batches else 1
+                handed = {move.job for move in self.facts.moves if move.old is None}
+                most = sizes.commit if handed.issuperset(change.new.ids) else sizes.pull
+                cap = most if sizes.mode.batches else 1
                 if len(change.new.ids) > cap:
                     self.find(f"{happening.actor} claimed {len(change.new.ids)} jobs at once")
         stored = self.facts.outcomes
@@ -154,9 +164,9 @@ class InOrder(Oracle):
     Better is: a tag that this worker ranks higher, then a higher priority, then due earlier, then
     the smaller id. Allowed: a floor hides a job that came (or came back) within `FLOOR_AGE_MAX_S`
     before the pull was sent, or since; a client that cancels a job, or stores another one with its
-    key, may have its row locked; a pull whose reply was lost tells nobody when it was sent, and is
-    not judged; the pull of an agent that comes again may wait for the end of its claim, and holds
-    what it would take.
+    key, may have its row locked, and so may a worker that cancels what a parent has left behind; a
+    pull whose reply was lost tells nobody when it was sent, and is not judged; the pull of an agent
+    that comes again may wait for the end of its claim, and holds what it would take.
     """
 
     name = "in order"
@@ -194,6 +204,8 @@ class InOrder(Oracle):
         claimed = [
             old.row for _, old, _ in self.facts.moves if old and isinstance(old.row, ReadyRow)
         ]
+        if not claimed:
+            return ()  # it was handed over
         worst = max(_place(row, ranks) for row in claimed)
         return [
             _Passed(row.id, self.facts.ready_since_s[row.id])
@@ -207,7 +219,10 @@ class InOrder(Oracle):
     def _may_be_locked(self, job: UUID) -> bool:
         if self.facts.now_s < self._doubled_s + DOUBLED_S:
             return True
-        cancelled = not self._cancelled.isdisjoint(self.facts.lineage(job))
+        above = [one for one in self.facts.lineage(job) if one != job]
+        if any(self.facts.known[one].path in FAMILIES for one in above if one in self.facts.known):
+            return True
+        cancelled = not self._cancelled.isdisjoint((job, *above))
         return cancelled or may_be_replaced(self.facts.jobs[job])
 
     def _pulled(self, _happening: Happening, event: BatchPulled) -> None:
@@ -223,7 +238,8 @@ class Bounded(Oracle):
     A pull waits for execute, which runs up to `concurrency`, beside the outcomes that gather for
     the next commit and those in the one under way, or the two of an agent: pull + concurrency + 2
     or 3 commits. Judged when a pull comes in, for no other stage takes jobs from outside. Allowed:
-    adopted jobs come on top; nobody knew of them when they were claimed.
+    adopted jobs come on top; nobody knew of them when they were claimed. So do parents, which have
+    no slot while they wait.
     """
 
     name = "bounded"
@@ -233,11 +249,14 @@ class Bounded(Oracle):
         super().__init__(plan, facts)
         self._in_hand: Counter[UUID] = Counter()
         self._adopted: Counter[UUID] = Counter()
+        self._waiting: Counter[UUID] = Counter()
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
         return {
             BatchPulled: self._pulled,
+            BodyStarted: self._starts,
+            BodyEnded: self._ends,
             BatchAdopted: self._adopts,
             BatchStored: self._stored,
             OutcomeAbandoned: self._abandoned,
@@ -248,11 +267,17 @@ class Bounded(Oracle):
         self._in_hand[event.worker] += len(event.jobs)
         commits = 1 + commits_at_once(sizes)
         room = sizes.pull + sizes.concurrency + commits * sizes.commit
-        room += self._adopted[event.worker]
+        room += self._adopted[event.worker] + self._waiting[event.worker]
         if self._in_hand[event.worker] > room:
             self.find(
                 f"worker {event.worker} holds {self._in_hand[event.worker]} jobs, over {room}"
             )
+
+    def _starts(self, _happening: Happening, event: BodyStarted) -> None:
+        self._waiting[event.worker] += event.path in FAMILIES
+
+    def _ends(self, _happening: Happening, event: BodyEnded) -> None:
+        self._waiting[event.worker] -= self.facts.known[event.job].path in FAMILIES
 
     def _adopts(self, _happening: Happening, event: BatchAdopted) -> None:
         self._in_hand[event.worker] += len(event.jobs)

@@ -2,11 +2,11 @@
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sim.database.models.limits import limit_of
-from sim.database.rows import WaitingRow
+from sim.database.rows import JobRow, StepRow, WaitingRow
 from sim.happenings import (
     Answered,
     Committed,
@@ -36,6 +36,7 @@ from trioworker.events import (
     PullFailed,
     RequestServed,
     StatementRun,
+    WorkflowFailed,
 )
 from trioworker.model.failures import Failure
 from trioworker.store.postgres.store import READY_CHANNEL
@@ -50,12 +51,14 @@ STATEMENTS_PER_FOLLOWED: Final = 4
 STATEMENTS_PER_KEY: Final = 6
 STATEMENTS_PER_SLOT: Final = 9
 """Four free the slot and let in the next, some look for that one, and some whether it is time."""
+STATEMENTS_PER_CHILD: Final = 10
+"""Of a child or a step of a function: to store it, to look for its end, and to pull it."""
 STATEMENTS_PER_LOOK: Final = 6
 """All workers that know when a job in line is due look then; one of them lets it in."""
 STATEMENTS_PER_REQUEST: Final = 20
 """Whose token it is and whose worker; the jobs that are meant; and a commit has several."""
 STATEMENTS_PER_TICK: Final = 6
-STATEMENTS_PER_STEP: Final = 15
+STATEMENTS_PER_STEP: Final = 18
 """Three note how a tick's job has ended and enqueue the next, and some look for that one."""
 
 
@@ -75,6 +78,7 @@ class Quiet(Oracle):
             HeartbeatFailed: self._failed,
             MaintenanceFailed: self._failed,
             FlushFailed: self._failed,
+            WorkflowFailed: self._failed,
             LookupFailed: self._failed,
             LeaseDoubtful: self._failed,
             LeaseTaken: self._failed,
@@ -103,6 +107,12 @@ class Quiet(Oracle):
             )
 
 
+FAILURES: Final = (
+    PullFailed, CommitFailed, HeartbeatFailed, MaintenanceFailed, FlushFailed, WorkflowFailed,
+)  # fmt: skip
+"""What a worker says when a transaction of its failed."""
+
+
 class NoDeadlock(Oracle):
     """Our own transactions never wait for each other in a circle: they lock in one order."""
 
@@ -110,16 +120,9 @@ class NoDeadlock(Oracle):
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
-        return dict.fromkeys(
-            (PullFailed, CommitFailed, HeartbeatFailed, MaintenanceFailed, FlushFailed),
-            self._failed,
-        )
+        return dict.fromkeys(FAILURES, self._failed)
 
-    def _failed(
-        self,
-        happening: Happening,
-        event: PullFailed | CommitFailed | HeartbeatFailed | MaintenanceFailed | FlushFailed,
-    ) -> None:
+    def _failed(self, happening: Happening, event: Any) -> None:  # noqa: ANN401 - one of `FAILURES`
         if DEADLOCK in event.message:
             self.find(f"{happening.actor} ran into a deadlock")
 
@@ -170,6 +173,7 @@ class NoStorm(Oracle):
 
     def _committed(self, _happening: Happening, event: Committed) -> None:
         hints = STATEMENTS_PER_HINT * sum(channel == READY_CHANNEL for channel, _ in event.notified)
+        hints += STATEMENTS_PER_CHILD * sum(map(_is_of_a_family, event.changes))
         hints += STATEMENTS_PER_LOOK * sum(map(_lets_in, event.changes))
         if hints:
             self._hints.append((self.facts.now_s, hints))
@@ -212,6 +216,14 @@ class NoStorm(Oracle):
             if len(asked) > STATEMENTS_MAX + _sum(earned, now_s) + _sum(self._hints, now_s):
                 self._told.add(actor)
                 self.find(f"{actor} asked the server {len(asked)} times in {WINDOW_S:g} s")
+
+
+def _is_of_a_family(change: RowChange) -> bool:
+    """Whether a function has enqueued this child, or done this step."""
+    row = change.new
+    return isinstance(row, StepRow) or (
+        change.old is None and isinstance(row, JobRow) and row.parent is not None and row.awaited
+    )
 
 
 def _lets_in(change: RowChange) -> bool:

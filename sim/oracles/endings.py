@@ -15,6 +15,7 @@ from sim.database.rows import (
     ProgressRow,
     Row,
 )
+from sim.families import FAMILIES
 from sim.happenings import (
     BodyEnded,
     Committed,
@@ -222,11 +223,21 @@ class SecondChance(Oracle):
             if move.old is not None and move.new is not None and move.old.place is Place.COMPLETED:
                 self._judge(move, kept)
 
+    def _is_asked_by_its_parent(self, job: UUID) -> bool:
+        """A later try of a function has its children run again that failed."""
+        above = self.facts.jobs[job].parent
+        stand = None if above is None else self.facts.stands.get(above)
+        if above is None or stand is None:
+            return False
+        return self.facts.known[above].path in FAMILIES and stand.place is Place.CLAIMED
+
     def _judge(self, move: Move, kept: set[tuple[UUID, int]]) -> None:
         job, old, _new = move
         assert old is not None
         assert isinstance(old.row, CompletedRow)
         self._again[job] += 1
+        if self._is_asked_by_its_parent(job):
+            return
         self._asked[job] -= 1
         if self._asked[job] < 0:
             self.find(f"job {job} is run once more, and nobody has asked for that")

@@ -44,6 +44,7 @@ from sim.happenings import (
 )
 from sim.plan import STOP
 from trioworker.events import Event, WorkerStarted
+from trioworker.model.tags import RANK_MAX, own_tag, worker_of
 from trioworker.model.transitions import Place
 
 LONG_AGO_S: Final = float("-inf")
@@ -133,8 +134,8 @@ def may_be_replaced(row: JobRow) -> bool:
 
 
 def ranks_of(worker: WorkerRow) -> Mapping[str, int]:
-    """How a worker ranks each of its tags."""
-    return dict(zip(worker.tags, worker.ranks, strict=True))
+    """How a worker ranks each of its tags, and its own above all."""
+    return {**dict(zip(worker.tags, worker.ranks, strict=True)), own_tag(worker.id): RANK_MAX}
 
 
 class Facts:
@@ -198,6 +199,13 @@ class Facts:
         """The claims that stand for a worker."""
         return (claim for claim in self.claims.values() if claim.worker == worker)
 
+    def is_stranded(self, row: CompletedRow) -> bool:
+        """Whether a job has ended because the one worker is gone that might have run it."""
+        job = self.known.get(row.id)
+        keeper = None if job is None else worker_of(job.tag)
+        lost = row.status == "failure" and '"WorkerLost"' in (row.error or "")
+        return keeper is not None and lost and self.is_dead(keeper)
+
     def has_body(self, job: UUID) -> bool:
         """Whether a job is run, and so ends with what its body does."""
         row = self.known.get(job)
@@ -221,7 +229,7 @@ class Facts:
     def takes(self, worker: UUID, tag: str) -> bool:
         """Whether the worker takes jobs of this tag."""
         row = self.workers.get(worker)
-        return row is not None and tag in row.tags
+        return row is not None and (tag in row.tags or tag == own_tag(worker))
 
     def is_dead(self, worker: UUID | None) -> bool:
         """Whether the database knows that its claims may be taken."""

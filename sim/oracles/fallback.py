@@ -138,7 +138,9 @@ class Fallback(Oracle):
     def _line_of(self, worker: UUID, group: Group) -> _Left:
         """Where the group is owed; else where nothing is: a helper stores batches of its own."""
         lines = self._left.setdefault(worker, [_Left() for _ in range(self._lines)])
-        return min(lines, key=lambda left: (not left.owes(group), bool(left.groups)))
+        return min(
+            lines, key=lambda left: (not left.owes(group), bool(left.groups), bool(left.put_off))
+        )
 
     def _take_turn(self, left: _Left, group: Group) -> None:
         """A group was tried: it must be the first of those that are owed, if any are."""

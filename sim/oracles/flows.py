@@ -118,7 +118,8 @@ class StepByStep(Oracle):
                 states.setdefault(row.id, [before, after])[1] = after
         ends: dict[UUID, list[CompletedRow]] = {}
         for move, row in ends_of(self.facts):
-            if (step := step_of(self.facts, move.job)) is not None:
+            step = step_of(self.facts, move.job)
+            if step is not None and not self.facts.is_stranded(row):
                 ends.setdefault(step.flow, []).append(row)
         for flow in sorted({*states, *ends, *self._begun()}):
             before, after = states.get(flow, [self.facts.flows.get(flow)] * 2)
@@ -137,8 +138,9 @@ class StepByStep(Oracle):
     def _judge(self, change: _Change, made: dict[tuple[UUID, str], JobRow]) -> None:
         stand = self.facts.stands[change.flow]
         done = stand.row if isinstance(stand.row, CompletedRow) else None
-        if done is not None and (
-            self._is_cancelled(change, done) or self._is_refused(change, done)
+        if self._is_lost(change) or (
+            done is not None
+            and (self._is_cancelled(change, done) or self._is_refused(change, done))
         ):
             return
         advanced = self._advanced(change, made)
@@ -164,10 +166,20 @@ class StepByStep(Oracle):
         if done.status != "canceled":
             return False
         step = step_of(self.facts, change.flow)
-        if change.old is None and step is not None and step.root not in self.facts.flows:
+        if change.old is None and step is not None and not self._is_awaited(step, change.flow):
             return True
         asked = not self._asked.isdisjoint(self.facts.lineage(change.flow))
         return asked and (change.old is None or done.worker is None)
+
+    def _is_awaited(self, step: StepOf, job: UUID) -> bool:
+        """Whether the flow around a step waits for it: for one that is run once more it may not."""
+        around = self.facts.flows.get(step.flow)
+        return around is not None and job in set(unfinished(decode(around.state)))
+
+    def _is_lost(self, change: _Change) -> bool:
+        """Whether the flow is over, or begins anew, because the worker is gone that it kept to."""
+        keeper = None if change.old is None else change.old.worker
+        return keeper is not None and change.new is None and self.facts.is_dead(keeper)
 
     def _is_refused(self, change: _Change, done: CompletedRow) -> bool:
         """Whether the flow could not begin: nobody has pushed it, or the database took nothing."""
@@ -271,6 +283,8 @@ class NothingStuck(Oracle):
         for move in self.facts.moves:
             if move.places == (Place.FLOW, Place.COMPLETED):
                 self._is_over(move)
+            elif move.places[0] is Place.FLOW:
+                self._steps.pop(move.job, None)  # it begins anew
 
     def _touched(self, event: Committed) -> dict[UUID, None]:
         """The flows that the commit may have moved."""
@@ -295,6 +309,8 @@ class NothingStuck(Oracle):
             self._steps.get(flow, set()).discard(move.job)
 
     def _goes_on(self, row: FlowStateRow) -> None:
+        if row.worker is not None and self.facts.is_dead(row.worker):
+            return  # the next sweep ends it, or begins it anew
         waits_for = list(unfinished(decode(row.state)))
         if not waits_for:
             self.find(f"flow {row.id} is under way and waits for nothing")

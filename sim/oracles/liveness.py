@@ -45,7 +45,7 @@ SETTLING_S: Final = 15.0
 stalled, its timeout, the longest back-off, a new registration."""
 SLACK_S: Final = 1.0
 SWEEP_JITTER: Final = 1.2
-STATEMENTS_PER_SWEEP: Final = 11
+STATEMENTS_PER_SWEEP: Final = 13
 BEAT: Final = "beats"
 SWEEP: Final = "sweeps"
 ASK: Final = "asks for jobs"

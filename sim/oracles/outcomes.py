@@ -13,6 +13,7 @@ from sim.database.rows import ClaimRow, CompletedRow, JobRow, LogRow
 from sim.happenings import BodyEnded, CancelAsked, Committed, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Attempt, Facts, Leaving, replaced_by
+from sim.oracles.families import is_put_off, parents_given_up
 from sim.oracles.retries import next_attempt, options_of
 from sim.plan import BY_HAND, OTHER_KIND, Plan
 from trioworker.events import (
@@ -51,13 +52,13 @@ class Produced(Oracle):
     """Invariant 2: what is stored is what an execution of that very attempt produced.
 
     Also of what goes back to ready. Stored without an execution are: a cancellation that a client
-    asked for, of the job or of one above it; that a job cannot be run at all, or has a result that
-    is too large; the failure of a job whose deadline passed, which may also take the place of
-    another failure; a reaped job's failure (see `Transitions`); a refused
-    outcome's failure, which the worker must have announced; a result that an equal job has left
-    (see `Reused`); and what never began goes back because its worker stops. Flows and approvals end
-    with what others do, and are for `StepByStep` and `Decided`. A success on an agent
-    that hands SQL over is stored as a failure, for who runs an agent is no user of the database.
+    asked for, of the job or of one above it, or that follows from the end of a parent; that a job
+    cannot be run at all, or has a result that is too large; the failure of a job whose deadline
+    passed, which may also take the place of another failure; a reaped job's failure (see
+    `Transitions`); a refused outcome's failure, which the worker must have announced; a result that
+    an equal job has left (see `Reused`); what never began goes back when its worker stops, and so
+    does a parent that is put off. Flows and approvals are for `StepByStep` and `Decided`. A success
+    on an agent that hands SQL over is stored as a failure.
     """
 
     name = "produced"
@@ -70,6 +71,7 @@ class Produced(Oracle):
         self._refused: set[tuple[UUID, UUID]] = set()
         self._cancel_asked: set[UUID] = set()
         self._cancel_heard: set[tuple[UUID, UUID]] = set()
+        self._unsuccessful: set[UUID] = set()
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
@@ -103,9 +105,11 @@ class Produced(Oracle):
         for job, old, new in self.facts.moves:
             if old is None or new is None or not isinstance(new.row, CompletedRow):
                 continue
+            self._unsuccessful.update(parents_given_up(self.facts, job, new.row))
             if not self.facts.has_body(job):
                 continue
-            if new.worker is None and not self._was_cancelled(job, new.row):
+            allowed = self._was_cancelled(job, new.row) or self.facts.is_stranded(new.row)
+            if new.worker is None and not allowed:
                 self.find(f"job {job} ended as {new.row.status} without anybody's doing")
         for leaving in self.facts.outcomes:
             job, _worker, old, new = leaving
@@ -118,7 +122,8 @@ class Produced(Oracle):
                 self.find(f"job {job} went back to ready, which no execution asked for")
 
     def _was_cancelled(self, job: UUID, row: CompletedRow) -> bool:
-        asked = not self._cancel_asked.isdisjoint(self.facts.lineage(job))
+        above = self.facts.lineage(job)
+        asked = not (self._cancel_asked | self._unsuccessful).isdisjoint(above)
         return row.status == "canceled" and (asked or replaced_by(row) in self.facts.known)
 
     def _made(self, key: Attempt, row: CompletedRow) -> bool:
@@ -181,6 +186,7 @@ class Produced(Oracle):
                 for each in outcomes
             )
         snoozed = any(isinstance(each, Snoozed) for each in outcomes)
+        snoozed = snoozed or is_put_off(self.facts, key, self._ended)
         return snoozed or Interrupted.__name__ in self._ended.get(key, ())
 
 

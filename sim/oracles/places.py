@@ -21,6 +21,7 @@ from sim.oracles.facts import Facts, Leaving, Move, Stand, replaced_by
 from sim.oracles.schedules import tick_of
 from sim.plan import Plan
 from trioworker.events import Event
+from trioworker.model.tags import worker_of
 from trioworker.model.transitions import TRANSITIONS, Place
 
 
@@ -121,12 +122,15 @@ class Transitions(Oracle):
             is_over = old is not None and old.place is Place.COMPLETED
             return None if is_over and move.job in self.facts.deleted else "no job disappears"
         if old is None:
-            first = new.place in _FIRST or _is_replaced(new)
+            first = new.place in _FIRST or _is_replaced(new) or self._is_handed(move.job, new)
             fresh = first and (new.attempt, new.reaped) == (1, 0)
             return None if fresh else "an enqueue begins with the first attempt"
         if move.places not in _WAYS:
             return "there is no such way"
         charged = new.attempt - old.attempt
+        if isinstance(old.row, FlowStateRow) and new.place in _FIRST:
+            lost = charged == 1 and self.facts.is_dead(old.row.worker)
+            return None if lost else "a flow begins anew when its worker is gone"
         if isinstance(old.row, CompletedRow):
             right = (charged, new.reaped) == (1, _reaped_again(old.row))
             return None if right else "whoever asks for it once more gets another attempt"
@@ -136,11 +140,18 @@ class Transitions(Oracle):
             return "only another try is another attempt"
         return None
 
+    def _is_handed(self, job: UUID, new: Stand) -> bool:
+        """Whether a worker's commit has made a job for itself alone."""
+        made = self.facts.jobs.get(job)
+        return made is not None and worker_of(made.tag) == new.worker is not None
+
     def _wrong_reaping(self, leaving: Leaving) -> str | None:
         _job, worker, old, new = leaving
         limit = self.plan.sizes.reaped_max
         if not self.facts.is_dead(worker):
             return "its worker lives"
+        if isinstance(new.row, CompletedRow) and self.facts.is_stranded(new.row):
+            return None  # nobody else may run it
         if (old.reaped >= limit) != (new.place is Place.COMPLETED):
             return f"a job is given up after {limit} lost workers, not otherwise"
         if new.place is Place.READY and new.attempt != old.attempt + 1:

@@ -6,6 +6,7 @@ from sim.zoo import (
     commits,
     effects,
     endings,
+    families,
     flows,
     follow_ups,
     following,
@@ -17,6 +18,7 @@ from sim.zoo import (
     retries,
     reuse,
     schedules,
+    sharing,
     stops,
     unique,
 )
@@ -42,6 +44,8 @@ THEMES = (
     following,
     agents,
     flows,
+    families,
+    sharing,
 )
 """Imported for the mutants that they name."""
 

@@ -10,12 +10,14 @@ from sim.flowing import DYING, UNHEARD
 from sim.oracles.approvals import Decided
 from sim.oracles.flows import NothingStuck, StepByStep
 from sim.oracles.follow_ups import Followed
+from sim.oracles.kept import KeptTogether
 from sim.plan import Plan, Sizes
 from sim.replace import replaced
 from sim.zoo.mutant import mutant, statement
 from trioworker.model.effects import effects_of
 from trioworker.model.flow_advance import advance
 from trioworker.model.flow_run import Advanced, FlowRun
+from trioworker.model.job import NewJob
 from trioworker.model.outcome import Begun, Executed, Failed, JobError
 from trioworker.store.postgres import approvals, effects, flows
 from trioworker.store.postgres.database import Transaction
@@ -51,6 +53,13 @@ _DYING: Final = Plan(
     chaos_s=12.0,
 )
 """A step that kills its workers until it is given up."""
+_TOGETHER: Final = Plan(
+    seed=0,
+    sizes=Sizes(workers=4, jobs=2, pull=2, commit=2, concurrency=2),
+    flows=("together",) * 4,
+    chaos_s=4.0,
+)
+"""Flows whose steps share a worker, and four of those."""
 _CANCELLED: Final = Plan(
     seed=0,
     sizes=Sizes(workers=4, jobs=2, pull=2, commit=2, concurrency=2),
@@ -228,4 +237,15 @@ def cancel_beside_a_flow() -> Iterator[None]:
         return [(root,) for root in sorted({state.root for state in states if state is not None})]
 
     with statement("lock_flows_of", looks):
+        yield
+
+
+@mutant("step that any worker takes", caught_by=KeptTogether, plan=_TOGETHER)
+def step_that_any_worker_takes() -> Iterator[None]:
+    """The steps of a flow that keeps to one worker have the tag of the flow, like all others."""
+
+    def untouched(job: NewJob, _flow: object) -> NewJob:
+        return job
+
+    with replaced(flows, "_kept", untouched):
         yield

@@ -51,7 +51,7 @@ UNHEARD: Final = Plan(
     seed=0,
     sizes=Sizes(workers=1),
     jobs=("fail twice",),
-    exactly=["line lost after the effect@worker-0/commit of transaction#6"],
+    exactly=["line lost after the effect@worker-0/commit of transaction#9"],
     chaos_s=3.0,
 )
 """The reply to the commit of a retry is lost; those before it are of heartbeats and sweeps."""

@@ -11,6 +11,8 @@ from trioworker.errors import (
     DuplicateJob,
     InvalidArguments,
     JobFailed,
+    MayNotDecide,
+    NothingToDecide,
     ReplayMismatch,
     Retry,
     SchemaMismatch,
@@ -18,12 +20,25 @@ from trioworker.errors import (
     Snooze,
     StoreError,
     TrioworkerError,
+    UnknownFlow,
     UnknownJob,
     UnknownSchedule,
+    UnknownScript,
     UsageError,
     WaitTimeout,
 )
 from trioworker.ids import new_id
+from trioworker.model.flow import Flow
+from trioworker.model.flow_shown import (
+    ApprovalState,
+    Decided,
+    DecisionShown,
+    FlowListed,
+    FlowRunState,
+    FlowVersion,
+    Pushed,
+    StepState,
+)
 from trioworker.model.follow_ups import EndedJob
 from trioworker.model.job import Kind, NewJob
 from trioworker.model.job_settings import JobSettings
@@ -37,6 +52,7 @@ from trioworker.model.options import (
 )
 from trioworker.model.outcome import JobError
 from trioworker.model.schedule_state import ScheduleState
+from trioworker.model.script import Deployed, ScriptVersion
 from trioworker.model.state import (
     Cancellation,
     Flaw,
@@ -52,10 +68,12 @@ from trioworker.model.state import (
     WorkerState,
 )
 from trioworker.schedules import Schedules
+from trioworker.scripts import Scripts
 from trioworker.sync_calls import SyncCalls
 
 __all__ = [
     "App",
+    "ApprovalState",
     "Call",
     "Calls",
     "Cancel",
@@ -65,10 +83,17 @@ __all__ = [
     "ChildFailed",
     "Client",
     "Debounce",
+    "Decided",
+    "DecisionShown",
+    "Deployed",
     "DuplicateJob",
     "EndedJob",
     "Flavour",
     "Flaw",
+    "Flow",
+    "FlowListed",
+    "FlowRunState",
+    "FlowVersion",
     "Handler",
     "InvalidArguments",
     "JobAttempt",
@@ -83,9 +108,12 @@ __all__ = [
     "JobState",
     "Kind",
     "Limit",
+    "MayNotDecide",
     "NewIds",
     "NewJob",
+    "NothingToDecide",
     "PlaceInLine",
+    "Pushed",
     "ReplayMismatch",
     "Requeued",
     "Retry",
@@ -93,17 +121,22 @@ __all__ = [
     "ScheduleState",
     "Schedules",
     "SchemaMismatch",
+    "ScriptVersion",
+    "Scripts",
     "SettingsError",
     "Snooze",
     "State",
+    "StepState",
     "StoreError",
     "SyncCalls",
     "SyncChild",
     "TagCounts",
     "TrioworkerError",
     "Unique",
+    "UnknownFlow",
     "UnknownJob",
     "UnknownSchedule",
+    "UnknownScript",
     "UsageError",
     "WaitTimeout",
     "WorkerState",

@@ -267,12 +267,27 @@ def load_app(target: str) -> App:
     module_name, colon, attribute = target.partition(":")
     if not (colon and module_name and attribute):
         raise UsageError(f"'{target}' does not name an app; write module:attribute, as tasks:app")
-    module = _imported(module_name)
+    module = imported(module_name)
     app = getattr(module, attribute, None)
     if not isinstance(app, App):
         raise UsageError(_no_app(module, attribute))
     app.check()
     return app
+
+
+def imported(name: str) -> ModuleType:
+    """The module, looked for in the current folder first. Raises `UsageError`, one line."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise UsageError(f"there is no module '{name}' here or on Python's path") from None
+        raise UsageError(_import_failed(name, error)) from error
+    except (Exception, SystemExit) as error:
+        raise UsageError(_import_failed(name, error)) from error
 
 
 def _flavour(function: Callable[..., Any], asked: Flavour | None) -> Flavour:
@@ -332,20 +347,6 @@ def _check_retry_if(job: JobFunction[..., Any]) -> None:
             "another process cannot find this retry_if; define it as a function at the top of its"
             " module"
         )
-
-
-def _imported(name: str) -> ModuleType:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise UsageError(f"there is no module '{name}' here or on Python's path") from None
-        raise UsageError(_import_failed(name, error)) from error
-    except (Exception, SystemExit) as error:
-        raise UsageError(_import_failed(name, error)) from error
 
 
 def _import_failed(name: str, error: BaseException) -> str:

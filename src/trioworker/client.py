@@ -4,9 +4,9 @@ Rule of this file: it turns what a user says into jobs, checks it, and says what
 a user can act on. What happens in the database is `store.postgres.jobs`'s.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import inf
 from typing import Any, Final, Unpack
 from uuid import UUID
@@ -15,17 +15,19 @@ import anyio
 import msgspec
 
 from trioworker.app import App
+from trioworker.enqueuing import after, check_due, check_kind, check_zone, encoded_args
 from trioworker.errors import (
     ConnectionLost,
-    InvalidArguments,
     JobFailed,
     ServerUnavailable,
     UsageError,
     WaitTimeout,
 )
 from trioworker.events import discard
+from trioworker.flowing import Flowing, RunSettings, read_flow
 from trioworker.ids import new_id
-from trioworker.looking import Looking, refusing
+from trioworker.looking import refusing
+from trioworker.model.flow import Flow, check_input
 from trioworker.model.job import Kind, NewJob
 from trioworker.model.job_settings import JobSettings, resolve
 from trioworker.model.options import Handler
@@ -46,6 +48,7 @@ from trioworker.schedules import Schedules
 from trioworker.scripts import Scripts
 from trioworker.store.postgres.database import Lane, open_database
 from trioworker.store.postgres.enqueue import Enqueued
+from trioworker.store.postgres.flow_admin import PostgresFlows
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 from trioworker.store.postgres.migrate import check_schema
 from trioworker.store.postgres.schedule_admin import PostgresSchedules
@@ -70,7 +73,7 @@ CHUNK_JOBS_MAX: Final = 5_000
 CHUNK_ARGS_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
-class Client(Looking):
+class Client(Flowing):
     """What a program may ask of the queue; made by `open_client`.
 
     All methods raise `UsageError` when asked for what cannot be, and `StoreError` when the
@@ -82,11 +85,12 @@ class Client(Looking):
         jobs: PostgresJobs,
         waits: Waits,
         app: App | None,
-        schedules: Schedules | None = None,
         *,
+        schedules: Schedules | None = None,
+        flows: PostgresFlows | None = None,
         scripts: Scripts | None = None,
     ) -> None:
-        super().__init__(jobs, waits)
+        super().__init__(jobs, waits, flows)
         self._schedules = schedules
         self._scripts = scripts
         self._app = app
@@ -168,7 +172,7 @@ class Client(Looking):
         """
         self._check(kind, path, args)
         settings = self._settings(path, kind) | settings
-        _check_due(scheduled_for, delay_s)
+        check_due(scheduled_for, delay_s)
         if now is None and (delay_s is not None or settings.get("deadline_s") is not None):
             now = await self._jobs.now()
         handler = Handler if self._app is None else self._app.handler
@@ -180,7 +184,7 @@ class Client(Looking):
             args=args,
             tag=resolved.tag,
             priority=resolved.priority,
-            scheduled_for=scheduled_for if delay_s is None else _after(now, delay_s),
+            scheduled_for=scheduled_for if delay_s is None else after(now, delay_s),
             options=msgspec.structs.replace(
                 resolved.options, dedicated=dedicated, language=language
             ),
@@ -188,6 +192,34 @@ class Client(Looking):
             parent=parent,
             created_by=created_by,
         )
+
+    async def run_flow(
+        self,
+        path: str | Flow,
+        args: dict[str, Any] | None = None,
+        *,
+        flow: Flow | Mapping[str, Any] | None = None,
+        **asked: Unpack[RunSettings],
+    ) -> UUID:
+        """Run a flow, with `args` as its input; returns the id of its job, as `enqueue` does.
+
+        With `flow`, or one that was written in Python in the place of its path, that is pushed
+        first. `asked` is what `enqueue` takes besides, of any job. Raises `UnknownFlow`, and
+        `InvalidArguments` for input that the flow does not take.
+        """
+        if flow is not None or isinstance(path, Flow):
+            path = (await self.push_flow(path, flow)).path
+        job = await self.make_run(path, args, **asked)
+        return (await self._store([job])).first.get(job.id, job.id)
+
+    async def make_run(
+        self, path: str, args: dict[str, Any] | None = None, **asked: Unpack[RunSettings]
+    ) -> NewJob:
+        """The job that `run_flow` would store, for `enqueue_many`."""
+        flow = read_flow((await self.flow(path)).definition)
+        encoded = encoded_args(path, args)
+        check_input(flow, encoded)
+        return await self.make(path, encoded, kind="flow", **asked)
 
     async def enqueue_many(self, jobs: Iterable[NewJob]) -> NewIds:
         """Put many jobs in the queue; returns the ids that are new, in the order given.
@@ -199,7 +231,7 @@ class Client(Looking):
         new = NewIds()
         for chunk in _chunks(jobs):
             for job in chunk:
-                _check_zone(job.scheduled_for)
+                check_zone(job.scheduled_for)
                 self._check(job.kind, job.path, job.args)
             stored = await self._store(chunk)
             new += [job.id for job in chunk if job.id in stored.new]
@@ -276,13 +308,14 @@ class Client(Looking):
         """
         if state not in ("failure", "canceled"):
             raise UsageError(f"jobs in the state {state!r} are not retried: failure or canceled")
-        _check_zone(since)
+        check_zone(since)
         with refusing(f"to look for the tag {tag!r} and the path {path!r}"):
             async for ids in self._jobs.dead_letters(state=state, path=path, tag=tag, since=since):
                 yield await self._jobs.requeue(ids)
 
     def _check(self, kind: str, path: str, args: bytes) -> None:
-        """Whether the app has the function that the job is for, and takes its arguments."""
+        """Whether it can be enqueued, and the app has its function and takes its arguments."""
+        check_kind(kind, path)
         if self._app is not None and kind == "function":
             self._app.validate(path, args)
 
@@ -339,47 +372,14 @@ async def open_client(
             try:
                 schedules = Schedules(PostgresSchedules(database, CLIENT), app)
                 scripts = Scripts(PostgresScripts(database, CLIENT))
-                yield Client(jobs, waits, app, schedules, scripts=scripts)
+                flows = PostgresFlows(database, CLIENT)
+                yield Client(jobs, waits, app, schedules=schedules, flows=flows, scripts=scripts)
             except Exception as error:  # noqa: BLE001 - raised again below
                 # Through the task group it would reach the caller inside an exception group.
                 ended_by = error
             tasks.cancel_scope.cancel()
     if ended_by is not None:
         raise ended_by
-
-
-def encoded_args(path: str, args: object) -> bytes:
-    """Arguments as they are stored. Raises `InvalidArguments`."""
-    if not isinstance(args, dict | list | None):
-        kind = type(args).__name__
-        raise InvalidArguments(
-            f"job {path!r}: arguments are a dict (by name) or a list (by position), not a {kind}"
-        )
-    try:
-        return msgspec.json.encode({} if args is None else args)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidArguments(f"job {path!r}: the arguments cannot be JSON: {error}") from error
-
-
-def _check_due(scheduled_for: datetime | None, delay_s: float | None) -> None:
-    if scheduled_for is not None and delay_s is not None:
-        raise UsageError("a job is due at a time or after a delay; give one of the two")
-    _check_zone(scheduled_for)
-    if delay_s is not None and not 0 <= delay_s < inf:
-        raise UsageError(f"a delay of {delay_s} s will not do; it must be 0 or more")
-
-
-def _after(now: datetime | None, delay_s: float) -> datetime:
-    assert now is not None
-    try:
-        return now + timedelta(seconds=delay_s)
-    except OverflowError:
-        raise UsageError(f"a delay of {delay_s} s leads past all calendars") from None
-
-
-def _check_zone(scheduled_for: datetime | None) -> None:
-    if scheduled_for is not None and scheduled_for.tzinfo is None:
-        raise UsageError(f"the time {scheduled_for} has no time zone; give it one")
 
 
 def _chunks(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:

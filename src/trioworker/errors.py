@@ -58,6 +58,18 @@ class UnknownScript(UsageError):
     """Nothing is deployed at this path, or not this version of it."""
 
 
+class UnknownFlow(UsageError):
+    """There is no flow of this name, or not this version of it; sibling: `UnknownJob`."""
+
+
+class NothingToDecide(UsageError):
+    """An approval does not wait any more, or this one has decided; sibling: `MayNotDecide`."""
+
+
+class MayNotDecide(UsageError):
+    """Somebody decides who is none of the approvers; sibling: `NothingToDecide`."""
+
+
 class JobFailed(TrioworkerError):
     """The job whose result was asked for ended without one; sibling: `WaitTimeout`.
 

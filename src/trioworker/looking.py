@@ -114,7 +114,8 @@ class Looking:
     async def flaws(self, *, mend: bool = False) -> Sequence[Flaw]:
         """What is wrong with what is stored, some at a time; with `mend` it is put right.
 
-        Nothing ever should be: this recounts the slots of concurrency limits.
+        Nothing ever should be: this recounts the slots of concurrency limits, and looks for flows
+        that nothing will ever move, which to mend is to cancel.
         """
         return await self._jobs.flaws(mend=mend)
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from trioworker.app import App
+from trioworker.enqueuing import check_kind
 from trioworker.errors import Refused, UnknownSchedule, UsageError
 from trioworker.ids import new_id
 from trioworker.model.job import Kind
@@ -48,6 +49,7 @@ class Schedules:
 
         One of the same name becomes as said here: the tick to come is replaced.
         """
+        check_kind(kind, path)
         if self._app is not None:
             if kind == "function":
                 self._app.validate(path, msgspec.json.encode({} if args is None else args))

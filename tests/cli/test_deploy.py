@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import Run, run
+from trioworker.ids import new_id
+from trioworker.model.agent_token import AgentToken, encode_token
+from trioworker.model.tags import unranked
 
 WHEEL = "answer-1.0.dist-info"
 
@@ -71,6 +74,20 @@ def test_who_waits_is_told_what_cannot_be_installed(
     ended = here("jobs", "wait", ended.document["dependencies"])
     assert ended.status == 1
     assert "requirement 'nonexistent-zzz' cannot be installed: " in ended.complaints
+
+
+def test_what_a_script_made_of_its_arguments_is_shown(
+    here: Run, database_url: str, tmp_path: Path
+) -> None:
+    """Beside those that the job was given."""
+    text = "def preprocess(args): return [args['order']]\ndef main(order): return order"
+    (tmp_path / "a.py").write_text(text)
+    here("deploy", str(tmp_path / "a.py")).well()
+    job = here("enqueue", "a.py", '{"order": 7}', "--kind", "script").well().output.strip()
+    run("run", "--drain", "--cache-dir", "cache", url=database_url, cwd=tmp_path).well()
+    shown = here("jobs", "show", job).well().output
+    assert 'args          {"order":7}\npreprocessed  [7]\n' in shown
+    assert here("jobs", "show", job, "--json").document["preprocessed"] == [7]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +159,19 @@ def test_an_init_script_that_fails_stops_the_worker(
         " the script exited with status 3; last output: no disk"
     )
     assert here("jobs", "show", job, "--json").document["state"] == "ready"
+
+
+def test_an_agent_has_an_init_script(here: Run, tmp_path: Path) -> None:
+    """It comes before the first request, so nobody need be there to answer."""
+    (tmp_path / "init.sh").write_text("exit 3")
+    token = AgentToken(new_id(), "agents", unranked("default"), None)
+    ended = here(
+        "run", "--mode", "agent", "--init-script", "init.sh", "--scripts-dir", str(tmp_path),
+        DATABASE_URL="", BASE_INTERNAL_URL="http://127.0.0.1:1",
+        AGENT_TOKEN=encode_token(token, "a-secret-of-the-tests-long-enough-to-be-one"),
+    )  # fmt: skip
+    assert ended.status == 1
+    assert "the init script 'init.sh' failed, so the worker does not start" in ended.complaints
 
 
 def test_the_periodic_script_is_run_again_and_again(

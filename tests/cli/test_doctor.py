@@ -1,7 +1,10 @@
 """`trioworker doctor`: what must agree in the database is recounted, and mended."""
 
+from uuid import UUID
+
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.cli.commands import Run, run_here
 from trioworker.ids import new_id
@@ -73,4 +76,51 @@ def test_what_is_found_is_mended(
     mended = here("doctor", "--fix", "--json").well().document
     assert sorted(flaw["what"] for flaw in mended["found"]) == flaws
     assert mended["left"] == 0
+    assert here("doctor").well().output == "all is well\n"
+
+
+def stuck(url: str) -> None:
+    """A flow whose step is gone, one nested in a flow that is gone, and one that goes on."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for flow, root, step in ((1, 1, None), (2, 9, 3), (4, 4, 5)):
+            connection.execute(
+                "insert into trioworker.job (id, kind, path, args, tag)"
+                " values (%s, 'flow', 'order', '{}', 'default')",
+                (UUID(int=flow),),
+            )
+            connection.execute(
+                "insert into trioworker.flow_state"
+                " (id, root, path, version, state, attempt, reaped)"
+                " values (%s, %s, 'order', 1, '{}', 1, 0)",
+                (UUID(int=flow), UUID(int=root)),
+            )
+            if step is not None:
+                connection.execute(
+                    "insert into trioworker.job (id, kind, path, args, tag, parent, options)"
+                    " values (%s, 'noop', 'a', '{}', 'default', %s, %s)",
+                    (UUID(int=step), UUID(int=flow), Jsonb({"step": {"at": "a"}})),
+                )
+                connection.execute(
+                    "insert into trioworker.ready (id, tag, priority, scheduled_for)"
+                    " values (%s, 'default', 0, now())",
+                    (UUID(int=step),),
+                )
+
+
+def test_a_flow_that_nothing_will_move_is_canceled(database_url: str) -> None:
+    """Because its steps are gone, or the flow that it is nested in; others go on."""
+    stuck(database_url)
+    here = told(database_url)
+    found = here("doctor", "--json")
+    assert found.status == 1
+    assert [(flaw["what"], flaw["key"], flaw["job"]) for flaw in found.document["found"]] == [
+        ("a flow that stands still without a step to wait for", "order", str(UUID(int=1))),
+        ("a flow whose outermost flow is gone", "order", str(UUID(int=2))),
+    ]
+    assert here("doctor", "--fix", "--json").well().document["left"] == 0
+    states = {
+        number: here("jobs", "show", str(UUID(int=number)), "--json").document["state"]
+        for number in range(1, 6)
+    }
+    assert states == {1: "canceled", 2: "canceled", 3: "canceled", 4: "waiting", 5: "ready"}
     assert here("doctor").well().output == "all is well\n"

@@ -32,7 +32,7 @@ def test_every_command_explains_itself(words: tuple[str, ...], command: Any) -> 
     assert shown.output.startswith(f"Usage: {' '.join(('trioworker', *words))} ")
     assert shown.complaints == ""
     assert [option.name for option in command.params if not option.help] == []
-    lists = ("[ARGS]...", "{ID}...", "[ID]...")
+    lists = ("[ARGS]...", "{ID}...", "[ID]...", "{FILE}...")
     assert "..." not in reduce(lambda text, words: text.replace(words, ""), lists, shown.output)
     assert "[[" not in shown.output
 

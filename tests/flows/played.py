@@ -139,7 +139,7 @@ def _renamed(part: Any, name: str, case: Case) -> Any:  # noqa: ANN401 - JSON
     return renamed
 
 
-def _comes(name: str, cases: Mapping[str, Case], status: str, *columns: Any) -> Comes:  # noqa: ANN401
+def _comes(name: str, cases: Mapping[str, Case], status: str, *columns: Any) -> Comes:  # noqa: ANN401 - JSON
     result, error, made = columns
     told = None if error is None else (error["name"], error["message"])
     if told is not None:

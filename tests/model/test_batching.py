@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.model.jobs import claimed_job
 from tests.model.test_completion import executed, outcomes
 from trioworker.model.batching import (
     BYTES_MAX,
@@ -86,6 +88,19 @@ def test_a_transaction_is_bounded_in_bytes(
         (executed(Succeeded(b"1")), None),
         (executed(Succeeded(b"1"), log="x"), NotSimple.HAS_LOG),
         (executed(Failed(JobError("E", "x"))), NotSimple.NOT_A_SUCCESS),
+        (
+            msgspec.structs.replace(executed(Succeeded(b"1")), preprocessed="[1]"),
+            NotSimple.PREPROCESSED,
+        ),
+        (
+            Executed(
+                msgspec.structs.replace(claimed_job(1), kind="dependencies"),
+                Succeeded(b"[]"),
+                0.0,
+                0.0,
+            ),
+            NotSimple.DEPENDENCIES,
+        ),
     ],
 )
 def test_why_an_outcome_is_not_simple(one: Executed, reason: NotSimple | None) -> None:

@@ -58,9 +58,9 @@ async def parent(ctx: JobContext) -> None:
     assert_type(await ctx.step("ship", ship, 1), str)
     assert_type(await ctx.step("charge", charge, 1, amount=2.0), float)
     await asyncio.gather(ctx.call(double, 1), child.result())
-    await ctx.call(double, "one")  # type: ignore[call-overload]
-    await ctx.call(nested, "one")  # type: ignore[call-overload]
-    ctx.using(colour="red")  # type: ignore[call-arg]
+    await ctx.call(double, "one")  # type: ignore[call-overload]  # it takes a number
+    await ctx.call(nested, "one")  # type: ignore[call-overload]  # likewise
+    ctx.using(colour="red")  # type: ignore[call-arg]  # no setting  # there is no such setting
 
 
 @app.job

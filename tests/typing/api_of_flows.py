@@ -4,7 +4,7 @@
 
 from typing import assert_type
 
-from trioworker import App, Limit, RetryPolicy
+from trioworker import App, Client, Limit, RetryPolicy
 from trioworker.flows import (
     FormField,
     NamedFlow,
@@ -52,12 +52,18 @@ outer = flow(
         value("end", 1, stop_after_if=stop_after("result == `1`", status="skipped")),
     ],
     failure=step("tell", charge, [expr("error.message")]),
-    on_worker_lost="restart",
 )
 assert_type(outer, NamedFlow)
 assert_type(outer.path, str)
+flow("one", [noop("a")], same_worker=True, on_worker_lost="restart")
 
 step("a", charge, retries=3)  # type: ignore[call-arg]  # there is no such setting
 step("a", 3)  # type: ignore[arg-type]  # a function of the app, or its name
 approval("a", form={"n": "date"})  # type: ignore[dict-item]  # there is no such type
 flow("a", [noop("b")], on_worker_lost="wait")  # type: ignore[arg-type]  # fail, or restart
+
+
+async def pushed(client: Client) -> None:
+    """It may stand alone, or under another path."""
+    await client.push_flow(outer)
+    await client.push_flow("elsewhere", outer)

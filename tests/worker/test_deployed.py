@@ -13,7 +13,7 @@ import trio
 
 from tests.worker.harness import Rig, until
 from trioworker.client import open_client
-from trioworker.errors import ConnectionLost
+from trioworker.errors import ConnectionLost, StoreError, UnknownStoreError
 from trioworker.events import LookupFailed
 from trioworker.ids import new_id
 from trioworker.model.batching import BatchPolicy, Mode, sizes_for
@@ -129,16 +129,34 @@ async def test_a_look_that_fails_is_made_again(rig: Rig, tmp_path: Path) -> None
 class Blind(PostgresScripts):
     """Does not see which versions are the newest, the first few times."""
 
-    def __init__(self, database: object, lane: str, *, times: int) -> None:
+    def __init__(
+        self,
+        database: object,
+        lane: str,
+        *,
+        times: int,
+        error: StoreError = ConnectionLost("cut"),  # noqa: B008 - the same will do
+    ) -> None:
         super().__init__(database, lane)  # type: ignore[arg-type]  # it is the rig's
         self.times = times
+        self.error = error
 
     async def newest_scripts(self, paths: Sequence[str]) -> Mapping[str, ScriptHead]:
         """See `ScriptStore`."""
         self.times -= 1
         if self.times >= 0:
-            raise ConnectionLost("cut")
+            raise self.error
         return await super().newest_scripts(paths)
+
+
+async def test_a_server_that_knows_no_scripts_has_none(rig: Rig, tmp_path: Path) -> None:
+    """As one has that is older than they are: then the folder's are run."""
+    (tmp_path / "a.sh").write_text(ANSWER.format(9))
+    await rig.enqueue(1, kind="script", path="a.sh")
+    store = rig.store()
+    store.scripts = Blind(rig.database, "pull", times=1, error=UnknownStoreError("404"))
+    await work_on(rig, tmp_path, store=store)
+    assert results(rig) == {9: 1}
 
 
 async def test_a_stop_does_not_wait_for_a_look(rig: Rig, tmp_path: Path) -> None:
@@ -168,6 +186,7 @@ async def test_a_deploy_amid_the_work_loses_and_repeats_nothing(rig: Rig, tmp_pa
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lambda: work_on(rig, tmp_path, stop=stop))
             await enqueue(0)
+            await until(lambda: rig.counts()["completed"])
             await deploy(rig, "a.py", NOTES.replace("VERSION", "2"), dedicated=True)
             await enqueue(40)
             await until(lambda: rig.counts()["completed"] == 80)

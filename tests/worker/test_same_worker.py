@@ -1,5 +1,6 @@
 """Flows whose steps share a worker: handed over without a pull, in one folder, lost as a whole."""
 
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -34,6 +35,8 @@ from trioworker.worker.supervisor import Stop
 
 BOTH = pytest.mark.parametrize("mode", [Mode.WORKER, Mode.AGENT_BATCH])
 NAMES = ("a", "b", "c", "d", "e")
+CHAINS = int(os.environ.get("CHAINS", "60"))
+"""How many flows three workers share: `CHAINS=1000 make test ARGS="-n 0 …"` takes minutes."""
 LOST = "the worker that ran all steps of this flow is lost"
 
 
@@ -60,18 +63,19 @@ def ends(rig: Rig, *flows: UUID) -> list[tuple[Any, ...]]:
 async def test_all_steps_of_a_flow_are_on_one_worker(rig: Rig, tmp_path: Path, mode: Mode) -> None:
     """With three workers at once: each step sees the files before it, and only flows are pulled."""
     push(rig, "chain", chain(*NAMES))
-    count = 60
+    count = CHAINS
     flows = await rig.enqueue(count, kind="flow", path="chain")
     stop = Stop()
     async with trio.open_nursery() as nursery:
         for number in range(3):
             nursery.start_soon(_work_apart, rig, tmp_path / str(number), mode, stop)
-        await until(lambda: rig.counts()["completed"] == count * (len(NAMES) + 1), within_s=90)
+        done = count * (len(NAMES) + 1)
+        await until(lambda: rig.counts()["completed"] == done, within_s=90 + count)
         stop.ask()
     for flow in flows:
-        done = results(rig, flow)
-        assert [one["seen"] for one in done] == [list(NAMES[: n + 1]) for n in range(len(NAMES))]
-        assert len({one["tag"] for one in done}) == 1
+        seen = results(rig, flow)
+        assert [one["seen"] for one in seen] == [list(NAMES[: n + 1]) for n in range(len(NAMES))]
+        assert len({one["tag"] for one in seen}) == 1
     pulled = [id_ for event in rig.said(BatchPulled) for id_ in event.jobs]
     assert sorted(pulled) == sorted(flows)
     handed = [event for event in rig.said(BatchHanded) if event.jobs]

@@ -112,7 +112,7 @@ async def approval_states(s: Statement, ids: Sequence[UUID]) -> Rows:
 async def flow_drift(s: Statement, limit: int) -> Rows:
     """Flows that stand still for ever, as it looks."""
     wrong = [
-        (what, state.path, state.id)
+        (what, state.path, state.id, state.root)
         for state in s.rows(s.tables.flow_state)
         for what, holds in (
             ("a flow that stands still without a step to wait for", _has_step(s, state)),

@@ -107,9 +107,8 @@ async def end_flows(
         if row is not None:
             gone[id_] = row
     ended = []
-    for id_, status, result, error, attempt, lost in zip(
-        ids, statuses, results, errors, attempts, reaped, strict=True
-    ):
+    columns = (ids, statuses, results, errors, attempts, reaped)
+    for id_, status, result, error, attempt, lost in s.shuffled(list(zip(*columns, strict=True))):
         state = gone.get(id_)
         began_at = s.now if state is None else state.began_at
         done = CompletedRow(
@@ -206,7 +205,8 @@ async def end_approvals(
         if row is not None:
             gone[id_] = row
     ended = []
-    for id_, status, result, error in zip(ids, statuses, results, errors, strict=True):
+    over = list(zip(ids, statuses, results, errors, strict=True))
+    for id_, status, result, error in s.shuffled(over):
         if (row := gone.get(id_)) is None:
             continue
         done = CompletedRow(

@@ -34,6 +34,7 @@ from trioworker.events import (
     WorkerStarted,
     WorkerStopped,
     WorkerStopping,
+    WorkflowFailed,
 )
 
 ENDINGS: Final = {
@@ -70,6 +71,7 @@ class ProcessReader:
             PullFailed: self._failed("pull"),
             MaintenanceFailed: self._failed("sweep"),
             FlushFailed: self._failed("flush"),
+            WorkflowFailed: self._failed("what a function asked for"),
             LookupFailed: self._failed("look into the cache"),
         }
 

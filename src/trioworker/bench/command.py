@@ -95,7 +95,7 @@ BENCHES: Final[Mapping[str, Bench]] = {
     ),
     "flows": Bench(
         flows.measure,
-        "Steps of flows, in a row and side by side: per job and in batches.",
+        "Steps of flows, in rows and loops: per job and in batches.",
         flows.STEPS,
         "How many steps a round has.",
         jobs_min=flows.WIDTH,

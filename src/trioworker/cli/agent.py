@@ -26,6 +26,7 @@ from trioworker.events import fan_out
 from trioworker.ids import new_id
 from trioworker.model.agent_token import read_token
 from trioworker.runners.registry import open_runners
+from trioworker.runners.shared_folders import SharedFolders, default_base
 from trioworker.settings import Settings
 from trioworker.store.agent import open_agent_store
 from trioworker.worker.config import Ports
@@ -60,6 +61,8 @@ async def work_from(settings: Settings, app: App | None, tally: Tally, *, drain:
         if drain:
             await stack.enter_async_context(showing(tally, log, total=None))
         await stack.enter_async_context(open_runners(runners))
+        shared = SharedFolders(default_base())
+        await stack.enter_async_context(shared.open())
         emit = fan_out(tally, log_sink(log))
         tell_cut_chunks(app, settings.concurrency, emit)
         await stack.enter_async_context(own_scripts(settings, stop, emit))
@@ -72,6 +75,7 @@ async def work_from(settings: Settings, app: App | None, tally: Tally, *, drain:
                 stop=stop,
                 emit=emit,
                 scripts=shelf.scripts,
+                shared=shared,
             )
         except NotAllowed as error:
             raise UsageError(f"{server} takes no such agent: {error}") from error

@@ -44,7 +44,7 @@ def deploy(
     wait: Wait = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Make a file the script at a path, for jobs that start from now on.
+    """Make a file the script at a path, for jobs from now on.
 
     What is equal to the newest version makes no new one. With --wait it fails unless its
     requirements can be installed.

@@ -1,4 +1,4 @@
-"""`trioworker doctor`: what must agree in the database, recounted."""
+"""`trioworker doctor`: what must agree in the database, looked at once more."""
 
 from typing import Annotated
 
@@ -20,12 +20,16 @@ def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Mend what is found.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Recount what must agree: the slots of limits."""
+    """Look at what must agree: slots of limits, flows and steps.
+
+    A flow that nothing will ever move is canceled by --fix.
+    """
     found, left = run_trio(_examined, settings, fix)
     if as_json:
         print_json({"found": found, "left": len(left)})
     elif found:
-        print_table(("job", "key", "what"), ((flaw.job, flaw.key, flaw.what) for flaw in found))
+        rows = ((flaw.job, flaw.key, flaw.what) for flaw in found)
+        print_table(("job", "key or flow", "what"), rows)
     if left:
         advice = "run it again" if fix else "`trioworker doctor --fix` mends them"
         complain(f"{counted(len(left), 'flaw')} found; {advice}")

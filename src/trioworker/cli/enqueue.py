@@ -30,7 +30,7 @@ from trioworker.cli.wanted import (
 )
 from trioworker.errors import UsageError
 from trioworker.model.bounds import PRIORITY_MAX, PRIORITY_MIN
-from trioworker.model.job import KINDS
+from trioworker.model.job import NEW_KINDS
 from trioworker.model.state import NewIds
 from trioworker.settings import Settings
 
@@ -53,7 +53,9 @@ Args: TypeAlias = Annotated[
 ]
 OfKind: TypeAlias = Annotated[
     str | None,
-    typer.Option("--kind", metavar="KIND", help=f"One of {', '.join(KINDS)}; default function."),
+    typer.Option(
+        "--kind", metavar="KIND", help=f"One of {', '.join(NEW_KINDS)}; default function."
+    ),
 ]
 Tag: TypeAlias = Annotated[
     str | None, typer.Option(metavar="TAG", help="Which workers may take it.")

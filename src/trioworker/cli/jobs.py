@@ -1,14 +1,14 @@
 """`trioworker jobs`: look at jobs, wait for them, cancel them."""
 
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Final, TypeAlias, TypeVar, cast
+from typing import Annotated, Final, TypeAlias, cast
 from uuid import UUID
 
 import typer
 
+from trioworker.cli.asking import ask, id_of
 from trioworker.cli.exits import ExitStatus
-from trioworker.cli.loop import run_trio
+from trioworker.cli.flow_tree import WAITS_FOR
 from trioworker.cli.options import takes_settings
 from trioworker.cli.output import (
     complain,
@@ -19,17 +19,14 @@ from trioworker.cli.output import (
     shortened,
     shown_time,
 )
-from trioworker.cli.place import open_jobs
 from trioworker.cli.retrying import DeadLetters, retried, tell_retried
 from trioworker.cli.story import facts, told_of
 from trioworker.cli.told import in_words, showing_progress
 from trioworker.cli.waiting import complain_of, wait_for
 from trioworker.client import Client, JobState
-from trioworker.errors import UsageError
 from trioworker.model.state import STATES, Cancellation, State
 from trioworker.settings import Settings
 
-T = TypeVar("T")
 Ids: TypeAlias = Annotated[list[str], typer.Argument(metavar="ID", help="The jobs' ids.")]
 Id: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -62,7 +59,7 @@ def list_jobs(
     """The newest jobs, the last one first."""
     wanted = cast("State | None", state)  # the client says so if it is none
     asked = partial(Client.jobs, state=wanted, tag=tag, path=path, label=label, limit=limit)
-    found = _ask(settings, asked)
+    found = ask(settings, asked)
     if as_json:
         print_json(found)
         return
@@ -76,7 +73,7 @@ def list_jobs(
 @takes_settings()
 def show(settings: Settings, job: Id, *, as_json: AsJson = False) -> None:
     """All there is to know about one job, its earlier attempts included."""
-    story = _ask(settings, partial(told_of, job=_id(job)))
+    story = ask(settings, partial(told_of, job=id_of(job)))
     if as_json:
         print_json(story.as_dict())
         return
@@ -100,9 +97,9 @@ def wait(
 
     Fails unless all succeeded.
     """
-    ids = [_id(job) for job in jobs]
+    ids = [id_of(job) for job in jobs]
     waiting = partial(wait_for, ids=ids, as_json=as_json, timeout_s=timeout_s)
-    raise typer.Exit(_ask(settings, waiting))
+    raise typer.Exit(ask(settings, waiting))
 
 
 @jobs_app.command()
@@ -121,8 +118,8 @@ def cancel(
     Those that wait end at once; those that run are stopped by their worker; so it is with all that
     have them as a parent. Fails unless all could be canceled.
     """
-    ids = {_id(job) for job in jobs}
-    found = _ask(settings, lambda c: c.cancel(ids, reason))
+    ids = {id_of(job) for job in jobs}
+    found = ask(settings, lambda c: c.cancel(ids, reason))
     rest = ids.difference(found.ended, found.asked)
     if as_json:
         print_json(found)
@@ -162,8 +159,8 @@ def retry(
     ready.
     """
     wanted = DeadLetters(state, path, tag, since).checked(everything=everything, ids=jobs or ())
-    ids = [_id(job) for job in jobs or ()]
-    found = _ask(settings, partial(retried, ids=ids, wanted=wanted))
+    ids = [id_of(job) for job in jobs or ()]
+    found = ask(settings, partial(retried, ids=ids, wanted=wanted))
     raise typer.Exit(tell_retried(found, as_json=as_json))
 
 
@@ -184,8 +181,8 @@ def logs(
     fails unless the job succeeds.
     """
     if follow:
-        raise typer.Exit(_ask(settings, partial(_follow, job=_id(job), as_json=as_json)))
-    found = _ask(settings, lambda c: c.logs(_id(job)))
+        raise typer.Exit(ask(settings, partial(_follow, job=id_of(job), as_json=as_json)))
+    found = ask(settings, lambda c: c.logs(id_of(job)))
     if as_json:
         print_json(found)
         return
@@ -213,23 +210,6 @@ async def _follow(client: Client, job: UUID, *, as_json: bool) -> ExitStatus:
     return ExitStatus.FAILED
 
 
-def _ask(settings: Settings, question: Callable[[Client], Awaitable[T]]) -> T:
-    async def ask() -> T:
-        async with open_jobs(settings) as client:
-            return await question(client)
-
-    return run_trio(ask)
-
-
-def _id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise UsageError(
-            f"'{text}' is no job's id; `trioworker jobs list` shows the ids there are"
-        ) from None
-
-
 def _row(job: JobState) -> tuple[object, ...]:
     return (
         job.id,
@@ -245,6 +225,8 @@ def _row(job: JobState) -> tuple[object, ...]:
 
 def _outcome(job: JobState) -> str:
     text = json_text(job.result) if job.state == "success" else ""
+    if job.waits_for is not None:
+        text = WAITS_FOR[job.waits_for]
     if job.progress is not None and not job.ended:
         text = in_words(job.progress)
     if job.error is not None:

@@ -12,6 +12,7 @@ from trioworker.cli.db import db_app
 from trioworker.cli.deploy import deploy
 from trioworker.cli.doctor import doctor
 from trioworker.cli.enqueue import enqueue
+from trioworker.cli.flows import flows_app
 from trioworker.cli.guard import guarded
 from trioworker.cli.jobs import jobs_app
 from trioworker.cli.migrate import migrate
@@ -35,6 +36,7 @@ app.command()(enqueue)
 app.command()(deploy)
 app.add_typer(scripts_app, name="scripts")
 app.add_typer(jobs_app, name="jobs")
+app.add_typer(flows_app, name="flows")
 app.add_typer(schedules_app, name="schedules")
 app.command()(workers)
 app.add_typer(token_app, name="token")

@@ -1,26 +1,24 @@
 """`trioworker schedules`: look at schedules, add, pause, resume, run and delete them."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, TypeAlias, TypeVar, cast
+from typing import Annotated, TypeAlias, cast
 from uuid import UUID
 
 import msgspec
 import typer
 
-from trioworker.cli.loop import run_trio
+from trioworker.cli.asking import ask
 from trioworker.cli.options import takes_settings
 from trioworker.cli.output import json_text, on_one_line, print_json, print_table, shown_time
-from trioworker.cli.place import open_jobs
 from trioworker.cli.wanted import parse_args, parse_time
 from trioworker.client import Client
-from trioworker.model.job import DEFAULT_TAG, KINDS, Kind
+from trioworker.model.job import DEFAULT_TAG, NEW_KINDS, Kind
 from trioworker.model.schedule import CATCH_UPS, OVERLAPS, CatchUp, Overlap
 from trioworker.model.schedule_settings import ScheduleSettings
 from trioworker.model.schedule_state import ScheduleState
 from trioworker.settings import Settings
 
-T = TypeVar("T")
 Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.")]
 Path: TypeAlias = Annotated[
     str, typer.Argument(metavar="PATH", help="The function's name or the script's path.")
@@ -44,7 +42,9 @@ OnOverlap: TypeAlias = Annotated[
 OnMissed: TypeAlias = Annotated[
     str, typer.Option(metavar="POLICY", help=f"When nobody worked: {', '.join(CATCH_UPS)}.")
 ]
-OfKind: TypeAlias = Annotated[str, typer.Option(metavar="KIND", help=f"One of {', '.join(KINDS)}.")]
+OfKind: TypeAlias = Annotated[
+    str, typer.Option(metavar="KIND", help=f"One of {', '.join(NEW_KINDS)}.")
+]
 Tag: TypeAlias = Annotated[str, typer.Option(metavar="TAG", help="Which workers may take it.")]
 Priority: TypeAlias = Annotated[int, typer.Option(metavar="NUMBER", help="Higher goes first.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -63,7 +63,7 @@ def list_schedules(
     as_json: AsJson = False,
 ) -> None:
     """All schedules, by name."""
-    found = _ask(settings, lambda client: client.schedules.list(limit))
+    found = ask(settings, lambda client: client.schedules.list(limit))
     if as_json:
         print_json(found)
         return
@@ -74,7 +74,7 @@ def list_schedules(
 @takes_settings()
 def show(settings: Settings, name: Name, *, as_json: AsJson = False) -> None:
     """All there is to know about one schedule."""
-    found = _ask(settings, lambda client: client.schedules.get(name))
+    found = ask(settings, lambda client: client.schedules.get(name))
     if as_json:
         print_json(found)
         return
@@ -121,7 +121,7 @@ def add(
         )  # fmt: skip
         return await client.schedules.get(name)
 
-    _told(_ask(settings, added), as_json=as_json)
+    _told(ask(settings, added), as_json=as_json)
 
 
 @schedules_app.command()
@@ -133,7 +133,7 @@ def pause(settings: Settings, name: Name, *, as_json: AsJson = False) -> None:
         await client.schedules.pause(name)
         return await client.schedules.get(name)
 
-    _told(_ask(settings, paused), as_json=as_json)
+    _told(ask(settings, paused), as_json=as_json)
 
 
 @schedules_app.command()
@@ -145,14 +145,14 @@ def resume(settings: Settings, name: Name, *, as_json: AsJson = False) -> None:
         await client.schedules.resume(name)
         return await client.schedules.get(name)
 
-    _told(_ask(settings, resumed), as_json=as_json)
+    _told(ask(settings, resumed), as_json=as_json)
 
 
 @schedules_app.command()
 @takes_settings()
 def run(settings: Settings, name: Name, *, as_json: AsJson = False) -> None:
     """Run its job now, beside its ticks, and print the job's id."""
-    job: UUID = _ask(settings, lambda client: client.schedules.run(name))
+    job: UUID = ask(settings, lambda client: client.schedules.run(name))
     if as_json:
         print_json({"id": job})
     else:
@@ -166,19 +166,11 @@ def delete(settings: Settings, name: Name, *, as_json: AsJson = False) -> None:
 
     A worker whose app declares it makes it again when it starts.
     """
-    _ask(settings, lambda client: client.schedules.delete(name))
+    ask(settings, lambda client: client.schedules.delete(name))
     if as_json:
         print_json({"deleted": name})
     else:
         typer.echo(f"{on_one_line(name)} is deleted")
-
-
-def _ask(settings: Settings, question: Callable[[Client], Awaitable[T]]) -> T:
-    async def ask() -> T:
-        async with open_jobs(settings) as client:
-            return await question(client)
-
-    return run_trio(ask)
 
 
 def _told(schedule: ScheduleState, *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ import structlog
 from trioworker.events import (
     AccessRefused,
     BatchAdopted,
+    BatchHanded,
     BatchPulled,
     BatchStored,
     CancelReceived,
@@ -63,6 +64,7 @@ LEVELS: Final[Mapping[type[Event], LogLevel]] = {
     WorkerStopping: LogLevel.INFO,
     WorkerStopped: LogLevel.INFO,
     BatchPulled: LogLevel.DEBUG,
+    BatchHanded: LogLevel.DEBUG,
     BatchAdopted: LogLevel.WARNING,
     PullFailed: LogLevel.WARNING,
     JobStarted: LogLevel.DEBUG,

@@ -18,13 +18,17 @@ CHILDREN_MAX: Final = 100
 
 
 class Story(NamedTuple):
-    """A job, its earlier attempts, its place in line, its children and its steps."""
+    """A job, its earlier attempts, its place in line, its children and its steps.
+
+    And what its script has made of its arguments, if it has.
+    """
 
     job: JobState
     attempts: Sequence[JobAttempt]
     in_line: PlaceInLine | None
     children: Sequence[JobState]
     steps: Sequence[JobStep]
+    preprocessed: Any = None
 
     def as_dict(self) -> dict[str, Any]:
         """As one document."""
@@ -33,6 +37,7 @@ class Story(NamedTuple):
             "attempts": self.attempts,
             "children": self.children,
             "steps": self.steps,
+            "preprocessed": self.preprocessed,
         }
 
 
@@ -41,7 +46,9 @@ async def told_of(client: Client, job: UUID) -> Story:
     found = await client.job(job)
     line = await client.place_in_line(job) if found.state == "waiting" else None
     children = await client.children(job, CHILDREN_MAX + 1)
-    return Story(found, await client.attempts(job), line, children, await client.steps(job))
+    made = await client.scripts.preprocessed(job)
+    attempts, steps = await client.attempts(job), await client.steps(job)
+    return Story(found, attempts, line, children, steps, made)
 
 
 def facts(story: Story) -> Iterator[tuple[str, object]]:
@@ -57,6 +64,8 @@ def facts(story: Story) -> Iterator[tuple[str, object]]:
             yield name, f"{in_words(value)}, {shown_time(value.told_at)}"
         elif name == "args" or (name == "result" and job.state == "success"):
             yield name, json_text(value)
+            if name == "args" and story.preprocessed is not None:
+                yield "preprocessed", json_text(story.preprocessed)
         elif value is not None and name not in {"result", "error"}:
             yield name, on_one_line(value)
     yield from map(_earlier, story.attempts)

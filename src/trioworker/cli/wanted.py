@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from trioworker.app import App
+from trioworker.enqueuing import check_kind
 from trioworker.errors import UsageError
 from trioworker.ids import new_id
 from trioworker.model.job import Kind, NewJob
@@ -225,6 +226,7 @@ def _check_args(app: App | None, path: str, args: bytes) -> None:
 
 
 def _check(wanted: Wanted, kind: str) -> None:
+    check_kind(kind, wanted.path)
     delay_s = _or_none(wanted.delay_s)
     if _or_none(wanted.dedicated) and kind != "script":
         raise UsageError(f"only a script can be dedicated, not a {kind}; say --kind script")

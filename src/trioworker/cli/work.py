@@ -34,6 +34,7 @@ from trioworker.runners.host_group import HostLimits
 from trioworker.runners.packages import PRIVATE
 from trioworker.runners.protocol import Runner
 from trioworker.runners.registry import build_runners, open_runners
+from trioworker.runners.shared_folders import SharedFolders, default_base
 from trioworker.runners.shelf import Shelf
 from trioworker.server.metrics import Metrics
 from trioworker.settings import LogLevel, Settings
@@ -71,6 +72,8 @@ async def work_at(
             total = await _count(database, settings.tags.names)
             await stack.enter_async_context(showing(tally, log, total=total))
         await stack.enter_async_context(open_runners(runners))
+        shared = SharedFolders(default_base())
+        await stack.enter_async_context(shared.open())
         emit = counted(settings, metrics, tally, log_sink(log))
         tell_cut_chunks(app, settings.concurrency, emit)
         await declare_schedules(app, database, emit)
@@ -86,6 +89,7 @@ async def work_at(
             stop=stop,
             emit=emit,
             scripts=shelf.scripts,
+            shared=shared,
         )
         if drain and not stop.asked.is_set():
             await tell_what_is_left(database, settings.tags.names, emit)

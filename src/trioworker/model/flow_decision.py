@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from trioworker.errors import UsageError
+from trioworker.errors import MayNotDecide, NothingToDecide, UsageError
 from trioworker.model.bounds import bounded_text
 from trioworker.model.flow_approval import NAME_BYTES_MAX, Approval, FormField
 from trioworker.model.outcome import Failed, JobError, Succeeded
@@ -87,12 +87,12 @@ def _refusal(
 def _check(approval: Approval, so_far: Sequence[Decision], decision: Decision) -> None:
     bounded_text("name of who decides", decision.by, NAME_BYTES_MAX)
     if approval.approvers and decision.by not in approval.approvers:
-        raise UsageError(
+        raise MayNotDecide(
             f"{decision.by!r} may not decide about this approval;"
             f" one of {', '.join(approval.approvers)} may"
         )
     if any(decision.by == each.by for each in so_far):
-        raise UsageError(f"{decision.by!r} has already decided about this approval")
+        raise NothingToDecide(f"{decision.by!r} has already decided about this approval")
     for name, value in decision.form.items():
         _check_field(approval.form, name, value)
     if decision.approve:

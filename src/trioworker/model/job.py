@@ -22,6 +22,9 @@ from trioworker.model.options import NO_OPTIONS, JobOptions
 
 Kind = Literal["function", "script", "noop", "identity", "flow", "approval", "dependencies"]
 KINDS: Final[tuple[str, ...]] = get_args(Kind)
+NewKind = Literal["function", "script", "noop", "identity", "flow", "dependencies"]
+"""The kinds of jobs that somebody enqueues; an approval is never more than a step of a flow."""
+NEW_KINDS: Final[tuple[str, ...]] = get_args(NewKind)
 
 ARGS_BYTES_MAX: Final = 16 * 1024 * 1024
 DEFAULT_TAG: Final = "default"

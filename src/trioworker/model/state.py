@@ -165,7 +165,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Flaw(msgspec.Struct, frozen=True):
-    """Something that is not as it should be: `what`, of which concurrency key and which job."""
+    """Something that is not as it should be: `what`, of which concurrency key or flow, and job."""
 
     what: str
     key: str

@@ -105,7 +105,7 @@ class FunctionRunner:
         """Run one job; see `Runner`."""
         function = self._app.jobs.get(job.path)
         if function is None:
-            return self._not_mine(job.path)
+            return self._not_mine(job)
         # The job's own timeout is the worker's to keep.
         if function.timeout_s is None or job.options.timeout_s is not UNSET:
             return await self._run(function, job, log)
@@ -187,10 +187,12 @@ class FunctionRunner:
             capture.close()
         return shared.outcomes or [outcome] * len(members)
 
-    def _not_mine(self, path: str) -> Outcome:
-        if self._unknown == "leave":
+    def _not_mine(self, job: Job) -> Outcome:
+        step = job.options.step
+        for_all = step is None or step.shared is None
+        if self._unknown == "leave" and for_all:
             return LEFT_TO_OTHERS
-        return Failed(JobError("UnknownFunction", self._app.unknown(path)))
+        return Failed(JobError("UnknownFunction", self._app.unknown(job.path)))
 
     async def _on_asyncio(self, call: Started, retry_if: RetryIf | None) -> Outcome:
         return await self._asyncio.run(partial(_settled_on_asyncio, call, retry_if))

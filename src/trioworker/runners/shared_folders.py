@@ -7,6 +7,8 @@ dies; whoever starts later removes what nobody holds.
 import fcntl
 import os
 import shutil
+import stat
+import tempfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -17,7 +19,13 @@ import trio
 
 MODE: Final = 0o700
 LOCK_MODE: Final = 0o600
+OTHERS: Final = 0o077
 LOCK: Final = ".lock"
+
+
+def default_base() -> Path:
+    """Where the folders are unless it is said otherwise: of this user, among temporary files."""
+    return Path(tempfile.gettempdir()) / f"trioworker-shared-{os.getuid()}"
 
 
 class SharedFolders:
@@ -56,9 +64,13 @@ class SharedFolders:
     def _home(self) -> Path:
         if self._own is None:
             self._base.mkdir(mode=MODE, parents=True, exist_ok=True)
-            own = self._base / f"{os.getpid()}-{os.urandom(4).hex()}"
+            if not _is_ours_alone(self._base):
+                raise PermissionError(
+                    f"{self._base} is there already, and not this user's alone; remove it, or let"
+                    " TMPDIR name another place"
+                )
+            own = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._base))
             self._lock = _locked(_lock_file(own))
-            own.mkdir(mode=MODE)
             self._own = own
         return self._own
 
@@ -78,7 +90,16 @@ def _locked(file: Path) -> int:
         os.close(lock)
 
 
+def _is_ours_alone(folder: Path) -> bool:
+    """Whether nobody else could have put something there: it may be where everybody may write."""
+    found = folder.lstat()
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return ours and not found.st_mode & OTHERS
+
+
 def _remove_leftovers(base: Path) -> None:
+    if not base.exists() or not _is_ours_alone(base):
+        return
     for file in base.glob(f"*{LOCK}"):
         with suppress(OSError):
             lock = os.open(file, os.O_RDWR)

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 
 from trioworker.client import Client
 from trioworker.server.app import encode
+from trioworker.server.flows import FlowsApi
 from trioworker.server.jobs import JobsApi
 from trioworker.server.metrics import Metrics
 from trioworker.server.openapi import description
@@ -22,7 +23,9 @@ def api_operations(
     client: Client, metrics: Metrics, ping: Callable[[], Awaitable[None]]
 ) -> Sequence[Operation]:
     """All operations but the one that describes them."""
-    parts = (JobsApi(client), ScriptsApi(client), SystemApi(client, metrics, ping))
+    parts = (
+        JobsApi(client), FlowsApi(client), ScriptsApi(client), SystemApi(client, metrics, ping),
+    )  # fmt: skip
     return [operation for part in parts for operation in part.operations()]
 
 

@@ -172,9 +172,8 @@ class _Exchange:
         if self.gone or self._is_broken:
             return GONE
         if self._http.they_are_waiting_for_100_continue:
-            await self._stream.send_all(
-                _sent(self._http, h11.InformationalResponse(status_code=100, headers=[]))
-            )
+            go_on = h11.InformationalResponse(status_code=100, headers=[])
+            await self._write(_sent(self._http, go_on))
         try:
             while not (piece := self._come()) and not self._is_read:
                 if not await self._more():
@@ -220,9 +219,12 @@ class _Exchange:
         else:
             data = self._unsent + self._continued(message)
             self._unsent = b""
+        if data:
+            await self._write(data)
+
+    async def _write(self, data: bytes) -> None:
         try:
-            if data:
-                await self._stream.send_all(data)
+            await self._stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self.gone = True
             raise BrokenPipeError("the client has gone") from error

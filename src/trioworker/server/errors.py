@@ -15,9 +15,12 @@ from starlette.responses import Response
 from trioworker.errors import (
     DuplicateJob,
     LeaseLost,
+    MayNotDecide,
+    NothingToDecide,
     Refused,
     StoreError,
     TrioworkerError,
+    UnknownFlow,
     UnknownJob,
     UnknownSchedule,
     UnknownScript,
@@ -104,10 +107,8 @@ def as_http_error(error: Exception) -> HttpError:
             return error
         case HTTPException():
             return _of_routing(error)
-        case UnknownJob() | UnknownSchedule() | UnknownScript():
-            return HttpError(str(error), status=404)
-        case DuplicateJob() | LeaseLost():
-            return HttpError(str(error), status=409)
+        case TrioworkerError() if (status := _of_class(error)) is not None:
+            return HttpError(str(error), status=status)
         case UsageError():
             return BadRequest(str(error))
         case Refused():
@@ -136,6 +137,19 @@ def the_cause(error: BaseException) -> BaseException:
         return error
     causes = [the_cause(inner) for inner in error.exceptions]
     return min(causes, key=lambda cause: isinstance(cause, TrioworkerError | HttpError))
+
+
+def _of_class(error: TrioworkerError) -> int | None:
+    """The status of an error whose class says all that there is to tell."""
+    match error:
+        case MayNotDecide():
+            return 403
+        case UnknownJob() | UnknownSchedule() | UnknownFlow() | UnknownScript():
+            return 404
+        case DuplicateJob() | LeaseLost() | NothingToDecide():
+            return 409
+        case _:
+            return None
 
 
 def _of_routing(error: HTTPException) -> HttpError:

@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from trioworker.client import Client
 from trioworker.errors import ConnectionLost, ServerUnavailable, TrioworkerError
+from trioworker.model.flow_shown import StepState
 from trioworker.model.state import JobProgress, JobState
 from trioworker.server.app import Stopping
 from trioworker.server.errors import as_http_error, the_cause
@@ -27,6 +28,9 @@ HEARTBEAT_S: Final = 15.0
 
 LOOK_S: Final = 1.0
 """How often is looked for progress; what runs stores it about as often."""
+
+STEPS_MAX: Final = 200
+"""So many steps of a flow are looked at each time, the newest."""
 
 Say: TypeAlias = Callable[[bytes], Awaitable[None]]
 
@@ -58,13 +62,14 @@ async def tell_job(client: Client, job: UUID, say: Say) -> None:
 
 
 class _Progress:
-    """Says how far a job is, each time it is another."""
+    """Says how far a job is, and of a flow how its steps stand, each time that is another."""
 
     def __init__(self, client: Client, job: UUID, say: Say) -> None:
         self._client = client
         self._job = job
         self._say = say
         self._said: JobProgress | None = None
+        self._steps: dict[str, StepState] = {}
 
     async def run(self) -> NoReturn:
         """Look now and then. An outage of the database is waited out, as it is with logs."""
@@ -78,6 +83,11 @@ class _Progress:
         if state.progress is not None and state.progress != self._said:
             self._said = state.progress
             await self._say(event("progress", state.progress))
+        if state.kind == "flow":
+            for step in await self._client.flow_steps(self._job, limit=STEPS_MAX):
+                if self._steps.get(step.at) != step:
+                    self._steps[step.at] = step
+                    await self._say(event("step", step))
 
 
 def event(kind: str, data: object) -> bytes:

@@ -44,7 +44,7 @@ def description(operations: Sequence[Operation]) -> dict[str, Any]:
         "info": {
             "title": "trioworker",
             "version": version("trioworker"),
-            "description": "Jobs in batches on PostgreSQL: the API for jobs, schedules, workers.",
+            "description": "Jobs in batches on PostgreSQL: the API for jobs, flows, schedules.",
         },
         "paths": paths,
         "components": {

@@ -74,7 +74,9 @@ class Operation:
 
 def routes_of(operations: Sequence[Operation], keys: Keys) -> Sequence[BaseRoute]:
     """A route for each address, which takes the methods of its operations."""
-    by_path = groupby(sorted(operations, key=_path), key=_path)
+    # A name at the end takes the rest of the address, whatever else that may be.
+    most_said = sorted(operations, key=lambda one: (one.path.endswith("{name}"), one.path))
+    by_path = groupby(most_said, key=_path)
     return [_route(path, {one.method: one for one in of_path}, keys) for path, of_path in by_path]
 
 

@@ -23,6 +23,7 @@ from trioworker.server.operations import Keys
 from trioworker.server.serve import serve
 from trioworker.settings import Address
 from trioworker.store.postgres.database import Database, Lane
+from trioworker.store.postgres.flow_admin import PostgresFlows
 from trioworker.store.postgres.jobs import CLIENT, PostgresJobs
 from trioworker.store.postgres.schedule_admin import PostgresSchedules
 from trioworker.store.postgres.scripts import PostgresScripts
@@ -56,8 +57,8 @@ async def served(
     jobs = PostgresJobs(database)
     waits = Waits(database, jobs)
     schedules = Schedules(PostgresSchedules(database, CLIENT), app)
-    scripts = Scripts(PostgresScripts(database, CLIENT))
-    client = Client(jobs, waits, app, schedules, scripts=scripts)
+    flows, scripts = PostgresFlows(database, CLIENT), Scripts(PostgresScripts(database, CLIENT))
+    client = Client(jobs, waits, app, schedules=schedules, flows=flows, scripts=scripts)
     routes = (*api_routes(client, keys, metrics, store.ping), *more)
     serving = partial(
         serve,

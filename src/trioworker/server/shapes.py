@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from trioworker.client import CHUNK_JOBS_MAX, JobState, WorkerState
 from trioworker.model.bounds import PATH_BYTES_MAX, PRIORITY_MAX, PRIORITY_MIN, TAG_BYTES_MAX
-from trioworker.model.job import Kind
+from trioworker.model.job import NewKind
 from trioworker.model.job_settings import JobSettings
 from trioworker.model.options import (
     DELAY_S_MAX,
@@ -60,7 +60,7 @@ class NewJobRequest(Request, frozen=True, kw_only=True):
     args: Annotated[msgspec.Raw, Meta(extra_json_schema=ARGS)] = msgspec.field(
         default_factory=lambda: msgspec.Raw(b"{}")
     )
-    kind: Kind = "function"
+    kind: NewKind = "function"
     id: UUID | None = None
     parent: UUID | None = None
     scheduled_for: Moment | None = None
@@ -198,9 +198,12 @@ class Steps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """A server-sent event. `data` is JSON: what it wrote, how far it is, its Result, a Problem."""
+    """A server-sent event.
 
-    event: Literal["log", "progress", "end", "error"]
+    `data` is JSON: what it wrote, how far it is, a StepState of a flow, its Result, a Problem.
+    """
+
+    event: Literal["log", "progress", "step", "end", "error"]
     data: str
 
 

@@ -76,14 +76,11 @@ class HttpLine:
 
     async def ask(self, path: str, headers: Headers, body: bytes, *, timeout_s: float) -> Reply:
         """See `Line.ask`."""
-        length = (b"content-length", str(len(body)).encode())
-        request = h11.Request(
-            method=b"POST",
-            target=self._way.target + path.encode(),
-            headers=[*self._way.headers, *headers, length],
-        )
+        target = self._way.target + path.encode()
+        headers = (*self._way.headers, *headers, (b"content-length", str(len(body)).encode()))
         connection = self._take() or await self._connect(min(CONNECT_S, timeout_s))
         try:
+            request = h11.Request(method=b"POST", target=target, headers=list(headers))
             return await connection.ask(request, body, timeout_s)
         except (OSError, trio.BrokenResourceError, h11.ProtocolError) as error:
             raise ConnectionLost(

@@ -43,7 +43,7 @@ class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
 def told(stored: protocol.Stored, *, now_s: float) -> Stored:
     """What a server sends of a commit."""
     handed = wire.handed(stored.handed, now_s=now_s)
-    return Stored(sorted(stored.lost), handed, stored.own, stored.let_go)
+    return Stored(sorted(stored.lost), tuple(handed), stored.own, tuple(stored.let_go))
 
 
 def stored(one: Stored, *, now_s: float) -> protocol.Stored:

@@ -87,6 +87,7 @@ class Commit:
         self._store = context.store
         self._ports = context.ports
         self._emit = context.emit
+        self._report_end = context.report_end
         self._outcomes = outcomes
         self._holdings = holdings
         self._freed = freed
@@ -205,6 +206,8 @@ class Commit:
         if late:
             now_s = trio.current_time()
             back = [Executed(job, Interrupted(), now_s, 0.0) for job in late]
+            for executed in back:
+                self._report_end(executed)
             self._pending.extend(_Group(part) for part in cut(back, self._config.policy))
         if stored.handed or stored.own:
             self._pull.pull_own()

@@ -81,6 +81,7 @@ class Pull:
         self._alone_from = alone_from(self._config.reaped_max)
         self._alone: set[UUID] = set()
         self._handed: set[UUID] = set()
+        self._adopted: set[UUID] = set()
         self._arrived: list[Job] = []
         self._closed = False
         self.tags = context.config.tags
@@ -114,8 +115,8 @@ class Pull:
 
     def take_over(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Take what a commit has handed over; returns what it is too late for, to be given back."""
-        # One that `adopt` has found meanwhile is in hand already.
-        fresh = [job for job in jobs if not self._holdings.has(job.claim)]
+        # What `adopt` has found before its reply came is in hand already, or has been.
+        fresh = [job for job in jobs if job.claim not in self._adopted]
         for claim, members in groupby(fresh, lambda job: job.claim):
             self._handed.add(claim)
             handed = [job.id for job in members]
@@ -123,7 +124,7 @@ class Pull:
         self._take(fresh)
         if self._closed:
             return fresh
-        if self._cache.asking(fresh):
+        if self._cache.asking(fresh) or self._deployed.asking(fresh):
             self._arrived += fresh
             self._look_up()
         else:
@@ -313,7 +314,8 @@ class Pull:
         self._adopted_s = trio.current_time()
         # What was handed over while it looked is in hand, or has been.
         jobs = [job for job in found if job.claim not in self._handed]
-        if any(job.tag == own_tag(self._worker) for job in jobs):
+        if own := {job.claim for job in jobs if job.tag == own_tag(self._worker)}:
+            self._adopted |= own
             self.pull_own()
         if jobs:
             self._take(jobs)

@@ -65,7 +65,7 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "waiting": {"waiting_pkey"},
         "job": {"job_pkey"},
     },
-    "hand_over": {"ready": {"ready_pkey"}, "job": {"job_pkey"}},
+    "hand_over": {"ready": READY, "job": {"job_pkey"}},
     "kept_flows": {"flow_state": {"flow_state_pkey", "flow_state_worker"}},
     "lost_flows": {"flow_state": {"flow_state_worker"}, "claim": CLAIM},
     "read_lost_flows": {"flow_state": {"flow_state_worker"}, "job": {"job_pkey"}},

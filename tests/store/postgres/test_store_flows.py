@@ -248,6 +248,24 @@ async def test_a_flow_that_was_cancelled_as_it_began_is_found_by_a_sweep(scene: 
     assert scene.places() == {"completed": 2}
 
 
+async def test_a_nested_flow_that_is_run_once_more_is_waited_for_by_nobody(scene: Scene) -> None:
+    """It has failed for the flow around it, which goes on; begun again it would never end."""
+    await push(scene, "inner", call("one"))
+    nested = {"id": "nested", "type": "flow", "path": "inner", "continue_on_error": True}
+    await push(scene, "outer", nested, call("then"))
+    await run(scene, "outer")
+    worker = await scene.worker()
+    await begin(scene, worker)
+    ((inner,),) = scene.query("select id from trioworker.ready")
+    await begin(scene, worker)
+    await finish(scene, worker, await steps(scene, worker), BOOM)
+    assert end(scene, inner)[0] == "failure"
+    assert (await scene.jobs.requeue([inner])).ready == [inner]
+    again = [job for job in await scene.pull(worker) if job.id == inner]
+    await finish(scene, worker, again, Begun())
+    assert end(scene, inner)[0] == "canceled"
+
+
 async def test_a_flow_that_begins_while_somebody_cancels_it_is_left_to_a_sweep(
     scene: Scene,
 ) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from trioworker.errors import UsageError
+from trioworker.errors import NothingToDecide
 from trioworker.model.completion import complete
 from trioworker.model.flow_approval import Approval
 from trioworker.model.flow_decision import Decision, decided, undecided
@@ -33,10 +33,10 @@ async def decide(tx: Transaction, job: UUID, decision: Decision) -> bool:
     await tx.run("lock_flows_of", [job])
     rows = await tx.run("read_approval", job)
     if not rows:
-        raise UsageError(f"job {job} is no approval that waits; nothing is left to decide")
+        raise NothingToDecide(f"job {job} is no approval that waits; nothing is left to decide")
     approval = _approval(rows[0][0])
     if rows[0][1]:
-        raise UsageError(f"the time to decide about {job} has run out")
+        raise NothingToDecide(f"the time to decide about {job} has run out")
     so_far = [Decision(by, approved, _decode_form(form)) for _, _, by, approved, form in rows if by]
     outcome = decided(approval, so_far, decision)
     form = _encode(decision.form).decode()

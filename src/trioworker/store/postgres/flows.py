@@ -7,6 +7,7 @@ flows are locked first, in id order; whatever is nested in them is theirs to gua
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import Final, NamedTuple
@@ -18,7 +19,7 @@ from trioworker.errors import UsageError
 from trioworker.ids import derived_id
 from trioworker.model.completion import STATUS_OF, complete
 from trioworker.model.flow import Flow, flow_of
-from trioworker.model.flow_advance import Missing, advance, begin
+from trioworker.model.flow_advance import Missing, advance, begin, unfinished
 from trioworker.model.flow_run import Advanced, FlowRun, StepEnd
 from trioworker.model.flow_state import FlowState
 from trioworker.model.job import Job, NewJob
@@ -41,7 +42,7 @@ _parsed = lru_cache(DEFINITIONS_KEPT)(flow_of)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(FlowState).decode
 
-LEFT_ALONE: Final = Cancelled("the flow that it is nested in has ended")
+LEFT_ALONE: Final = Cancelled("the flow that it is nested in does not wait for it any more")
 STRANDED: Final = Failed(JobError("WorkerLost", "the one worker that may run it is lost"))
 """How a step ends that no other worker may run. Its flow does not go on from there: it ends, or is
 begun anew, as a whole."""
@@ -121,12 +122,13 @@ class Mover:
             return {}
         rows = await self._tx.run("newest_flows", sorted({job.path for job in jobs}))
         newest = {path: (version, definition) for path, version, definition in rows}
+        awaited = await self._awaited(jobs, locked)
         moving, over = [], {}
         for job in jobs:
             step = job.options.step
             root = job.id if step is None else step.root
             try:
-                if root != job.id and root not in locked:
+                if root != job.id and job.id not in awaited:
                     over[job.id] = Over(LEFT_ALONE, job.attempt, job.reaped)
                     continue
                 version, flow = _definition(job, newest)
@@ -144,6 +146,21 @@ class Mover:
             worker = None if shared is None else self._worker
             moving.append(_Moving(run, version, job.reaped, worker, shared, ()))
         return over | await self._move(moving)
+
+    async def _awaited(self, jobs: Sequence[Job], locked: AbstractSet[UUID]) -> AbstractSet[UUID]:
+        """The steps that the flows around the `jobs` wait for.
+
+        One that has failed before and is run once more is none of these, and what is around it may
+        end meanwhile.
+        """
+        steps = (job.options.step for job in jobs)
+        flows = {step.flow for step in steps if step is not None and step.root in locked}
+        rows = await self._tx.run("read_flows", sorted(flows)) if flows else ()
+        awaited: set[UUID] = set()
+        for row in rows:
+            with suppress(msgspec.DecodeError):
+                awaited.update(unfinished(_decode(row[4])))
+        return awaited
 
     async def go_on(
         self, batch: Sequence[Executed], locked: AbstractSet[UUID]

@@ -34,6 +34,7 @@ from trioworker.model.unique import refused
 from trioworker.store.postgres.cancels import cancel_families
 from trioworker.store.postgres.database import Database, Row, Transaction
 from trioworker.store.postgres.enqueue import Enqueued, place
+from trioworker.store.postgres.flow_drift import find_stuck
 from trioworker.store.postgres.limits import find_drift, limits_said, settle_limits
 from trioworker.store.postgres.requeue import requeue
 
@@ -208,8 +209,10 @@ class PostgresJobs:
         return [JobStep(name, _decoded(result), at) for name, result, at in rows]
 
     async def flaws(self, *, mend: bool) -> Sequence[Flaw]:
-        """What is wrong with what is stored, and mended if asked to; see `find_drift`."""
-        return await self._database.transact(CLIENT, lambda tx: find_drift(tx, mend=mend))
+        """What is wrong with what is stored, and mended if asked to: of limits, then of flows."""
+        limits = await self._database.transact(CLIENT, lambda tx: find_drift(tx, mend=mend))
+        flows = await self._database.transact(CLIENT, lambda tx: find_stuck(tx, mend=mend))
+        return [*limits, *flows]
 
     async def counts(self) -> Sequence[TagCounts]:
         """How many unfinished jobs stand where, by tag."""

@@ -1,10 +1,10 @@
 -- name: flow_drift
 -- rows: many
--- does: up to $1 flows that stand still for ever, as it looks: what is wrong, path and job of each
+-- does: up to $1 flows that stand still for ever, as it looks: what is wrong, path, job, outermost flow
 -- locks: nothing
 --
 -- One statement, so that all is seen as it stood at one moment: no step is on its way meanwhile.
-select wrong.what, state.path, state.id
+select wrong.what, state.path, state.id, state.root
   from trioworker.flow_state as state
  cross join lateral (
     select 'a flow whose outermost flow is gone' as what

@@ -94,6 +94,7 @@ def explore(
     def play_more(history: History) -> None:
         play(history)
 
+    frozen_here = gc.get_freeze_count() == 0  # else somebody means it to stay so after us
     gc.freeze()  # each play of the model collects garbage first
     try:
         for history in first:
@@ -104,5 +105,6 @@ def explore(
     except _Found:
         assert found.difference is not None
     finally:
-        gc.unfreeze()
+        if frozen_here:
+            gc.unfreeze()
     return found

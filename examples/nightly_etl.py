@@ -33,7 +33,7 @@ def load(context: JobContext, day: str, rows: list[dict[str, float]]) -> int:
     """Store them in the transaction that stores the end of this step: exactly once."""
     for row in rows:
         context.commit_with(
-            "insert into warmth (day, hour, kelvin) values ($1::date, $2, $3)",
+            "insert into warmth (day, hour, kelvin) values ($1::text::date, $2, $3)",
             day, row["hour"], row["kelvin"],
         )  # fmt: skip
     return len(rows)

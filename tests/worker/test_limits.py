@@ -113,7 +113,7 @@ async def test_sql_in_a_callers_transaction_is_found_without_a_sweep(rig: Rig) -
         await until(
             lambda: rig.query(
                 "select from pg_stat_activity where application_name = 'trioworker listen'"
-                " and datname = current_database() and query ~* 'listen.*cancel'"
+                " and datname = current_database() and query ~* 'listen.*done'"
             )
         )
         rig.do(

@@ -86,7 +86,8 @@ class Planner:
     def _execute(self, before: str, arguments: Sequence[object]) -> list[tuple[Any, ...]]:
         holes = ", ".join(["%s"] * len(arguments))
         call = f"{before}execute s" + (f" ({holes})" if arguments else "")
-        return self._connection.execute(call.encode(), arguments).fetchall()
+        answer = self._connection.execute(call.encode(), arguments)
+        return answer.fetchall() if answer.description is not None else []
 
 
 @contextmanager

@@ -53,7 +53,7 @@ SLOT: Final = 1 / len(Kind)
 cannot be larger than this."""
 HTTP_SLOT: Final = 1 / len(HttpKind)
 """The same for the faults of requests."""
-LARGE: Final = 40
+LARGE: Final = 150
 """So many times its rate, of the few requests that it strikes: those with several outcomes."""
 TWICE_S: Final = (0.0, 2.0)
 LATENCY_S: Final = (0.0002, 0.002)

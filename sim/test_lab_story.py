@@ -112,10 +112,11 @@ def test_a_fault_and_what_it_does_are_one_line() -> None:
 def test_every_event_is_told_or_left_out_on_purpose() -> None:
     """A new event has to find its words."""
     silent = {"BodyStarted", "OutcomeRefused", "ConnectFailed", "JobsReaped"}
-    silent |= {"LogHeard", "LogFollowed"}
+    silent |= {"LogHeard", "LogFollowed", "BatchHanded", "StepDone"}
     # What commands say around a worker; a simulated one has none of it.
     of_servers = {"ServerListening", "RequestServed", "RequestFailed", "AccessRefused", "Answered"}
     of_commands = {"ChunksCut", "JobsLeft", "SchedulesDeclared", "SchedulesLeft"}
+    of_commands |= {"ScriptRan", "ScriptFailed"}
     read = {kind.__name__ for reader in chronicled(POISON).readers() for kind in reader.reads()}
     kinds = {
         name

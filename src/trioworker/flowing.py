@@ -95,12 +95,14 @@ class Flowing(Looking):
         if job.kind != "flow":
             raise UnknownJob(f"job {id} is of the kind {job.kind}, and no run of a flow")
         steps = await self.flow_steps(id, limit=bounded_limit(limit) + 1)
+        early = None if job.ended else await self._flows.early_result(id)
         return FlowRunState(
             job=job,
             version=await self._flows.version_of(id),
             steps=steps[-limit:],
             more=len(steps) > limit,
             approvals=() if job.ended else await self._flows.approvals_of(id),
+            early_result=None if early is None else msgspec.json.decode(early),
         )
 
     async def flow_steps(self, id: UUID, *, limit: int = 1_000) -> Sequence[StepState]:  # noqa: A002 - as above

@@ -275,3 +275,19 @@ async def test_what_bounds_attempts_is_said_of_steps(database_url: str) -> None:
             assert str(refusal.value) == f"a flow has no {name} of its own; say it of its steps"
         made = await client.make_run("order", {"who": "Eve"})
     assert made.options == JobOptions(labels=("all",))
+
+
+@on_both
+async def test_what_a_flow_returns_is_known_while_it_goes_on(database_url: str) -> None:
+    """As soon as that step has ended; a flow that says nothing of it has no early result."""
+    early = {"steps": [GREET, {**ASK, "form": {}}], "returns": "greet"}
+    async with open_client(database_url) as client:
+        await client.push_flow("early", early)
+        await client.push_flow("late", {"steps": early["steps"]})
+        with working(database_url, Held().app):
+            for path, result in (("early", "Hello, world!"), ("late", None)):
+                run = await client.run_flow(path, {})
+                assert (await waits(client, run)).early_result == result
+                await client.approve(run, by="ann")
+                assert (await client.wait(run)).state == "success"
+                assert (await client.flow_run(run)).early_result is None

@@ -224,6 +224,8 @@ def _run_facts(run: FlowRunState) -> Iterator[tuple[str, object]]:
     yield from ((name, shown_time(moment)) for name, moment in moments.items() if moment)
     if job.state == "success":
         yield "result", json_text(job.result)
+    if run.early_result is not None:
+        yield "result", f"{json_text(run.early_result)}, while it goes on"
     if job.error is not None:
         yield "error", on_one_line(f"{job.error.name}: {job.error.message}")
 

@@ -106,7 +106,8 @@ class FlowRunState(msgspec.Struct, frozen=True, kw_only=True):
 
     `version` is the one it keeps to; None before it has begun and after it has ended. Of a step
     that was begun anew the last one is shown, and `more` says that there were older ones, too many
-    to be shown. `approvals` are those that wait for people, of nested flows as well.
+    to be shown. `approvals` are those that wait for people, of nested flows as well. `early_result`
+    is decoded JSON: what the flow `returns`, while it goes on after that step.
     """
 
     job: JobState
@@ -114,6 +115,7 @@ class FlowRunState(msgspec.Struct, frozen=True, kw_only=True):
     steps: Sequence[StepState]
     more: bool
     approvals: Sequence[ApprovalState]
+    early_result: Any = None
 
 
 def step_state(at: str, job: JobState) -> StepState:

@@ -11,6 +11,8 @@ from uuid import UUID
 import msgspec
 
 from trioworker.errors import Contention
+from trioworker.model.flow import flow_of
+from trioworker.model.flow_advance import Missing, early_result
 from trioworker.model.flow_approval import Approval
 from trioworker.model.flow_decision import Decision
 from trioworker.model.flow_shown import (
@@ -20,6 +22,7 @@ from trioworker.model.flow_shown import (
     FlowVersion,
     Pushed,
 )
+from trioworker.model.flow_state import decode
 from trioworker.model.options import options_of
 from trioworker.store.postgres.approvals import decide
 from trioworker.store.postgres.database import Database, Row, Transaction
@@ -73,6 +76,25 @@ class PostgresFlows:
         """Which version of its flow a job runs that is under way; None when it is not."""
         rows = await self._database.run(self._lane, "flow_version", job)
         return rows[0][0] if rows else None
+
+    async def early_result(self, job: UUID) -> bytes | None:
+        """What a flow under way `returns`, encoded JSON, if the step that it is of has ended."""
+
+        async def body(tx: Transaction) -> bytes | None:
+            rows = await tx.run("read_flows", [job])
+            if not rows or rows[0][-1] is None:
+                return None
+            flow, state = flow_of(rows[0][-1]), decode(rows[0][4])
+            try:
+                return early_result(flow, state, {})
+            except Missing as asked:
+                ended = await tx.run("ended_steps", sorted(asked.jobs))
+                known = dict.fromkeys(asked.jobs) | {
+                    id_: None if result is None else result.encode() for id_, _, result in ended
+                }
+                return early_result(flow, state, known)
+
+        return await self._database.transact(self._lane, body)
 
     async def steps(self, job: UUID, limit: int) -> Sequence[tuple[UUID, str]]:
         """The newest `limit` steps of the flow, oldest first: the job of each, and its place."""

@@ -18,6 +18,7 @@ from trioworker.model.options import JobOptions, options_of
 from trioworker.model.outcome import Failed, Succeeded
 from trioworker.store.postgres.database import Transaction
 from trioworker.store.postgres.effects import store_ends
+from trioworker.store.postgres.telling import tell_waiters
 
 APPROVALS_PER_SWEEP_MAX: Final = 500
 
@@ -67,8 +68,7 @@ async def _end(tx: Transaction, outcomes: Mapping[UUID, Succeeded | Failed]) -> 
     )
     ended = {row[0]: outcomes[row[0]] for row in rows}
     await store_ends(tx, ended, left={})
-    if awaited := [row[0] for row in rows if row[1]]:
-        await tx.run("notify_done", awaited)
+    await tell_waiters(tx, [(row[0], row[1]) for row in rows])
 
 
 def _approval(stored: str | None) -> Approval:

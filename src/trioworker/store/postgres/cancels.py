@@ -14,6 +14,7 @@ from trioworker.model.state import Cancellation
 from trioworker.store.postgres.database import Transaction
 from trioworker.store.postgres.effects import store_ends
 from trioworker.store.postgres.schedules import lock_next_ticks
+from trioworker.store.postgres.telling import tell_waiters
 
 CHILDREN_MAX: Final = 10_000
 """So many jobs are cancelled at most because another one is."""
@@ -39,6 +40,5 @@ async def cancel_families(
     asked = await tx.run("request_cancel", family, reason)
     canceled = {row[0]: Cancelled(reason) for row in ended}
     await store_ends(tx, canceled, left=dict.fromkeys(canceled, False))
-    if awaited := [row[0] for row in ended if row[1]]:
-        await tx.run("notify_done", awaited)
+    await tell_waiters(tx, [(row[0], row[1]) for row in ended])
     return Cancellation([row[0] for row in ended], [row[0] for row in asked], more)

@@ -27,6 +27,7 @@ from trioworker.store.postgres.handing import hand_over, own_jobs
 from trioworker.store.postgres.limits import limits_said, settle_limits
 from trioworker.store.postgres.own_rows import store_own_rows
 from trioworker.store.postgres.schedules import advance_schedules
+from trioworker.store.postgres.telling import tell_waiters
 from trioworker.store.postgres.users import run_user_statements
 
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -112,8 +113,7 @@ async def store_moved(
 
 async def notify_done(tx: Transaction, ended: Iterable[Executed]) -> None:
     """Tell those who wait for the jobs that they have ended."""
-    if awaited := [executed.job.id for executed in ended if executed.job.awaited]:
-        await tx.run("notify_done", awaited)
+    await tell_waiters(tx, [(executed.job.id, executed.job.awaited) for executed in ended])
 
 
 async def _follow_ups(

@@ -26,6 +26,7 @@ from trioworker.model.flow_state import decode
 from trioworker.model.options import options_of
 from trioworker.store.postgres.approvals import decide
 from trioworker.store.postgres.database import Database, Row, Transaction
+from trioworker.store.postgres.flows import results_of
 
 PUSHES_MAX: Final = 100
 """So often a push is done again because somebody else was quicker."""
@@ -88,11 +89,7 @@ class PostgresFlows:
             try:
                 return early_result(flow, state, {})
             except Missing as asked:
-                ended = await tx.run("ended_steps", sorted(asked.jobs))
-                known = dict.fromkeys(asked.jobs) | {
-                    id_: None if result is None else result.encode() for id_, _, result in ended
-                }
-                return early_result(flow, state, known)
+                return early_result(flow, state, await results_of(tx, asked.jobs))
 
         return await self._database.transact(self._lane, body)
 

@@ -21,7 +21,7 @@ from trioworker.model.completion import STATUS_OF, complete
 from trioworker.model.flow import Flow, flow_of
 from trioworker.model.flow_advance import Missing, advance, begin, unfinished
 from trioworker.model.flow_run import Advanced, FlowRun, StepEnd
-from trioworker.model.flow_state import FlowState
+from trioworker.model.flow_state import decode, encode
 from trioworker.model.job import Job, NewJob
 from trioworker.model.options import options_of
 from trioworker.model.outcome import (
@@ -39,8 +39,6 @@ from trioworker.store.postgres.database import Row, Transaction
 DEFINITIONS_KEPT: Final = 256
 
 _parsed = lru_cache(DEFINITIONS_KEPT)(flow_of)
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(FlowState).decode
 
 LEFT_ALONE: Final = Cancelled("the flow that it is nested in does not wait for it any more")
 STRANDED: Final = Failed(JobError("WorkerLost", "the one worker that may run it is lost"))
@@ -159,7 +157,7 @@ class Mover:
         awaited: set[UUID] = set()
         for row in rows:
             with suppress(msgspec.DecodeError):
-                awaited.update(unfinished(_decode(row[4])))
+                awaited.update(unfinished(decode(row[4])))
         return awaited
 
     async def go_on(
@@ -198,7 +196,7 @@ class Mover:
                 if flow.shared == flow.run.id:
                     self._let_go.append(flow.run.id)
             else:
-                kept.append((flow, _encode(moved.state).decode()))
+                kept.append((flow, encode(moved.state).decode()))
         if kept:
             kept.sort(key=lambda pair: pair[0].run.id)
             await self._tx.run("store_flows", *zip(*map(_columns, kept), strict=True))
@@ -217,9 +215,7 @@ class Mover:
                         missing |= asked.jobs
             if not missing:
                 return advanced
-            self._known |= dict.fromkeys(missing)
-            for id_, _status, result in await self._tx.run("ended_steps", sorted(missing)):
-                self._known[id_] = None if result is None else result.encode()
+            self._known |= await results_of(self._tx, missing)
 
     def _advance(self, flow: _Moving) -> Advanced:
         if flow.run.state is None:
@@ -253,6 +249,14 @@ class Mover:
         )  # fmt: skip
         duration_s = duration_ms / 1000
         return Executed(job, outcome, self._now_s - duration_s, duration_s)
+
+
+async def results_of(tx: Transaction, jobs: AbstractSet[UUID]) -> Mapping[UUID, bytes | None]:
+    """What the jobs returned, encoded JSON; None for those that returned nothing, or are gone."""
+    results: dict[UUID, bytes | None] = dict.fromkeys(jobs)
+    for id_, _status, result in await tx.run("ended_steps", sorted(jobs)):
+        results[id_] = None if result is None else result.encode()
+    return results
 
 
 class Over(NamedTuple):
@@ -302,7 +306,7 @@ def _run(row: Row, texts: Mapping[tuple[str, int], str]) -> FlowRun:
     if text is None:
         raise UsageError(f"version {version} of the flow '{path}' was deleted while it ran")
     return FlowRun(
-        id_, attempt, root, path, args.encode(), tag, priority, _parsed(text), _decode(state)
+        id_, attempt, root, path, args.encode(), tag, priority, _parsed(text), decode(state)
     )
 
 

@@ -20,6 +20,7 @@ from trioworker.model.outcome import Executed, Failed, JobError
 from trioworker.store.postgres.database import Row, Transaction
 from trioworker.store.postgres.effects import store_moved, unclaimed
 from trioworker.store.postgres.flows import STRANDED, Mover, Over
+from trioworker.store.postgres.telling import tell_waiters
 
 LOST_FLOWS_PER_SWEEP_MAX: Final = 100
 FLOW_LOST: Final = Failed(
@@ -89,8 +90,7 @@ async def _end_steps(
     if not wanted:
         return (), frozenset()
     rows = await tx.run("end_stranded", wanted, error_json(STRANDED.error))
-    if awaited := [row[0] for row in rows if row[1]]:
-        await tx.run("notify_done", awaited)
+    await tell_waiters(tx, [(row[0], row[1]) for row in rows])
     ended = {row[0] for row in await tx.run("ended_steps", wanted)}
     left = {flow.shared for flow in flows if not flow.steps.isdisjoint(set(wanted) - ended)}
     if not rows:

@@ -18,6 +18,7 @@ from trioworker.model.options import options_of
 from trioworker.model.unique import Decision, Holder, Key, decide, key_of
 from trioworker.store.postgres.database import Transaction
 from trioworker.store.postgres.own_rows import store_own_rows
+from trioworker.store.postgres.telling import tell_waiters
 
 LOOK_AFTER_S: Final = 60.0
 """A sweep leaves a key alone for this long after somebody took it, or was seen to hold it."""
@@ -64,8 +65,7 @@ async def end_replaced(tx: Transaction, replaced: Mapping[UUID, UUID]) -> Sequen
     rows = await tx.run("replace_jobs", list(replaced), list(replaced.values()))
     asked = {row[0]: options_of(row[2])[0] for row in rows}
     await store_own_rows(tx, effects_of_replaced(asked))
-    if awaited := [row[0] for row in rows if row[1]]:
-        await tx.run("notify_done", awaited)
+    await tell_waiters(tx, [(row[0], row[1]) for row in rows])
     return [row[0] for row in rows]
 
 

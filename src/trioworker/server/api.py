@@ -45,6 +45,5 @@ def api_routes(
         summary="What there is, for programs",
         run=described,
         reply=None,
-        statuses={200: "as asked"},
     )
     return routes_of((*operations, describing), keys)

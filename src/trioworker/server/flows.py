@@ -4,7 +4,7 @@ Rule of this file: as in `jobs.py`, it decides nothing.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -16,8 +16,6 @@ from trioworker.server import shapes, shapes_of_flows
 from trioworker.server.app import answer
 from trioworker.server.errors import BadRequest
 from trioworker.server.operations import Asked, Operation
-
-_OK: Final = {200: "as asked"}
 
 
 class FlowsApi:
@@ -40,7 +38,6 @@ class FlowsApi:
                 run=self._list,
                 query=shapes.LimitQuery,
                 reply=shapes_of_flows.Flows,
-                statuses=_OK,
             ),
             Operation(
                 method="POST",
@@ -58,7 +55,6 @@ class FlowsApi:
                 run=self._show,
                 query=shapes_of_flows.FlowQuery,
                 reply=FlowVersion,
-                statuses=_OK,
                 errors=(404,),
             ),
             Operation(
@@ -83,7 +79,6 @@ class FlowsApi:
                 run=self._watch,
                 query=shapes_of_flows.RunQuery,
                 reply=FlowRunState,
-                statuses=_OK,
                 errors=(404,),
             ),
             Operation(
@@ -93,7 +88,6 @@ class FlowsApi:
                 run=self._approvals,
                 query=shapes.LimitQuery,
                 reply=shapes_of_flows.Approvals,
-                statuses=_OK,
             ),
             Operation(
                 method="POST",

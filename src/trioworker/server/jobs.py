@@ -23,7 +23,6 @@ from trioworker.server.events import EVENT_STREAM, EventStream, tell_job
 from trioworker.server.operations import Asked, Operation
 
 Run: TypeAlias = Callable[[Asked], Awaitable[object]]
-OK: Final = {200: "as asked"}
 CREATED_BY: Final = "http"
 
 
@@ -66,7 +65,6 @@ class JobsApi:
                 run=self._list,
                 query=shapes.JobsQuery,
                 reply=shapes.Jobs,
-                statuses=OK,
             ),
         )
 
@@ -95,7 +93,6 @@ class JobsApi:
                 run=self._events,
                 reply=shapes.JobEvent,
                 media=EVENT_STREAM,
-                statuses=OK,
                 errors=(404,),
             ),
             Operation(
@@ -209,7 +206,6 @@ def _get(path: str, summary: str, run: Run, reply: type) -> Operation:
         summary=summary,
         run=run,
         reply=reply,
-        statuses=OK,
         errors=(404,),
     )
 

@@ -5,8 +5,9 @@ neither can say what the other does not.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from trioworker.server.app import answer, decode
 from trioworker.server.errors import BadRequest, HttpError
 
 JSON: Final = "application/json"
+AS_ASKED: Final[Mapping[int, str]] = MappingProxyType({200: "as asked"})
 
 
 class Keys(Protocol):
@@ -54,8 +56,9 @@ class Asked:
 class Operation:
     """One method of one address. `statuses` are those of what is no refusal.
 
-    `errors` are the statuses of refusals besides those that any request can meet. `media` is the
-    type of what it answers; `reply` is None where that is no JSON. An `open` one needs no key.
+    By default that is 200. `errors` are the statuses of refusals besides those that any request can
+    meet. `media` is the type of what it answers; `reply` is None where that is no JSON. An `open`
+    one needs no key.
     """
 
     method: str
@@ -63,7 +66,7 @@ class Operation:
     summary: str
     run: Callable[[Asked], Awaitable[object]]
     reply: Any
-    statuses: Mapping[int, str]
+    statuses: Mapping[int, str] = field(default_factory=lambda: AS_ASKED)
     query: type[shapes.Request] = shapes.Nothing
     body: type[shapes.Request] | None = None
     may_be_empty: bool = False

@@ -4,7 +4,7 @@ Rule of this file: as in `jobs.py`, it decides nothing.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -16,8 +16,6 @@ from trioworker.server import shapes
 from trioworker.server.app import answer
 from trioworker.server.jobs import CREATED_BY
 from trioworker.server.operations import Asked, Operation
-
-_OK: Final = {200: "as asked"}
 
 Content = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
 
@@ -72,7 +70,6 @@ class ScriptsApi:
                 run=self._list,
                 query=ScriptsQuery,
                 reply=Scripts,
-                statuses=_OK,
                 errors=(404,),
             ),
         )

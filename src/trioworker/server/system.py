@@ -20,8 +20,6 @@ from trioworker.server.operations import Asked, Operation
 READY_S: Final = 5.0
 """A database that takes longer than this to answer is not ready for anybody."""
 
-_OK: Final = {200: "as asked"}
-
 
 class SystemApi:
     """The operations on everything but jobs. `ping` raises unless the database takes writes."""
@@ -47,7 +45,6 @@ class SystemApi:
                 run=self._schedules,
                 query=shapes.LimitQuery,
                 reply=shapes.Schedules,
-                statuses=_OK,
             ),
             Operation(
                 method="POST",
@@ -55,7 +52,6 @@ class SystemApi:
                 summary="Let none of its ticks become a job until it is resumed",
                 run=self._pause,
                 reply=ScheduleState,
-                statuses=_OK,
                 errors=(404,),
             ),
             Operation(
@@ -64,7 +60,6 @@ class SystemApi:
                 summary="Go on with its first tick from now",
                 run=self._resume,
                 reply=ScheduleState,
-                statuses=_OK,
                 errors=(404,),
             ),
             Operation(
@@ -73,7 +68,6 @@ class SystemApi:
                 summary="Run its job now, beside its ticks",
                 run=self._run,
                 reply=shapes.Run,
-                statuses=_OK,
                 errors=(404,),
             ),
         )
@@ -87,7 +81,6 @@ class SystemApi:
                 run=self._workers,
                 query=shapes.LimitQuery,
                 reply=shapes.Workers,
-                statuses=_OK,
             ),
             Operation(
                 method="GET",
@@ -95,7 +88,6 @@ class SystemApi:
                 summary="Whether the process is there",
                 run=self._health,
                 reply=shapes.Health,
-                statuses=_OK,
                 open=True,
             ),
             Operation(
@@ -104,7 +96,6 @@ class SystemApi:
                 summary="Whether the database answers and takes writes",
                 run=self._ready,
                 reply=shapes.Health,
-                statuses=_OK,
                 open=True,
             ),
             Operation(
@@ -114,7 +105,6 @@ class SystemApi:
                 run=self._figures,
                 reply=None,
                 media=METRICS_TEXT,
-                statuses=_OK,
             ),
         )
 

@@ -27,9 +27,10 @@ from sim.oracles.calm import NoStorm
 from sim.oracles.cancels import BEATS, CancelHeard
 from sim.oracles.fallback import Fallback
 from sim.oracles.fence import Leases, OneAtATime, SelfFence
-from sim.oracles.outcomes import AllOrNothing, ToldRight
+from sim.oracles.outcomes import AllOrNothing
 from sim.oracles.places import Durable
 from sim.oracles.stopping import NothingHeld, StopsInTime
+from sim.oracles.told import ToldRight
 from sim.plan import Plan, Sizes
 from trioworker.events import CancelReceived, HeartbeatFailed, LeaseTaken
 from trioworker.model.failures import Failure, Step
@@ -82,6 +83,21 @@ def stored_by_the_first_try(made: Handmade) -> None:
     made.run(1)
     made.store(1, told=False)
     made.fail(1, failure=Failure.CONNECTION, step=Step.AGAIN_WHEN_BACK)
+    made.say_stored(1)
+
+
+def stored_by_its_twin(made: Handmade) -> None:
+    """A crash has put a job into the same hands twice, and one of its commits is in doubt."""
+    made.begin()
+    made.enqueue(1)
+    row = made.ready[job(1)]
+    made.claims.pop(made.pull(1))
+    made.ready[row.id] = row
+    made.pull(1)
+    made.run(1)
+    made.fail(1, failure=Failure.CONNECTION, step=Step.AGAIN_WHEN_BACK, ambiguous=True)
+    made.run(1)
+    made.store(1)
     made.say_stored(1)
 
 
@@ -308,6 +324,7 @@ ALLOWED: Final[list[tuple[type[Oracle], Story]]] = [
     (AllOrNothing, log_beside_its_outcome),
     (AllOrNothing, log_before_its_outcome),
     (ToldRight, stored_by_the_first_try),
+    (ToldRight, stored_by_its_twin),
     (Leases, clock_set),
     (Leases, a_lease_after_the_start),
     (OneAtATime, stopped_by_a_signal),

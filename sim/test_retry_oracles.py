@@ -15,9 +15,10 @@ from sim.handmade_retries import (
 )
 from sim.oracles import Oracle
 from sim.oracles.cancels import CancelHeard
-from sim.oracles.outcomes import Produced, ToldRight
+from sim.oracles.outcomes import Produced
 from sim.oracles.places import Transitions
 from sim.oracles.retries import InTime, OnRecord, TriedAgain
+from sim.oracles.told import ToldRight
 from sim.plan import Plan, Sizes
 
 PLAN: Final = Plan(seed=0, sizes=Sizes(lease_s=5.0))

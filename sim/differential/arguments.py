@@ -319,6 +319,7 @@ def queries(scene: Scene) -> Mapping[str, Drawn]:
         "store_logs": _attempts_of_jobs(logs=True).map(tuple),
         "store_running": _running(claims),
         "sweep_cancels": _NOTHING,
+        "late_cancels": st.tuples(st.sampled_from((10, 1))),
         **SCHEDULE_QUERIES,
         **workflow(_held(claims) if claims else _made_up()),
     } | {name: drawn for family in _FAMILIES for name, drawn in family().items()}

@@ -84,7 +84,6 @@ _decisions: Final[Drawn] = st.one_of(
 def flows() -> dict[str, Drawn]:
     """How to draw the arguments of each of these queries, by its name."""
     return {
-        "cancelled_flows": st.tuples(st.sampled_from((10, 1))),
         "due_approvals": st.tuples(st.sampled_from((10, 1, 2))),
         "end_approvals": _endings().map(tuple),
         "end_flows": _end_flows(),

@@ -80,7 +80,7 @@ FLOW_SCRIPTS: Final[Mapping[str, History]] = {
         (0, *enqueue(2, 3, kinds=["noop", "flow"], parents=[J1, J1])), (0, COMMIT),
         (0, "job_states", [J1, J2]), (0, "list_jobs", "waiting", None, None, 9, None, None),
         (0, "count_jobs"), (0, "limit_drift", 9), (0, "request_cancel", [J1], "enough"),
-        (0, "cancelled_flows", 9), (0, BEGIN), (0, "lock_flows", [J1, J2]),
+        (0, "late_cancels", 9), (0, BEGIN), (0, "lock_flows", [J1, J2]),
         (1, BEGIN), (1, "lock_flows_of", [J3]), (0, "read_flows", [J1, J2]),
         (0, *store(J1, J1, '{"at": 2}')), (0, COMMIT), (1, "read_flows", [J1]),
         (1, "ended_steps", [J1, J2]), (1, *end(J1)), (1, COMMIT), (0, "ended_steps", [J2, J1]),

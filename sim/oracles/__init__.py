@@ -19,7 +19,7 @@ from sim.oracles.handed_over import HandedOver
 from sim.oracles.kept import KeptTogether
 from sim.oracles.limits import NextInLine, SlotFilled, SlotsHeld, WithinLimit
 from sim.oracles.liveness import GoesOn, Live, NobodyIdles, ReapedInTime
-from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced, ToldRight
+from sim.oracles.outcomes import AllOrNothing, OncePerClaim, Produced
 from sim.oracles.places import Durable, NotEarly, NothingLost, Settled, Transitions
 from sim.oracles.progress import ToldByItsOwn
 from sim.oracles.retries import InTime, OnRecord, TriedAgain
@@ -34,6 +34,7 @@ from sim.oracles.stopping import (
     StartsNothingMore,
     StopsInTime,
 )
+from sim.oracles.told import ToldRight
 from sim.oracles.unique import FreeKeys, OneHolder
 
 ORACLES: Final[tuple[type[Oracle], ...]] = (

@@ -9,7 +9,6 @@ from uuid import UUID
 from sim.database.rows import ClaimRow, CompletedRow, LogRow, ProgressRow, ReadyRow
 from sim.families import FAMILIES
 from sim.happenings import (
-    BodyEnded,
     BodyStarted,
     CancelAsked,
     Committed,
@@ -28,6 +27,7 @@ from trioworker.events import (
     JobEnded,
     JobStarted,
     OutcomeAbandoned,
+    OutcomeResumed,
     StatementRun,
 )
 from trioworker.model.batching import BatchPolicy
@@ -238,8 +238,9 @@ class Bounded(Oracle):
     A pull waits for execute, which runs up to `concurrency`, beside the outcomes that gather for
     the next commit and those in the one under way, or the two of an agent: pull + concurrency + 2
     or 3 commits. Judged when a pull comes in, for no other stage takes jobs from outside. Allowed:
-    adopted jobs come on top; nobody knew of them when they were claimed. So do parents, which have
-    no slot while they wait.
+    adopted jobs come on top; nobody knew of them when they were claimed. So do outcomes that are
+    resumed, and parents, which have no slot while they wait, and ask for none when they are
+    canceled.
     """
 
     name = "bounded"
@@ -249,17 +250,17 @@ class Bounded(Oracle):
         super().__init__(plan, facts)
         self._in_hand: Counter[UUID] = Counter()
         self._adopted: Counter[UUID] = Counter()
-        self._waiting: Counter[UUID] = Counter()
+        self._parents: set[tuple[UUID, UUID]] = set()
 
     def handlers(self) -> Mapping[type[Event], Handler]:
         """See `Oracle.handlers`."""
         return {
             BatchPulled: self._pulled,
             BodyStarted: self._starts,
-            BodyEnded: self._ends,
             BatchAdopted: self._adopts,
             BatchStored: self._stored,
             OutcomeAbandoned: self._abandoned,
+            OutcomeResumed: self._resumed,
         }
 
     def _pulled(self, _happening: Happening, event: BatchPulled) -> None:
@@ -267,17 +268,16 @@ class Bounded(Oracle):
         self._in_hand[event.worker] += len(event.jobs)
         commits = 1 + commits_at_once(sizes)
         room = sizes.pull + sizes.concurrency + commits * sizes.commit
-        room += self._adopted[event.worker] + self._waiting[event.worker]
+        room += self._adopted[event.worker]
+        room += sum(worker == event.worker for worker, _ in self._parents)
         if self._in_hand[event.worker] > room:
             self.find(
                 f"worker {event.worker} holds {self._in_hand[event.worker]} jobs, over {room}"
             )
 
     def _starts(self, _happening: Happening, event: BodyStarted) -> None:
-        self._waiting[event.worker] += event.path in FAMILIES
-
-    def _ends(self, _happening: Happening, event: BodyEnded) -> None:
-        self._waiting[event.worker] -= self.facts.known[event.job].path in FAMILIES
+        if event.path in FAMILIES:
+            self._parents.add((event.worker, event.job))
 
     def _adopts(self, _happening: Happening, event: BatchAdopted) -> None:
         self._in_hand[event.worker] += len(event.jobs)
@@ -285,9 +285,15 @@ class Bounded(Oracle):
 
     def _stored(self, _happening: Happening, event: BatchStored) -> None:
         self._in_hand[event.worker] -= len(event.jobs)
+        self._parents.difference_update((event.worker, job) for job in event.jobs)
 
     def _abandoned(self, _happening: Happening, event: OutcomeAbandoned) -> None:
         self._in_hand[event.worker] -= 1
+        self._parents.discard((event.worker, event.job))
+
+    def _resumed(self, _happening: Happening, event: OutcomeResumed) -> None:
+        self._in_hand[event.worker] += 1
+        self._adopted[event.worker] += 1
 
 
 class Modest(Oracle):

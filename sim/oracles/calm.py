@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sim.database.models.limits import limit_of
-from sim.database.rows import JobRow, StepRow, WaitingRow
+from sim.database.rows import CancelRow, CompletedRow, JobRow, StepRow, WaitingRow
 from sim.happenings import (
     Answered,
     Committed,
@@ -52,7 +52,8 @@ STATEMENTS_PER_KEY: Final = 6
 STATEMENTS_PER_SLOT: Final = 9
 """Four free the slot and let in the next, some look for that one, and some whether it is time."""
 STATEMENTS_PER_CHILD: Final = 10
-"""Of a child or a step of a function: to store it, to look for its end, and to pull it."""
+"""Of a child or a step of a function: to store it, to look for its end, to pull it, and to cancel
+it when its parent has left it behind."""
 STATEMENTS_PER_LOOK: Final = 6
 """All workers that know when a job in line is due look then; one of them lets it in."""
 STATEMENTS_PER_REQUEST: Final = 20
@@ -173,10 +174,22 @@ class NoStorm(Oracle):
 
     def _committed(self, _happening: Happening, event: Committed) -> None:
         hints = STATEMENTS_PER_HINT * sum(channel == READY_CHANNEL for channel, _ in event.notified)
-        hints += STATEMENTS_PER_CHILD * sum(map(_is_of_a_family, event.changes))
+        hints += STATEMENTS_PER_CHILD * sum(map(self._is_of_a_family, event.changes))
         hints += STATEMENTS_PER_LOOK * sum(map(_lets_in, event.changes))
         if hints:
             self._hints.append((self.facts.now_s, hints))
+
+    def _is_of_a_family(self, change: RowChange) -> bool:
+        """Whether a function has done this step, or enqueued this child, or left it behind."""
+        match change.old, change.new:
+            case None, StepRow():
+                return True
+            case None, JobRow(parent=parent, awaited=awaited):
+                return parent is not None and awaited
+            case (CompletedRow(id=job), None) | (None, CancelRow(id=job)):
+                row = self.facts.jobs.get(job)
+                return row is not None and row.parent is not None and row.awaited
+        return False
 
     def _earn(self, happening: Happening, event: BatchPulled | BatchAdopted | BatchStored) -> None:
         jobs = STATEMENTS_PER_JOB * len(event.jobs)
@@ -216,14 +229,6 @@ class NoStorm(Oracle):
             if len(asked) > STATEMENTS_MAX + _sum(earned, now_s) + _sum(self._hints, now_s):
                 self._told.add(actor)
                 self.find(f"{actor} asked the server {len(asked)} times in {WINDOW_S:g} s")
-
-
-def _is_of_a_family(change: RowChange) -> bool:
-    """Whether a function has enqueued this child, or done this step."""
-    row = change.new
-    return isinstance(row, StepRow) or (
-        change.old is None and isinstance(row, JobRow) and row.parent is not None and row.awaited
-    )
 
 
 def _lets_in(change: RowChange) -> bool:

@@ -1,4 +1,7 @@
-"""A request to cancel reaches its job: at once before it runs, within a heartbeat while it does."""
+"""A request to cancel reaches its job: at once before it runs, within a heartbeat while it does.
+
+And by a sweep if its worker has given it back in the meantime.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -21,6 +24,7 @@ from sim.plan import Plan
 from trioworker.events import CancelReceived, Event, HeartbeatFailed
 from trioworker.model.transitions import Place
 
+UNHELD: Final = (Place.READY, Place.WAITING, Place.FLOW)
 BEATS: Final = 3
 """The first heartbeat that is seen may have looked before the request came; the second has looked
 after it; at the third the answer to the second has been read."""
@@ -33,15 +37,19 @@ class CancelHeard(Oracle):
     anew since then is another matter.
     Soon is: by the second heartbeat that the server has seen, unless one failed for the worker.
     A body that is stopped ends at once. Allowed: a stubborn one goes on for a while.
+    What a worker has given back before it heard ends by the second sweep, unless there is trouble.
     """
 
     name = "cancel heard"
 
     def __init__(self, plan: Plan, facts: Facts) -> None:
         super().__init__(plan, facts)
+        sizes = plan.sizes
+        self._enough_s = 2 * (sizes.sweep_s + sizes.heartbeat_s) + sizes.command_timeout_s
         self._asked: set[UUID] = set()
         self._before: set[UUID] = set()
         self._requests: set[UUID] = set()
+        self._unheld_s: dict[UUID, float] = {}
         self._running: dict[UUID, dict[UUID, str]] = {}
         self._beats: Counter[tuple[UUID, UUID]] = Counter()
         self._received_s: dict[tuple[UUID, UUID], float] = {}
@@ -100,6 +108,26 @@ class CancelHeard(Oracle):
                 self._before.discard(old.id)
             elif isinstance(new, WorkerRow) and is_renewal(old, new):
                 self._beat(new.id)
+        for move in self.facts.moves:
+            self._is_swept(move.job)
+
+    def _is_swept(self, job: UUID) -> None:
+        """No sweep has passed over a job that is to be canceled and that no worker holds."""
+        stand = self.facts.stands.get(job)
+        if stand is None or job not in self._requests:
+            self._unheld_s.pop(job, None)
+        elif stand.place in UNHELD:
+            self._unheld_s.setdefault(job, self.facts.now_s)
+        else:
+            since_s = self._unheld_s.pop(job, self.facts.now_s)
+            canceled = isinstance(stand.row, CompletedRow) and stand.row.status == "canceled"
+            if not canceled and self._quiet_s(since_s) > self._enough_s:
+                self.find(f"job {job} goes on, which was to be canceled since {since_s:.3f} s")
+
+    def _quiet_s(self, since_s: float) -> float:
+        """How long since then nothing has kept the sweeps from their work."""
+        born_s = max(process.born_s for process in self.facts.processes.values())
+        return self.facts.now_s - max(since_s, self.facts.troubled_s, born_s)
 
     def _beat(self, worker: UUID) -> None:
         for job in self._running.get(worker, ()):

@@ -49,6 +49,11 @@ class _Left(msgspec.Struct):
         """Whether it is this group's turn."""
         return group in self.put_off or (bool(self.groups) and self.groups[0] == group)
 
+    def forgive(self) -> None:
+        """From here on nothing is owed."""
+        self.groups.clear()
+        self.put_off.clear()
+
 
 class Fallback(Oracle):
     """Invariant 5: a failed batch is followed by commits of its jobs, per job or by halves.
@@ -56,8 +61,9 @@ class Fallback(Oracle):
     The batch may be tried once more as a whole, unless it was refused; then it is divided as the
     plan says, and its parts come in order before any other batch. Allowed: a single job whose
     commit broke the line more than once lets the others go first; an agent's helper stores another
-    batch meanwhile. Once the lease is lost or the process gone, nothing more is owed; what a stop
-    leaves over is for `NothingHeld`.
+    batch meanwhile. When it and the helper both owe the same job, which is in hand twice, nobody
+    can tell who stores it, and neither owes anything. Once the lease is lost or the process gone,
+    nothing more is owed; what a stop leaves over is for `NothingHeld`.
     """
 
     name = "fallback"
@@ -138,6 +144,10 @@ class Fallback(Oracle):
     def _line_of(self, worker: UUID, group: Group) -> _Left:
         """Where the group is owed; else where nothing is: a helper stores batches of its own."""
         lines = self._left.setdefault(worker, [_Left() for _ in range(self._lines)])
+        owing = [left for left in lines if left.owes(group)]
+        if len(owing) > 1:
+            for left in owing:
+                left.forgive()
         return min(
             lines, key=lambda left: (not left.owes(group), bool(left.groups), bool(left.put_off))
         )

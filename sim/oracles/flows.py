@@ -258,7 +258,8 @@ class NothingStuck(Oracle):
 
     So none stands still. A flow that has ended waits for nothing: its steps have ended before it
     or with it, and what it is nested in goes on. Allowed: of one that is cancelled the steps that
-    run at that moment, whose workers are asked to stop them; and what is run once more.
+    are asked to stop, because they run at that moment, or a moment before; and what is run once
+    more.
     When all that was promised has come to its end no flow is under way.
     """
 
@@ -326,7 +327,7 @@ class NothingStuck(Oracle):
             stand = self.facts.stands.get(job)
             if stand is None or stand.place is Place.COMPLETED:
                 continue
-            if by_a_client and job in self._requests and stand.place is Place.CLAIMED:
+            if by_a_client and job in self._requests:
                 continue
             self.find(f"flow {move.job} has ended, and its step {job} stands in {stand.place}")
 

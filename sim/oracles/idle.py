@@ -14,6 +14,7 @@ from trioworker.events import (
     Event,
     LeaseTaken,
     OutcomeAbandoned,
+    OutcomeResumed,
     WorkerStarted,
 )
 
@@ -34,6 +35,7 @@ class Idle:
             BatchAdopted: self._took,
             BatchStored: self._stored,
             OutcomeAbandoned: self._abandoned,
+            OutcomeResumed: self._resumed,
             LeaseTaken: self._over,
         }
 
@@ -58,6 +60,10 @@ class Idle:
 
     def _abandoned(self, _happening: Happening, event: OutcomeAbandoned) -> None:
         self._leaves(event.worker, 1)
+
+    def _resumed(self, _happening: Happening, event: OutcomeResumed) -> None:
+        self._in_hand[event.worker] += 1
+        self._since_s.pop(event.worker, None)
 
     def _leaves(self, worker: UUID, jobs: int) -> None:
         self._in_hand[worker] -= jobs

@@ -33,6 +33,7 @@ from trioworker.events import (
     LeaseTaken,
     MaintenanceFailed,
     OutcomeAbandoned,
+    OutcomeResumed,
     PullFailed,
     StatementRun,
     WorkerStarted,
@@ -222,6 +223,7 @@ class GoesOn(Oracle):
             BatchAdopted: self._took,
             BatchStored: self._stored,
             OutcomeAbandoned: self._abandoned,
+            OutcomeResumed: self._resumed,
             Drained: self._look_at_all,
         }
 
@@ -278,6 +280,9 @@ class GoesOn(Oracle):
 
     def _abandoned(self, _happening: Happening, event: OutcomeAbandoned) -> None:
         self._leaves(event.worker, 1)
+
+    def _resumed(self, _happening: Happening, event: OutcomeResumed) -> None:
+        self._lives[event.worker].in_hand += 1
 
     def _leaves(self, worker: UUID, jobs: int) -> None:
         self._lives[worker].in_hand -= jobs

@@ -1,4 +1,4 @@
-"""Outcomes: each stored one was produced by an execution, with all its effects, and told right."""
+"""Outcomes: each stored one was produced by an execution, with all its effects."""
 
 import json
 import re
@@ -9,22 +9,18 @@ from uuid import UUID
 
 from sim.bodies import IMMEDIATE
 from sim.bounds import RESULT_BYTES_MAX
-from sim.database.rows import ClaimRow, CompletedRow, JobRow, LogRow
+from sim.database.rows import CompletedRow, LogRow
 from sim.happenings import BodyEnded, CancelAsked, Committed, Happening
 from sim.oracles.base import Handler, Oracle
 from sim.oracles.facts import Attempt, Facts, Leaving, replaced_by
 from sim.oracles.families import is_put_off, parents_given_up
-from sim.oracles.retries import next_attempt, options_of
+from sim.oracles.retries import options_of
 from sim.plan import BY_HAND, OTHER_KIND, Plan
 from trioworker.events import (
-    BatchAdopted,
-    BatchPulled,
-    BatchStored,
     CancelReceived,
     Event,
     JobEnded,
     JobStarted,
-    OutcomeAbandoned,
     OutcomeRefused,
 )
 from trioworker.model.completion import storable_error
@@ -315,86 +311,3 @@ class AllOrNothing(Oracle):
         told = leaving.attempt in self._run and all(written)
         if told and whole not in written and not bare:
             self.find(f"job {job} was stored without what it wrote")
-
-
-class ToldRight(Oracle):
-    """What a worker says of its batches is what the tables say.
-
-    What was pulled is what the claim has. What is reported stored was stored by this worker, and
-    what is reported lost was not. Allowed: an outcome that went back to ready at the same attempt,
-    in a commit whose reply was lost, is reported lost, for it leaves no trace to find. So is one
-    whose job was deleted since. And when a crash of the server has put a job into the hands of an
-    agent twice, both outcomes are reported stored: the server finds one, and asks no agent which.
-    """
-
-    name = "told right"
-
-    def __init__(self, plan: Plan, facts: Facts) -> None:
-        super().__init__(plan, facts)
-        self._stored: Counter[tuple[UUID, UUID]] = Counter()
-        self._traced: Counter[tuple[UUID, UUID]] = Counter()
-        self._ever: set[tuple[UUID, UUID]] = set()
-        self._in_hand: Counter[tuple[UUID, UUID]] = Counter()
-        self._claimed: dict[UUID, Sequence[UUID]] = {}
-
-    def handlers(self) -> Mapping[type[Event], Handler]:
-        """See `Oracle.handlers`."""
-        return {
-            Committed: self._committed,
-            BatchPulled: self._pulled,
-            BatchAdopted: self._adopted,
-            BatchStored: self._told_stored,
-            OutcomeAbandoned: self._abandoned,
-        }
-
-    def _committed(self, _happening: Happening, event: Committed) -> None:
-        for change in event.changes:
-            if isinstance(change.new, ClaimRow) and change.old is None:
-                self._claimed[change.new.id] = change.new.ids
-            elif isinstance(change.old, JobRow) and change.new is None:
-                self._forget_traces(change.old.id)
-        for leaving in self.facts.outcomes:
-            key = (leaving.worker, leaving.job)
-            self._stored[key] += 1
-            self._ever.add(key)
-            if leaving.new.place is Place.COMPLETED or next_attempt(leaving):
-                self._traced[key] += 1
-
-    def _forget_traces(self, job: UUID) -> None:
-        for key in self._traced:
-            if key[1] == job:
-                self._traced[key] = 0
-
-    def _pulled(self, _happening: Happening, event: BatchPulled) -> None:
-        if sorted(event.jobs) != sorted(self._claimed.get(event.claim, ())):
-            self.find(f"a pull was reported with other jobs than claim {event.claim} has")
-        self._in_hand.update((event.worker, job) for job in event.jobs)
-
-    def _adopted(self, _happening: Happening, event: BatchAdopted) -> None:
-        self._in_hand.update((event.worker, job) for job in event.jobs)
-
-    def _told_stored(self, _happening: Happening, event: BatchStored) -> None:
-        lost = set(event.lost)
-        for job in event.jobs:
-            key = (event.worker, job)
-            self._in_hand[key] -= 1
-            if job in lost:
-                self._told_lost(key)
-                continue
-            self._stored[key] -= 1
-            self._traced[key] = min(self._traced[key], self._stored[key])
-            if self._stored[key] >= 0:
-                continue
-            self._stored[key] = 0
-            if not (self.facts.is_agent(event.worker) and key in self._ever):
-                self.find(f"job {job} was reported stored and was not")
-
-    def _told_lost(self, key: tuple[UUID, UUID]) -> None:
-        """The same job may be in hand twice, after a crash of the server: then wait for both."""
-        if self._stored[key] > self._traced[key]:
-            self._stored[key] -= 1
-        elif not self._in_hand[key] and self._traced[key]:
-            self.find(f"job {key[1]} was reported lost and was stored")
-
-    def _abandoned(self, _happening: Happening, event: OutcomeAbandoned) -> None:
-        self._in_hand[event.worker, event.job] -= 1

@@ -13,7 +13,8 @@ from sim.oracles.agents import OwnTags, ServersSweep, Woken
 from sim.oracles.fence import Fenced
 from sim.oracles.limits import SlotsHeld
 from sim.oracles.liveness import Live
-from sim.oracles.outcomes import AllOrNothing, ToldRight
+from sim.oracles.outcomes import AllOrNothing
+from sim.oracles.told import ToldRight
 from sim.plan import CLIMB, Plan, Scripted, Sizes
 from sim.replace import replaced
 from sim.zoo.mutant import mutant, statement

@@ -10,7 +10,7 @@ from sim.database.models import MODELS, Rows, Statement
 from sim.database.rows import CompletedRow
 from sim.oracles.cancels import CancelHeard
 from sim.oracles.places import NothingLost
-from sim.plan import Plan, Sizes
+from sim.plan import Plan, Scripted, Sizes
 from sim.replace import replaced
 from sim.zoo.mutant import mutant, statement
 from trioworker.model.outcome import Outcome
@@ -25,6 +25,17 @@ CANCELLED_AT_WORK: Final = Plan(
     chaos_s=1.0,
 )
 """A job is to be cancelled that goes on for many heartbeats more."""
+GIVEN_BACK: Final = Plan(
+    seed=0,
+    sizes=Sizes(
+        workers=2, concurrency=1, lease_s=1.0, heartbeat_s=0.3, sweep_s=0.3, command_timeout_s=0.5
+    ),
+    jobs=("slow",) * 12,
+    cancels=8,
+    script=[Scripted(fault="worker killed@worker-0#0", at_s=0.6)],
+    chaos_s=6.0,
+)
+"""A worker dies with a job that is to be cancelled, which waits behind others then."""
 
 
 @mutant("cancel lost", caught_by=CancelHeard, plan=CANCELLED_AT_WORK)
@@ -89,4 +100,15 @@ def cancelled_under_its_worker() -> Iterator[None]:
         return ended
 
     with statement("cancel_unstarted", all_of_them):
+        yield
+
+
+@mutant("cancel that comes late", caught_by=CancelHeard, plan=GIVEN_BACK)
+def cancel_that_comes_late() -> Iterator[None]:
+    """No sweep looks for jobs that were given back before their worker heard of the cancel."""
+
+    async def nothing(_s: Statement, _limit: int) -> Rows:
+        return []
+
+    with statement("late_cancels", nothing):
         yield

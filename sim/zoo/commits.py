@@ -10,8 +10,9 @@ import trio
 from sim.oracles.batches import BatchesGated
 from sim.oracles.calm import NoStorm
 from sim.oracles.fallback import Fallback, RefusedAlone
-from sim.oracles.outcomes import OncePerClaim, Produced, ToldRight
+from sim.oracles.outcomes import OncePerClaim, Produced
 from sim.oracles.stopping import NothingHeld, NothingUnexpected
+from sim.oracles.told import ToldRight
 from sim.plan import Plan, Scripted, Sizes
 from sim.replace import replaced
 from sim.zoo.mutant import OURS, mutant, of_scenario
@@ -29,15 +30,15 @@ from trioworker.worker.holdings import Holdings
 from trioworker.worker.pull import Pull
 
 TRIES: Final = 3
-NINE_ERRORS: Final = Plan(
+TWELVE_ERRORS: Final = Plan(
     seed=0,
     sizes=Sizes(workers=1),
     jobs=("ok",),
-    exactly=[f"internal error@worker-0/commit#{ordinal}" for ordinal in range(9)],
+    exactly=[f"internal error@worker-0/commit#{ordinal}" for ordinal in range(12)],
     script=[Scripted(fault="worker stopped@worker-0#0", at_s=36.0)],
     chaos_s=40.0,
 )
-"""One outcome that can be stored in no form, and time enough to look for claims once."""
+"""One outcome that can be stored in no form, and time to try it again and to look for claims."""
 THREE_DEADLOCKS: Final = Plan(
     seed=0,
     sizes=Sizes(workers=1),
@@ -237,7 +238,7 @@ def bad_weather() -> Iterator[None]:
         yield
 
 
-@mutant("abandoned job adopted", caught_by=OncePerClaim, seen_in=OURS, plan=NINE_ERRORS)
+@mutant("abandoned job adopted", caught_by=OncePerClaim, seen_in=OURS, plan=TWELVE_ERRORS)
 def abandoned_job_adopted() -> Iterator[None]:
     """An outcome that can be stored in no form is forgotten with its claim.
 

@@ -15,8 +15,9 @@ from sim.database.table import Table
 from sim.oracles.batches import BatchesGated
 from sim.oracles.calm import NoDeadlock
 from sim.oracles.fence import Fenced
-from sim.oracles.outcomes import AllOrNothing, Produced, ToldRight
+from sim.oracles.outcomes import AllOrNothing, Produced
 from sim.oracles.places import Durable, Settled
+from sim.oracles.told import ToldRight
 from sim.plan import Plan, Scripted, Sizes
 from sim.replace import replaced
 from sim.zoo.mutant import OURS, mutant, of_scenario, statement

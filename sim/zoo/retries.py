@@ -10,8 +10,8 @@ from sim.database.models import MODELS, Rows, Statement
 from sim.database.rows import AttemptRow, Row
 from sim.database.table import Table
 from sim.oracles.cancels import CancelHeard
-from sim.oracles.outcomes import ToldRight
 from sim.oracles.retries import InTime, OnRecord, TriedAgain
+from sim.oracles.told import ToldRight
 from sim.plan import Plan, Scripted, Sizes
 from sim.replace import replaced
 from sim.zoo.mutant import mutant, statement

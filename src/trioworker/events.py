@@ -169,11 +169,18 @@ class OutcomeRefused(Event, frozen=True, kw_only=True):
 
 
 class OutcomeAbandoned(Event, frozen=True, kw_only=True):
-    """Not even the failure could be stored; the job stays claimed until the worker is gone."""
+    """Not even the failure could be stored; the job stays claimed, and it is resumed later."""
 
     worker: UUID
     job: UUID
     message: str
+
+
+class OutcomeResumed(Event, frozen=True, kw_only=True):
+    """The worker tries to store an outcome that it had abandoned."""
+
+    worker: UUID
+    job: UUID
 
 
 class LeaseDoubtful(Event, frozen=True, kw_only=True):

@@ -7,10 +7,17 @@ import trio
 
 from tests.worker.harness import CountingRunner, Rig, open_rig, until
 from tests.worker.line_cutter import line_cutter
-from trioworker.events import BatchStored, CommitFailed, OutcomeAbandoned, OutcomeRefused
+from trioworker.events import (
+    BatchStored,
+    CommitFailed,
+    OutcomeAbandoned,
+    OutcomeRefused,
+    OutcomeResumed,
+)
 from trioworker.model.batching import Fallback, Mode
 from trioworker.model.job import Job
 from trioworker.model.outcome import Failed, JobError, Outcome, Succeeded
+from trioworker.worker import commit
 from trioworker.worker.supervisor import Stop
 
 POISON = {
@@ -86,6 +93,30 @@ async def test_what_not_even_a_failure_can_replace_is_named(rig: Rig) -> None:
         nursery.start_soon(run)
         await until(lambda: rig.said(OutcomeAbandoned) and rig.counts()["completed"] == 10)
         stop.ask()
+
+
+async def test_what_could_be_stored_in_no_form_is_stored_later(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was the database's fault, and that is mended: the job does not wait for a new worker."""
+    monkeypatch.setattr(commit, "RESUMED_AFTER_S", 0.2)
+    (hopeless,) = await rig.enqueue(1, path="nul")
+    never = f"add constraint never check (id <> '{hopeless}') not valid"
+    rig.do(f"alter table trioworker.job_completed {never}")
+    stop = Stop()
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            report = await rig.work(stop=stop, runner=CountingRunner(poisonous))
+            assert report.unsaved == []
+
+        nursery.start_soon(run)
+        await until(lambda: len(rig.said(OutcomeAbandoned)) > 1)
+        rig.do("alter table trioworker.job_completed drop constraint never")
+        await until(lambda: rig.counts()["completed"] == 1)
+        stop.ask()
+    assert len(rig.said(OutcomeResumed)) >= len(rig.said(OutcomeAbandoned)) > 1
+    assert rig.statuses() == {"failure": 1}
 
 
 async def test_backend_killed_just_before_commit(rig: Rig) -> None:

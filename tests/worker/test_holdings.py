@@ -56,3 +56,7 @@ def test_an_abandoned_job_is_out_of_hand_and_its_claim_known() -> None:
     holdings.take([job(1, 7)])
     holdings.abandon(job(1, 7))
     assert (len(holdings), holdings.claims) == (0, {UUID(int=7)})
+    holdings.resume(job(1, 7))
+    assert (len(holdings), holdings.has(UUID(int=7))) == (1, True)
+    holdings.release([job(1, 7)])
+    assert (len(holdings), holdings.claims) == (0, set())

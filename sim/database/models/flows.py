@@ -135,13 +135,6 @@ def _milliseconds(since: datetime, until: datetime) -> int:
     return max(0, min(INTEGER_MAX, (microseconds + 500) // 1000))
 
 
-@models("cancelled_flows")
-async def cancelled_flows(s: Statement, limit: int) -> Rows:
-    """Flows under way that were to be canceled when they began."""
-    asked = sorted((row.id, row.reason) for row in s.rows(s.tables.cancel_request))
-    return [row for row in asked if s.find(s.tables.flow_state, row[0])][:limit]
-
-
 @models("due_approvals")
 async def due_approvals(s: Statement, limit: int) -> Rows:
     """Approvals whose time has run out."""

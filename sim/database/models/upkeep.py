@@ -71,6 +71,18 @@ async def sweep_cancels(s: Statement) -> Rows:
     return []
 
 
+@models("late_cancels")
+async def late_cancels(s: Statement, limit: int) -> Rows:
+    """Jobs that were to be canceled, and that no worker holds."""
+    t = s.tables
+    asked = sorted((row.id, row.reason) for row in s.rows(t.cancel_request))
+    return [
+        (id_, reason)
+        for id_, reason in asked
+        if s.find(t.ready, id_) or s.find(t.waiting, id_) or s.find(t.flow_state, id_)
+    ][:limit]
+
+
 @models("ended_jobs")
 async def ended_jobs(s: Statement, ids: Sequence[UUID]) -> Rows:
     """Which of the jobs have ended."""

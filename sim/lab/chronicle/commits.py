@@ -16,6 +16,7 @@ from trioworker.events import (
     CommitFailed,
     JobEnded,
     OutcomeAbandoned,
+    OutcomeResumed,
     StatementRun,
 )
 from trioworker.model.batching import Fallback
@@ -66,6 +67,7 @@ class CommitReader:
             BatchStored: self._stored,
             CommitFailed: self._failed,
             OutcomeAbandoned: self._abandoned,
+            OutcomeResumed: self._resumed,
         }
 
     def end(self, at_s: float) -> Iterable[Deed]:
@@ -123,20 +125,28 @@ class CommitReader:
         yield deed
 
     def _abandoned(self, happening: Happening, event: OutcomeAbandoned) -> Iterator[Deed]:
-        text = f"gives up on {self._whose([event.job])}: not even a failure can be stored"
-        deed = self._deed(happening, event, Sort.ABANDONED, text)
-        deed.jobs = [event.job]
+        text = f"puts aside {self._whose([event.job])}: not even a failure can be stored"
+        yield self._deed(happening, event, Sort.ABANDONED, text)
+
+    def _resumed(self, happening: Happening, event: OutcomeResumed) -> Iterator[Deed]:
+        text = f"tries once more to store what became of {self._whose([event.job])}"
+        deed = self._deed(happening, event, Sort.ROUTINE, text)
+        deed.weight = Weight.ROUTINE
         yield deed
 
     def _deed(
         self,
         happening: Happening,
-        event: BatchStored | CommitFailed | OutcomeAbandoned,
+        event: BatchStored | CommitFailed | OutcomeAbandoned | OutcomeResumed,
         sort: Sort,
         text: str,
     ) -> Deed:
         at_s, actor, _ = happening
-        jobs = [] if isinstance(event, OutcomeAbandoned) else list(event.jobs)
+        jobs = (
+            [event.job]
+            if isinstance(event, OutcomeAbandoned | OutcomeResumed)
+            else list(event.jobs)
+        )
         who = self._names.life(event.worker)
         return Deed(at_s, actor, sort, text, who=who, jobs=jobs, weight=Weight.TROUBLE)
 

@@ -207,6 +207,10 @@ class AgentStore:
         """See `Store.sweep_flows`."""
         return False
 
+    async def cancel_late(self) -> bool:
+        """See `Store.cancel_late`."""
+        return False
+
     async def sweep_schedules(self) -> bool:
         """See `Store.sweep_schedules`."""
         return False

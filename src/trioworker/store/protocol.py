@@ -256,10 +256,14 @@ class Store(Protocol):
         ...
 
     async def sweep_flows(self) -> bool:
-        """Go on with flows that wait for time alone; whether there may be more. One bounded sweep.
+        """End approvals that nobody gave in time; whether there may be more. One bounded sweep."""
+        ...
 
-        It ends approvals that nobody gave in time, and cancels flows that were to be canceled at
-        the very moment when they began.
+    async def cancel_late(self) -> bool:
+        """Cancel jobs that were asked to and that no worker holds; whether there may be more.
+
+        One bounded sweep. It is for those that a worker gave back at the very moment when it was
+        to be told, or died with, and for flows that began at that moment.
         """
         ...
 

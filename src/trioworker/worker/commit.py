@@ -8,6 +8,7 @@ found to belong to another worker.
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from trioworker.events import (
     CommitFailed,
     OutcomeAbandoned,
     OutcomeRefused,
+    OutcomeResumed,
 )
 from trioworker.model.batching import cut, divide
 from trioworker.model.completion import STATUS_OF, refused
@@ -29,10 +31,13 @@ from trioworker.store.protocol import Stored
 from trioworker.worker.channel import BatchChannel, Reminder
 from trioworker.worker.config import Context
 from trioworker.worker.holdings import Holdings
+from trioworker.worker.patience import until_back
 from trioworker.worker.pull import Pull
 
 REFUSALS_MAX: Final = 2
 """An outcome is replaced by a failure with all that could be kept, then by a bare one."""
+RESUMED_AFTER_S: Final = 30.0
+"""When not even a bare failure could be stored it is no job's fault, and may be over by then."""
 
 
 class _Group(msgspec.Struct):
@@ -95,26 +100,41 @@ class Commit:
         self._pull = pull
         self._stored = stored
         self._pending: deque[_Group] = deque()
-        self.abandoned: list[UUID] = []
+        self._abandoned: list[_Group] = []
+        self._resume_at_s = inf
         self.done = 0
         self.failed = 0
 
     async def run(self) -> None:
         """Store what comes until the outcomes channel is closed and empty."""
-        while True:
+        while (batch := await self._receive()) is not None:
+            if batch:
+                self._pending.extend(_Group(group) for group in cut(batch, self._config.policy))
+            if trio.current_time() >= self._resume_at_s:
+                self._resume()
+            await self._store_all()
+        self._resume()
+        await self._store_all()
+
+    async def _receive(self) -> Sequence[Executed] | None:
+        """What comes next: nothing when it is time to resume, None when nothing ever will."""
+        with trio.CancelScope(deadline=self._resume_at_s):
             try:
-                batch = await self._outcomes.receive(self._config.sizes.commit, full=self._helps)
+                return await self._outcomes.receive(self._config.sizes.commit, full=self._helps)
             except trio.EndOfChannel:
-                return
-            self._pending.extend(_Group(group) for group in cut(batch, self._config.policy))
-            while self._pending:
-                await self._advance(self._pending[0])
+                return None
+        return ()
+
+    async def _store_all(self) -> None:
+        while self._pending:
+            await self._advance(self._pending[0])
 
     def unsaved(self) -> list[UUID]:
         """The jobs whose outcomes are in hand and not known to be stored."""
-        waiting = [executed for group in self._pending for executed in group.batch]
+        groups = [*self._pending, *self._abandoned]
+        waiting = [executed for group in groups for executed in group.batch]
         waiting.extend(() if self._helps else self._outcomes.items)
-        return [executed.job.id for executed in waiting] + self.abandoned
+        return [executed.job.id for executed in waiting]
 
     async def _advance(self, group: _Group) -> None:
         """Try the first group once; on failure do the step that the policy says."""
@@ -166,9 +186,9 @@ class Commit:
         )
         match step:
             case Step.AGAIN:
-                await self._pause(group.tries)
+                await trio.sleep(backoff_s(group.tries, self._ports.rng))
             case Step.AGAIN_WHEN_BACK:
-                await self._until_back()
+                await until_back(self._store, self._ports.rng)
                 self._let_neighbours_go_first(group, failure)
             case Step.DIVIDE:
                 self._divide(group)
@@ -189,16 +209,31 @@ class Commit:
         """Put a failure in the place of what the database will not take; twice at the most."""
         (executed,) = group.batch
         job, message = executed.job.id, str(error)
+        group.failures.clear()
         if group.refusals == REFUSALS_MAX:
-            self.abandoned.append(job)
-            self._pending.popleft()
-            self._holdings.abandon(executed.job)
-            self._emit(OutcomeAbandoned(worker=self._worker, job=job, message=message))
+            self._abandon(group, message)
             return
         group.batch = [refused(executed, message, bare=group.refusals > 0)]
         group.refusals += 1
-        group.failures.clear()
         self._emit(OutcomeRefused(worker=self._worker, job=job, message=message))
+
+    def _abandon(self, group: _Group, message: str) -> None:
+        """Put it aside: what can be stored in no form must not hold up the others."""
+        (executed,) = group.batch
+        self._pending.popleft()
+        self._abandoned.append(group)
+        self._resume_at_s = trio.current_time() + RESUMED_AFTER_S
+        self._holdings.abandon(executed.job)
+        self._emit(OutcomeAbandoned(worker=self._worker, job=executed.job.id, message=message))
+
+    def _resume(self) -> None:
+        """Try once more, behind all others, what was abandoned."""
+        for group in self._abandoned:
+            self._holdings.resume(group.batch[0].job)
+            self._emit(OutcomeResumed(worker=self._worker, job=group.batch[0].job.id))
+        self._pending.extend(self._abandoned)
+        self._abandoned.clear()
+        self._resume_at_s = inf
 
     def _take_over(self, group: _Group, stored: Stored) -> None:
         """Before the batch counts as settled: who waits until nothing is in hand must see these."""
@@ -224,21 +259,6 @@ class Commit:
             self._delayed.set()
         self._pending.popleft()
         self._holdings.release(executed.job for executed in group.batch)
-
-    async def _until_back(self) -> None:
-        """Wait until the database answers and takes writes; costs the outcomes no try."""
-        silent = 0
-        while True:
-            silent += 1
-            await self._pause(silent)
-            try:
-                await self._store.ping()
-            except StoreError:
-                continue
-            return
-
-    async def _pause(self, tries: int) -> None:
-        await trio.sleep(backoff_s(tries, self._ports.rng))
 
 
 def _moves_a_flow(executed: Executed) -> bool:

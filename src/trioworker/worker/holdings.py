@@ -4,6 +4,7 @@ One counter per claim is all that is needed to adopt what is unknown, to see whe
 empty, and to hold the bound on jobs in memory.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from uuid import UUID
@@ -20,7 +21,7 @@ class Holdings:
 
     def __init__(self) -> None:
         self._jobs_left: dict[UUID, int] = {}
-        self._abandoned: set[UUID] = set()
+        self._abandoned: Counter[UUID] = Counter()
         self._jobs = 0
         self.settled = Signal()
         self.emptied = Signal()
@@ -30,8 +31,8 @@ class Holdings:
 
     @property
     def claims(self) -> AbstractSet[UUID]:
-        """The ids of the claims of which at least one job is in hand, or was given up."""
-        return self._jobs_left.keys() | self._abandoned
+        """The ids of the claims of which at least one job is in hand, or was abandoned."""
+        return self._jobs_left.keys() | self._abandoned.keys()
 
     def has(self, claim: UUID) -> bool:
         """Whether a job of the claim is in hand."""
@@ -44,7 +45,7 @@ class Holdings:
             self._jobs += size
 
     def release(self, jobs: Iterable[Job]) -> None:
-        """Note jobs whose fate is settled: stored, lost, or given up."""
+        """Note jobs whose fate is settled: stored, lost, or abandoned."""
         for claim, size in _runs(jobs):
             left = self._jobs_left[claim] - size
             assert left >= 0
@@ -59,8 +60,13 @@ class Holdings:
 
     def abandon(self, job: Job) -> None:
         """Note a job that stays claimed: to adopt it would be to run it again, and again."""
-        self._abandoned.add(job.claim)
+        self._abandoned[job.claim] += 1
         self.release((job,))
+
+    def resume(self, job: Job) -> None:
+        """Note that a job that was abandoned is in hand again."""
+        self.take((job,))
+        self._abandoned -= Counter((job.claim,))
 
 
 def _runs(jobs: Iterable[Job]) -> Iterator[tuple[UUID, int]]:

@@ -21,6 +21,7 @@ CLAIMS_PER_SWEEP_MAX: Final = 100
 TIDY_EVERY_SWEEPS: Final = 12
 SCHEDULE_ROUNDS_MAX: Final = 100
 FLOW_ROUNDS_MAX: Final = 20
+CANCEL_ROUNDS_MAX: Final = 20
 PARENT_ROUNDS_MAX: Final = 100
 DELETE_ROUNDS_MAX: Final = 20
 LOOK_PAUSE_S: Final = 0.02
@@ -75,6 +76,7 @@ class Maintenance:
         async with self._sweeping:
             try:
                 await self._reap_all()
+                await self._cancel_late()
                 await self._promote_all()
                 await self._sweep_schedules()
                 await self._sweep_flows()
@@ -130,6 +132,11 @@ class Maintenance:
     async def _end_parents(self) -> None:
         for _ in range(PARENT_ROUNDS_MAX):
             if not await self._store.workflow.end_parents():
+                return
+
+    async def _cancel_late(self) -> None:
+        for _ in range(CANCEL_ROUNDS_MAX):
+            if not await self._store.cancel_late():
                 return
 
     async def _sweep_flows(self) -> None:

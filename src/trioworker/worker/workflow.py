@@ -8,7 +8,7 @@ that an attempt that comes later sees the very same. Hints and the worker's own 
 look, and looking now and then makes it true: one statement for all that are waited for.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
@@ -20,8 +20,8 @@ import trio
 
 from trioworker.errors import StoreError
 from trioworker.events import WorkflowFailed
+from trioworker.model.failures import Failure, backoff_s, classify, next_step
 from trioworker.model.failures import Step as Next
-from trioworker.model.failures import backoff_s, classify, next_step
 from trioworker.model.job import Job
 from trioworker.model.outcome import Cancelled, Executed, Failed
 from trioworker.model.planner import Backoff
@@ -35,6 +35,7 @@ from trioworker.model.workflow import (
 )
 from trioworker.worker.channel import Reminder
 from trioworker.worker.config import Context
+from trioworker.worker.patience import until_back
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -221,7 +222,7 @@ class WorkflowTask:
                 self._context.emit(_failed(self._worker, error))
 
     async def _at_last(self, ask: Callable[[], Awaitable[R]]) -> R:
-        """What the store answers, however long that takes; raises what it will say for ever."""
+        """What the store answers, however long that takes. Raises `Refused`, which lasts."""
         tries = 0
         while True:
             try:
@@ -229,7 +230,7 @@ class WorkflowTask:
             except StoreError as error:
                 tries += 1
                 self._context.emit(_failed(self._worker, error))
-                if next_step(classify(error), size=1, tries=tries, alike=tries) is Next.REFUSE:
+                if classify(error) is Failure.REFUSED:
                     raise
                 await trio.sleep(backoff_s(tries, self._context.ports.rng))
 
@@ -315,13 +316,13 @@ class _Writer(Generic[A, R]):
         return batch
 
     async def _settle(self, batch: Sequence[_Asked[A, R]]) -> None:
-        tries = 0
+        failures: Counter[Failure] = Counter()
         while left := [asked for asked in batch if not asked.settled.is_set()]:
             try:
                 answers = await self._store([asked.what for asked in left])
             except StoreError as error:
-                tries += 1
-                if not await self._after_failure(left, error, tries):
+                failures[classify(error)] += 1
+                if not await self._after_failure(left, error, failures):
                     return
                 continue
             for asked, answer in zip(left, answers, strict=True):
@@ -329,11 +330,12 @@ class _Writer(Generic[A, R]):
                 asked.settled.set()
 
     async def _after_failure(
-        self, batch: Sequence[_Asked[A, R]], error: StoreError, tries: int
+        self, batch: Sequence[_Asked[A, R]], error: StoreError, failures: Counter[Failure]
     ) -> bool:
         """Whether to try the same again, after the pause that this has made."""
-        self._context.emit(_failed(self._context.worker, error))
-        match next_step(classify(error), size=len(batch), tries=tries, alike=tries):
+        context, tries, failure = self._context, failures.total(), classify(error)
+        context.emit(_failed(context.worker, error))
+        match next_step(failure, size=len(batch), tries=tries, alike=failures[failure]):
             case Next.DIVIDE:
                 for asked in batch:
                     await self._settle([asked])
@@ -342,9 +344,11 @@ class _Writer(Generic[A, R]):
                 batch[0].error = error
                 batch[0].settled.set()
                 return False
-            case _:
-                await trio.sleep(backoff_s(tries, self._context.ports.rng))
-                return True
+            case Next.AGAIN_WHEN_BACK:
+                await until_back(context.store, context.ports.rng)
+            case Next.AGAIN:
+                await trio.sleep(backoff_s(tries, context.ports.rng))
+        return True
 
 
 def _jobs(children: Children) -> float:

@@ -25,7 +25,6 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "flow_state": {"flow_state_pkey"},
         "job": {"job_pkey"},
     },
-    "cancelled_flows": {"flow_state": {"flow_state_pkey"}},
     "cancels_for_worker": {"claim": CLAIM},
     "child_ends": {"job": {"job_pkey"}, "job_completed": {"job_completed_pkey"}},
     "commit": {"claim": CLAIM, "job": {"job_pkey"}},
@@ -100,6 +99,11 @@ WAYS: Final[Mapping[str, Mapping[str, set[str]]]] = {
         "job_completed": {"job_completed_pkey"},
         "ready": READY,
         "waiting": {"waiting_pkey"},
+    },
+    "late_cancels": {
+        "ready": READY,
+        "waiting": {"waiting_pkey"},
+        "flow_state": {"flow_state_pkey"},
     },
     "known_children": {
         "job": {"job_pkey"},

@@ -56,6 +56,28 @@ async def test_each_job_is_cancelled_where_it_stands(scene: Scene) -> None:
 
 
 @on_every_version
+async def test_a_job_that_is_given_back_before_its_worker_hears_is_cancelled(scene: Scene) -> None:
+    """No worker has it, so nobody would hear of it: a sweep finds it, ready or waiting."""
+    ids = await scene.enqueue(3)
+    worker = await scene.worker()
+    held = await scene.pull(worker, 3)
+    assert (await scene.jobs.cancel(ids, "enough")).asked == ids
+    assert not await scene.store.cancel_late()
+    assert scene.places() == {"claimed": 3}
+    back = [executed(job, Interrupted()) for job in held[1:]]
+    assert not (await scene.store.commit(worker, back, again=False)).lost
+    scene.do("delete from trioworker.ready where id = %s", held[2].id)
+    scene.do(
+        "insert into trioworker.waiting (id, reason, attempt, reaped) values (%s, 'flow', 1, 0)",
+        held[2].id,
+    )
+    assert not await scene.store.cancel_late()
+    assert scene.places() == {"claimed": 1, "completed": 2}
+    canceled = "select error ->> 'message' from trioworker.job_completed where status = 'canceled'"
+    assert scene.query(canceled) == [("enough",)] * 2
+
+
+@on_every_version
 async def test_a_cancel_that_meets_a_pull_tells_the_worker(scene: Scene) -> None:
     """It waits for the pull, then finds the claim; the job does not end behind the worker."""
     ids = await scene.enqueue(2)

@@ -243,7 +243,7 @@ async def test_a_flow_that_was_cancelled_as_it_began_is_found_by_a_sweep(scene: 
     (job,) = await scene.pull(worker)
     assert (await scene.jobs.cancel([flow], "too late?")).asked == [flow]
     assert not (await scene.store.commit(worker, [executed(job, Begun())], again=False)).lost
-    assert not await scene.store.sweep_flows()
+    assert not await scene.store.cancel_late()
     assert end(scene, flow) == ("canceled", None, "too late?")
     assert scene.places() == {"completed": 2}
 
@@ -291,7 +291,7 @@ async def test_a_flow_that_begins_while_somebody_cancels_it_is_left_to_a_sweep(
                 assert not (await scene.store.commit(worker, begun, again=False)).lost
     assert (told[0].ended, told[0].asked) == ([tick.id], [flow])
     assert scene.query("select id from trioworker.flow_state") == [(flow,)]
-    await scene.store.sweep_flows()
+    await scene.store.cancel_late()
     assert end(scene, flow) == ("canceled", None, "enough")
     assert scene.query("select count(*) from trioworker.ready") == [(0,)]
 

@@ -275,11 +275,15 @@ class PostgresStore:
     async def sweep_flows(self) -> bool:
         """See `Store.sweep_flows`."""
         looked_at = await self._database.transact(CONTROL, sweep_approvals)
-        late = await self._database.run(CONTROL, "cancelled_flows", CANCELS_PER_SWEEP_MAX)
-        for flow, reason in late:
-            cancel = partial(cancel_families, wanted=[flow], reason=reason)
-            await self._database.transact(CONTROL, cancel)
         return looked_at == APPROVALS_PER_SWEEP_MAX
+
+    async def cancel_late(self) -> bool:
+        """See `Store.cancel_late`."""
+        late = await self._database.run(CONTROL, "late_cancels", CANCELS_PER_SWEEP_MAX)
+        for job, reason in late:
+            cancel = partial(cancel_families, wanted=[job], reason=reason)
+            await self._database.transact(CONTROL, cancel)
+        return len(late) == CANCELS_PER_SWEEP_MAX
 
     async def tidy(self) -> None:
         """See `Store.tidy`."""

@@ -44,7 +44,7 @@ from trioworker.store.postgres.store import READY_CHANNEL
 DEADLOCK: Final = "deadlock detected"
 """What PostgreSQL, and the model of it, says of one; a planned fault has other words."""
 WINDOW_S: Final = 2.0
-STATEMENTS_MAX: Final = 150
+STATEMENTS_MAX: Final = 200
 STATEMENTS_PER_JOB: Final = 2
 STATEMENTS_PER_HINT: Final = 3
 STATEMENTS_PER_FOLLOWED: Final = 4

@@ -324,13 +324,18 @@ def _with_agents(plan: Plan, rng: Random) -> Plan:
         name: rate if name in WORLD_FAULTS else min(rate, AGENTS_RATE_MAX)
         for name, rate in plan.faults.items()
     }
-    faults = {**bounded, **_drawn_faults(rng, HTTP_FAULTS, API_FAULTS)}
+    on_the_way = _drawn_faults(rng, HTTP_FAULTS, API_FAULTS)
+    own_tags = rng.random() < 0.5  # noqa: PLR2004 - half
+    intruder = rng.random() < 0.25  # noqa: PLR2004 - a quarter
+    if sizes.mode.batches and sizes.commit > 1 and on_the_way and rng.random() < 0.5:  # noqa: PLR2004 - half
+        # Few requests can be too large, so this is for all plans that have them.
+        on_the_way[HttpKind.TOO_LARGE.value] = AGENTS_RATE_MAX
     return msgspec.structs.replace(
         plan,
         sizes=sizes,
-        faults=faults,
-        own_tags=rng.random() < 0.5,  # noqa: PLR2004 - half
-        intruder=rng.random() < 0.25,  # noqa: PLR2004 - a quarter
+        faults={**bounded, **on_the_way},
+        own_tags=own_tags,
+        intruder=intruder,
     )
 
 

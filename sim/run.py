@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import trio
+
 from sim.bounds import bounds_of
 from sim.determinism import LeftBehind, Stuck, simulate
 from sim.oracles import ORACLES, Finding, Oracle, Panel
@@ -24,9 +26,13 @@ class Result(NamedTuple):
 
 
 def run(
-    plan: Plan, *, oracles: Sequence[type[Oracle]] = ORACLES, trace: Trace | None = None
+    plan: Plan,
+    *,
+    oracles: Sequence[type[Oracle]] = ORACLES,
+    until: type[Oracle] | None = None,
+    trace: Trace | None = None,
 ) -> Result:
-    """Run `plan` to its end; the same plan gives the same result.
+    """Run `plan` to its end, or `until` that oracle finds something; always with the same result.
 
     Whoever hands in a `trace` has it also of a run that raises, as far as it came.
     """
@@ -34,14 +40,22 @@ def run(
     found: list[Finding] = []
     worlds: list[World] = []
     panel = Panel(plan, oracles)
-    panel.report_to(found.append)
+    enough = trio.CancelScope()
+
+    def note(finding: Finding) -> None:
+        found.append(finding)
+        if until is not None and finding.oracle == until.name:
+            enough.cancel()
+
+    panel.report_to(note)
     trace.listeners.append(panel.see)
 
     async def main() -> None:
         world = World(plan, trace)
         worlds.append(world)
-        await world.run()
-        panel.at_the_end()
+        with enough:
+            await world.run()
+            panel.at_the_end()
 
     try:
         with bounds_of(plan):

@@ -1,6 +1,7 @@
 """Mutants of the commit stage: what becomes of outcomes when storing them fails."""
 
 from collections.abc import Iterator, Sequence
+from random import Random
 from typing import Final
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from trioworker.model.failures import Failure, Step, next_step
 from trioworker.model.job import Job
 from trioworker.model.outcome import Executed, Failed, JobError
 from trioworker.worker import commit as stage
+from trioworker.worker import patience
 from trioworker.worker.channel import BatchChannel
 from trioworker.worker.commit import Commit, _Group
 from trioworker.worker.holdings import Holdings
@@ -211,10 +213,10 @@ def retry_that_forgets() -> Iterator[None]:
 def no_pause_between_tries() -> Iterator[None]:
     """A failed commit is tried again at once, and a server that is away is asked all the time."""
 
-    async def at_once(_self: Commit, _tries: int) -> None:
-        await trio.lowlevel.checkpoint()
+    def at_once(_tries: int, _rng: Random) -> float:
+        return 0.0
 
-    with replaced(Commit, "_pause", at_once):
+    with replaced(stage, "backoff_s", at_once), replaced(patience, "backoff_s", at_once):
         yield
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from sim.batch import deaf_to_ctrl_c
-from sim.oracles import Finding
+from sim.oracles import Finding, Oracle
 from sim.plan import Plan, draw_plan
 from sim.run import run
 from sim.zoo.mutant import MUTANTS, Mutant
@@ -22,7 +22,7 @@ ENDLESS: Final = "a run that ends"
 class Catch(msgspec.Struct, frozen=True):
     """A mutant that was found. `seeds` were tried, `seed` was the last of them.
 
-    `oracles` are all that found something in it, in the order in which they did.
+    `oracles` are all that had found something in it by then, in the order in which they did.
     """
 
     mutant: str
@@ -39,10 +39,13 @@ def plan_for(mutant: Mutant, seed: int) -> Plan:
     return msgspec.structs.replace(mutant.plan, seed=seed)
 
 
-def findings_of(plan: Plan) -> Sequence[Finding]:
-    """What the oracles say of a run; one that breaks down has that as its finding."""
+def findings_of(plan: Plan, *, until: type[Oracle] | None = None) -> Sequence[Finding]:
+    """What the oracles say of a run; one that breaks down has that as its finding.
+
+    The run ends early when the one it goes on `until` has found something.
+    """
     try:
-        return run(plan).findings
+        return run(plan, until=until).findings
     except Exception as error:  # noqa: BLE001 - a mutant may break down in any way
         return [Finding(ENDLESS, f"{type(error).__name__}: {error}", 0.0)]
 
@@ -51,7 +54,7 @@ def hunt(mutant: Mutant, seeds: Iterable[int]) -> Catch | None:
     """The first of the seeds with which the mutant's oracle finds it; None when it survives."""
     with mutant.planted():
         for tried, seed in enumerate(seeds, start=1):
-            findings = findings_of(plan_for(mutant, seed))
+            findings = findings_of(plan_for(mutant, seed), until=mutant.caught_by)
             for finding in findings:
                 if finding.oracle == mutant.caught_by.name:
                     oracles = list(dict.fromkeys(each.oracle for each in findings))

@@ -1,32 +1,34 @@
-"""What a command imports before it does anything: nothing that it has no use for."""
+"""How the program starts: a command imports what it needs, and finds what it names."""
 
 import subprocess
 import sys
-from typing import Final
 
 import pytest
 
-HTTP: Final = (
-    "h11", "httpx", "hypercorn", "prometheus_client", "starlette", "trioworker.server",
-    "trioworker.store.agent", "trioworker.store.line",
-)  # fmt: skip
-PROGRAM: Final = f"""
+from trioworker.cli.main import COMMANDS
+
+LOADED = """
 import sys
-from trioworker.cli.start import main
-try:
-    main()
-finally:
-    print("imported:", *sorted({{*{HTTP}}} & {{*sys.modules}}))
+from trioworker.cli import main
+main.load(sys.argv[1:])
+print(*sys.modules)
 """
 
 
-@pytest.mark.parametrize(
-    "command",
-    [["--version"], ["enqueue", "--help"], ["run", "--help"], ["bench", "agents", "--help"]],
-)
-def test_who_does_not_speak_http_does_not_import_it(command: list[str]) -> None:
-    """It is a tenth of a second, and most commands take hardly longer."""
-    ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *command], check=True, capture_output=True, text=True
-    )
-    assert ran.stdout.splitlines()[-1] == "imported:"
+def loaded(*arguments: str) -> set[str]:
+    """The modules that are there when a command begins."""
+    asked = [sys.executable, "-c", LOADED, *arguments]
+    ended = subprocess.run(asked, capture_output=True, check=True, encoding="utf-8")
+    return set(ended.stdout.split())
+
+
+def test_a_command_leaves_out_what_only_others_need() -> None:
+    """Neither measurements nor what draws on a terminal: nobody has to wait for these."""
+    assert "trioworker.cli.jobs" in (there := loaded("jobs", "list"))
+    assert there.isdisjoint({"trioworker.bench.command", "structlog", "rich.progress"})
+
+
+@pytest.mark.parametrize("arguments", [(), ("--version",), ("no such command",)])
+def test_what_is_no_command_loads_none(arguments: tuple[str, ...]) -> None:
+    """It is for Typer to say so."""
+    assert loaded(*arguments).isdisjoint(place.partition(":")[0] for place in COMMANDS.values())

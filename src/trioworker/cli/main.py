@@ -1,49 +1,79 @@
-"""`trioworker`: the commands in one tree."""
+"""`trioworker`: the commands in one tree.
+
+Rule of this file: a command is imported when somebody asks for it. To import all of them took a
+third of the time in which a small one starts.
+"""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
-from trioworker.bench.command import bench_app
-from trioworker.cli.db import db_app
-from trioworker.cli.deploy import deploy
-from trioworker.cli.doctor import doctor
-from trioworker.cli.enqueue import enqueue
-from trioworker.cli.flows import flows_app
 from trioworker.cli.guard import guarded
-from trioworker.cli.jobs import jobs_app
-from trioworker.cli.migrate import migrate
-from trioworker.cli.run import run
-from trioworker.cli.schedules import schedules_app
-from trioworker.cli.scripts import scripts_app
-from trioworker.cli.server import server
-from trioworker.cli.token import token_app
-from trioworker.cli.workers import workers
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "run": "trioworker.cli.run:run",
+    "server": "trioworker.cli.server:server",
+    "enqueue": "trioworker.cli.enqueue:enqueue",
+    "deploy": "trioworker.cli.deploy:deploy",
+    "scripts": "trioworker.cli.scripts:scripts_app",
+    "jobs": "trioworker.cli.jobs:jobs_app",
+    "flows": "trioworker.cli.flows:flows_app",
+    "schedules": "trioworker.cli.schedules:schedules_app",
+    "workers": "trioworker.cli.workers:workers",
+    "token": "trioworker.cli.token:token_app",
+    "doctor": "trioworker.cli.doctor:doctor",
+    "migrate": "trioworker.cli.migrate:migrate",
+    "db": "trioworker.cli.db:db_app",
+    "bench": "trioworker.bench.command:bench_app",
+}
+"""Where each of them is, in the order in which they are shown."""
+
+
+class _Loaded(Mapping[str, Any]):
+    """The commands by name, as Typer makes them."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - Typer keeps its types to itself
+        module, _, attribute = COMMANDS[name].partition(":")
+        made = getattr(import_module(module), attribute)
+        tree = typer.Typer(rich_markup_mode=None)
+        if isinstance(made, typer.Typer):
+            tree.add_typer(made, name=name)
+        else:
+            tree.command(name)(made)
+        return typer.main.get_group(tree).commands[name]
+
+
+class _Tree(TyperGroup):
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - whatever Typer has for a group
+        super().__init__(**settings)
+        self.commands = _Loaded()  # type: ignore[assignment]  # which is only read
+
 
 app = typer.Typer(
+    cls=_Tree,
     help="A job worker for PostgreSQL that works in batches.",
     no_args_is_help=True,
     rich_markup_mode=None,  # whose panels cut long names of variables short
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run)
-app.command()(server)
-app.command()(enqueue)
-app.command()(deploy)
-app.add_typer(scripts_app, name="scripts")
-app.add_typer(jobs_app, name="jobs")
-app.add_typer(flows_app, name="flows")
-app.add_typer(schedules_app, name="schedules")
-app.command()(workers)
-app.add_typer(token_app, name="token")
-app.command()(doctor)
-app.command()(migrate)
-app.add_typer(db_app, name="db")
-app.add_typer(bench_app, name="bench")
+
+
+def load(arguments: Sequence[str]) -> None:
+    """Import the command that `arguments` ask for, if it is one."""
+    for place in filter(None, map(COMMANDS.get, arguments[:1])):
+        import_module(place.partition(":")[0])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

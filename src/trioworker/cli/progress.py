@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import trio
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from trioworker.cli.sinks import Log
 from trioworker.events import BatchPulled, BatchStored, CommitFailed, Event, WorkerStarted
@@ -110,6 +108,10 @@ OF_TOTAL: Final = "{task.completed:,} of {task.total:,} jobs"
 @contextmanager
 def _bar(tally: Tally, total: int | None) -> Iterator[Draw]:
     """A bar on stderr, which fits 80 columns; log lines written meanwhile appear above it."""
+    # Rich takes a tenth of the time in which a command starts, and few commands draw.
+    from rich.console import Console  # noqa: PLC0415 - see above
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - see above
+
     columns = (
         BarColumn(bar_width=30),
         TextColumn("{task.completed:,} jobs" if total is None else OF_TOTAL),

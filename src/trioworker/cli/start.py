@@ -20,13 +20,14 @@ def main() -> NoReturn:
         signal.signal(signal.SIGINT, _leave)
     # Modules are no garbage: to look for some meanwhile took a sixth of the time.
     gc.disable()
-    from trioworker.cli.main import main as run  # noqa: PLC0415 - the rule of this file
+    from trioworker.cli import main as tree  # noqa: PLC0415 - the rule of this file
 
+    tree.load(sys.argv[1:])
     gc.freeze()
     gc.enable()
     try:
         signal.signal(signal.SIGINT, usual)
-        run()
+        tree.main()
     except KeyboardInterrupt:
         sys.exit(ExitStatus.INTERRUPTED)
     sys.exit()

@@ -7,17 +7,18 @@ with a pace of its own, and a look that fails is left out.
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
-from typing import Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 from uuid import UUID
 
 import trio
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from trioworker.cli.output import on_one_line, shortened
 from trioworker.client import Client
 from trioworker.errors import StoreError, UnknownJob
 from trioworker.model.state import JobProgress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 LOOK_EVERY_S: Final = 0.5
 WRITE_EVERY_S: Final = 5.0
@@ -91,7 +92,11 @@ class _Bar:
         self._bar.update(self._bar.task_ids[0], completed=told.fraction, note=note)
         self._bar.refresh()
 
-    def _begun(self) -> Progress:
+    def _begun(self) -> "Progress":
+        # Rich takes a tenth of the time in which a command starts, and few commands draw.
+        from rich.console import Console  # noqa: PLC0415 - see above
+        from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - see above
+
         columns = (
             BarColumn(bar_width=BAR_CELLS),
             TextColumn("{task.percentage:.0f} %", style="green"),

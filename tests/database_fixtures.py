@@ -39,6 +39,9 @@ DEBIAN: Final = Path("/usr/lib/postgresql")
 NEWEST: Final = max(BUNDLED)
 # What fsync guards against is a power failure; no test makes one.
 FAST: Final = ("fsync=off", "full_page_writes=off")
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 - `mkdtemp` makes what is in it
+MEMORY_MIN_BYTES: Final = 8 << 30
+"""Several servers live at once, one of them with a million jobs."""
 
 _numbers: Final = itertools.count(1)
 
@@ -54,7 +57,7 @@ class PostgresServer:
 
     def __init__(self, version: int = NEWEST) -> None:
         self.version = version
-        self.folder = DataFolder.at(Path(tempfile.mkdtemp(prefix="tw-")))
+        self.folder = DataFolder.at(Path(tempfile.mkdtemp(prefix="tw-", dir=_place())))
         self.folder.make()
 
     @property
@@ -91,6 +94,15 @@ class PostgresServer:
     def remove(self) -> None:
         """Delete its data."""
         shutil.rmtree(self.folder.path)
+
+
+def _place() -> Path | None:
+    """In memory, if there is plenty: there a database is copied in a tenth of the time.
+
+    None is wherever temporary files go.
+    """
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_MIN_BYTES
+    return MEMORY if roomy else None
 
 
 @asynccontextmanager

@@ -113,7 +113,7 @@ def test_ctrl_c_at_the_very_start_is_quiet(command: Sequence[str], tmp_path: Pat
     """While the program is still importing, too: 130 and not a word."""
     (tmp_path / "trio.py").write_text(SLOW_IMPORT)
     with subprocess.Popen(
-        [*command, "--version"],
+        [*command, "run", "--help"],
         env=environment(None, {"PYTHONPATH": str(tmp_path)}),
         cwd=ROOT / "src",
         stdout=subprocess.PIPE,

@@ -1,15 +1,17 @@
 """The oracle of children and steps: silent where all is right, and it finds each breach."""
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
 
-from sim.families import PARENT
+from sim.families import FAMILIES, PARENT
 from sim.handmade import Handmade
 from sim.handmade_families import EVERY_WAY, right
 from sim.happenings import BodyEnded
 from sim.oracles.families import Families
-from sim.plan import Plan, Scripted, Sizes
+from sim.plan import Plan, Scripted, Sizes, draw_plan
 from sim.run import run
 from trioworker.model.outcome import Failed
 
@@ -44,3 +46,13 @@ def test_an_outage_of_any_length_costs_no_parent_its_children(seed: int) -> None
     ended = [each.event for each in result.trace if isinstance(each.event, BodyEnded)]
     names = {end.outcome.error.name for end in ended if isinstance(end.outcome, Failed)}
     assert (result.findings, len(ended) > len(plan.jobs), names) == ([], True, {"SimError"})
+
+
+@pytest.mark.parametrize("plan", [Plan(seed=1, jobs=(*FAMILIES, "retry")), draw_plan(4)])
+def test_nothing_of_a_run_is_kept(plan: Plan) -> None:
+    """Or each of thousands of runs in one process would be slower than the one before."""
+    trace = run(plan).trace
+    gone = weakref.ref(trace)
+    del trace
+    gc.collect()
+    assert gone() is None

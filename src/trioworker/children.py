@@ -6,7 +6,7 @@ gets there, is the line's that whoever runs the job brings.
 
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from typing import (
     Any,
     Final,
@@ -19,6 +19,7 @@ from typing import (
     get_type_hints,
 )
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -256,12 +257,25 @@ def values_or_errors(
     return found
 
 
-@lru_cache(maxsize=1_000)
+# Weak, because the function of a step is often made anew in each attempt, with all that it sees.
+_readers: Final[WeakKeyDictionary[Callable[..., Any], Callable[[str], Any]]] = WeakKeyDictionary()
+
+
 def reader(function: Callable[..., Any]) -> Callable[[str], Any]:
     """How the JSON that the function has returned becomes what its hints say that it returns.
 
     Where they say nothing, or something that it is not, it is what JSON gives.
     """
+    try:
+        return _readers[function]
+    except KeyError:
+        _readers[function] = made = _reader(function)
+        return made
+    except TypeError:  # it has no hash, or no place for weak references
+        return _reader(function)
+
+
+def _reader(function: Callable[..., Any]) -> Callable[[str], Any]:
     try:
         hint = get_type_hints(function, include_extras=True)["return"]
         decode = msgspec.json.Decoder(hint).decode

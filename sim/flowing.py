@@ -26,6 +26,10 @@ DYING: Final = "dying"
 TOGETHER: Final = "together"
 ANEW: Final = "together again"
 """Flows that keep to one worker: when it is gone, one fails and the other begins anew."""
+LOOKS_BACK: Final = "looks back"
+"""A flow that asks, wherever it can, what came before."""
+CANNOT: Final = "cannot"
+"""A flow whose expressions fail in one way after the other."""
 UNHEARD: Final = "unheard"
 """A flow that asks people who never answer."""
 
@@ -45,6 +49,8 @@ def _nested(name: str, path: str) -> dict[str, Any]:
 def _items(many: int) -> dict[str, str]:
     return {"expr": f"[{', '.join(f'`{number}`' for number in range(many))}]"}
 
+
+_LAST: Final = {"of": {"expr": "previous"}}
 
 FLOWS: Final[Mapping[str, Mapping[str, Any]]] = {
     "sequence": {
@@ -272,10 +278,70 @@ FLOWS: Final[Mapping[str, Mapping[str, Any]]] = {
             },
         ],
     },
+    LOOKS_BACK: {
+        "steps": [
+            _call("first", args={"of": {"expr": "previous"}}, tag="tag-0", priority=3),
+            {
+                "id": "one", "type": "branch_one",
+                "branches": [{"if": "`true`", "steps": [_call("in", args=_LAST)]}],
+            },
+            {
+                "id": "each", "type": "for_each", "items": {"expr": "[results.first, previous]"},
+                "steps": [
+                    _call("begin", args=_LAST),
+                    _call("end", args={"of": {"expr": "[previous, results.one, iter.value]"}}),
+                ],
+            },
+            {
+                "id": "all", "type": "for_each", "items": _items(2), "parallel": True,
+                "steps": [_call("beside", args=_LAST)],
+            },
+            {
+                "id": "while", "type": "while", "while": "iter.index < `2`",
+                "steps": [_call("turn", args=_LAST)],
+            },
+            _call("with", args={"of": {"expr": "input"}, "path": {"expr": "flow.path"}}),
+        ],
+        "inputs": {name: {"type": name} for name in ("string", "number", "any")},
+        "returns": "each",
+    },
+    CANNOT: {
+        "steps": [
+            *(
+                _call(f"no_{number}", args={"of": {"expr": wrong}}, continue_on_error=True)
+                for number, wrong in enumerate(
+                    (
+                        "length(`1`)", "abs(flow.path)", "sum(['a'])", "join(`1`, flow)",
+                        "sort_by(`[{}, {}]`, &a)", "max_by(`[1]`, &@)", "keys(`null`)",
+                        "length(`true`)", "contains(`1.5`, `1`)", "reverse(`{}`)",
+                    )
+                )
+            ),
+            _call("no_list", skip_if="`[]`", continue_on_error=True),
+            _call("no_text", skip_if="'yes'", continue_on_error=True),
+            {
+                "id": "each", "type": "for_each", "items": {"expr": "flow.path"},
+                "steps": [_call("never")], "continue_on_error": True,
+            },
+            {
+                "id": "again", "type": "while", "while": "flow.path > `1`", "max": 3,
+                "steps": [_call("nor")], "continue_on_error": True,
+            },
+            {
+                "id": "inside", "type": "branch_all", "continue_on_error": True,
+                "branches": [
+                    {"steps": [_call("fails", "raise", continue_on_error=True), _call("goes_on")]},
+                    {"steps": [_call("is", skip_if="length(flow.path) > 'a'")]},
+                ],
+            },
+        ],
+    },
 }  # fmt: skip
 """All that are pushed, by their paths."""
-RUNS: Final = (*FLOWS, NOWHERE)
-"""What is run."""
+BY_HAND: Final = (LOOKS_BACK, CANNOT)
+"""Those that no seed draws: it is enough to run them once."""
+RUNS: Final = (*(name for name in FLOWS if name not in BY_HAND), NOWHERE)
+"""What seeds run."""
 
 SHARE: Final = 0.2
 """How many of the seeds have flows."""
@@ -314,7 +380,7 @@ def when_and_which(run: str) -> tuple[float, str]:
         at_s = float(seconds) if at else 0.0
     except ValueError:
         at_s = -1.0
-    if name not in RUNS or not at_s >= 0:
+    if name not in (*RUNS, *BY_HAND) or not at_s >= 0:
         raise UsageError(f"'{run}' is no run of a flow; write it as 'nested' or 'nested@0.5'")
     return at_s, name
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from sim.database.rows import CancelRow, DecisionRow, ReadyRow
-from sim.flowing import FLOWS, RUNS, definition_of, needed_for, when_and_which
+from sim.flowing import BY_HAND, FLOWS, RUNS, definition_of, needed_for, when_and_which
 from sim.handmade import CLIENT, A, Handmade, job
 from sim.handmade_flows import asked, begun, defined, flow_row
 from sim.happenings import CancelAsked
@@ -46,6 +46,14 @@ def test_one_seed_in_five_has_flows() -> None:
 def test_all_flows_in_a_quiet_world() -> None:
     """All at once come to their ends, and nobody finds anything."""
     assert run(Plan(seed=3, flows=RUNS, chaos_s=2.0)).findings == []
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_flow_that_no_seed_draws(name: str) -> None:
+    """It does as its steps say, with faults and without."""
+    lost = {"line lost after the effect": 0.06}
+    assert run(Plan(seed=1, flows=[name], chaos_s=2.0)).findings == []
+    assert run(Plan(seed=1, flows=[name] * 6, chaos_s=6.0, faults=lost)).findings == []
 
 
 # ---- by hand ----------------------------------------------------------------------------------

@@ -43,6 +43,13 @@ class _Loaded(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(COMMANDS)
 
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - as below
+        """A `KeyError` of an import is no unknown command."""
+        return self[name] if name in COMMANDS else default
+
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - Typer keeps its types to itself
         module, _, attribute = COMMANDS[name].partition(":")
         made = getattr(import_module(module), attribute)

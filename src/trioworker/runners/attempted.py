@@ -68,7 +68,11 @@ class Attempted:
         self._begun.add(name)
         async with self._loading:
             if self._results is None:
-                self._results = await self._workflow.steps()
+                try:
+                    self._results = await self._workflow.steps()
+                except StoreError as error:
+                    self.leave_step(name)
+                    raise UsageError(f"the steps of the job could not be read: {error}") from error
         return self._results.get(name)
 
     async def end_step(self, name: str, result: str) -> None:

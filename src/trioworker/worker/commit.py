@@ -100,7 +100,7 @@ class Commit:
         self._pull = pull
         self._stored = stored
         self._pending: deque[_Group] = deque()
-        self._abandoned: list[_Group] = []
+        self._abandoned: deque[_Group] = deque()
         self._resume_at_s = inf
         self.done = 0
         self.failed = 0
@@ -113,17 +113,20 @@ class Commit:
             if trio.current_time() >= self._resume_at_s:
                 self._resume()
             await self._store_all()
-        self._resume()
-        await self._store_all()
+        left = inf
+        while len(self._abandoned) < left:
+            left = len(self._abandoned)
+            self._resume()
+            await self._store_all()
 
     async def _receive(self) -> Sequence[Executed] | None:
-        """What comes next: nothing when it is time to resume, None when nothing ever will."""
+        """What comes next, or waits when it is time to resume; None when nothing ever will."""
         with trio.CancelScope(deadline=self._resume_at_s):
             try:
                 return await self._outcomes.receive(self._config.sizes.commit, full=self._helps)
             except trio.EndOfChannel:
                 return None
-        return ()
+        return self._outcomes.take(self._config.sizes.commit)
 
     async def _store_all(self) -> None:
         while self._pending:
@@ -145,6 +148,8 @@ class Commit:
             await self._after_failure(group, error)
             return
         lost = stored.lost
+        if group.refusals == REFUSALS_MAX and self._abandoned:
+            self._resume_at_s = started_s
         self._take_over(group, stored)
         self._settle(group)
         self._stored(group.batch, stored)
@@ -222,18 +227,21 @@ class Commit:
         (executed,) = group.batch
         self._pending.popleft()
         self._abandoned.append(group)
-        self._resume_at_s = trio.current_time() + RESUMED_AFTER_S
+        self._resume_at_s = min(self._resume_at_s, trio.current_time() + RESUMED_AFTER_S)
         self._holdings.abandon(executed.job)
         self._emit(OutcomeAbandoned(worker=self._worker, job=executed.job.id, message=message))
 
     def _resume(self) -> None:
-        """Try once more, behind all others, what was abandoned."""
-        for group in self._abandoned:
-            self._holdings.resume(group.batch[0].job)
-            self._emit(OutcomeResumed(worker=self._worker, job=group.batch[0].job.id))
-        self._pending.extend(self._abandoned)
-        self._abandoned.clear()
+        """Try the first that was abandoned, behind all others; the rest if it is stored."""
         self._resume_at_s = inf
+        if not self._abandoned:
+            return
+        group = self._abandoned.popleft()
+        self._pending.append(group)
+        self._holdings.resume(group.batch[0].job)
+        self._emit(OutcomeResumed(worker=self._worker, job=group.batch[0].job.id))
+        if self._abandoned:
+            self._resume_at_s = trio.current_time() + RESUMED_AFTER_S
 
     def _take_over(self, group: _Group, stored: Stored) -> None:
         """Before the batch counts as settled: who waits until nothing is in hand must see these."""

@@ -76,7 +76,6 @@ class Maintenance:
         async with self._sweeping:
             try:
                 await self._reap_all()
-                await self._cancel_late()
                 await self._promote_all()
                 await self._sweep_schedules()
                 await self._sweep_flows()
@@ -87,6 +86,7 @@ class Maintenance:
                 await self._delete_ended()
             except StoreError as error:
                 self._failed(error)
+            await self._cancel_late()
             self._sweeps += 1
 
     async def _delete_ended(self) -> None:
@@ -135,9 +135,13 @@ class Maintenance:
                 return
 
     async def _cancel_late(self) -> None:
-        for _ in range(CANCEL_ROUNDS_MAX):
-            if not await self._store.cancel_late():
-                return
+        """Apart from the rest: one that always fails must not keep schedules from their ticks."""
+        try:
+            for _ in range(CANCEL_ROUNDS_MAX):
+                if not await self._store.cancel_late():
+                    return
+        except StoreError as error:
+            self._failed(error)
 
     async def _sweep_flows(self) -> None:
         for _ in range(FLOW_ROUNDS_MAX):

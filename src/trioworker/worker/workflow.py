@@ -222,15 +222,17 @@ class WorkflowTask:
                 self._context.emit(_failed(self._worker, error))
 
     async def _at_last(self, ask: Callable[[], Awaitable[R]]) -> R:
-        """What the store answers, however long that takes. Raises `Refused`, which lasts."""
-        tries = 0
+        """What the store answers, however long that takes. Raises what it will say for ever."""
+        failures: Counter[Failure] = Counter()
         while True:
             try:
                 return await ask()
             except StoreError as error:
-                tries += 1
+                failures[failure := classify(error)] += 1
                 self._context.emit(_failed(self._worker, error))
-                if classify(error) is Failure.REFUSED:
+                outage = failure is Failure.CONNECTION
+                tries, alike = failures.total(), 1 if outage else failures[failure]
+                if next_step(failure, size=1, tries=tries, alike=alike) is Next.REFUSE:
                     raise
                 await trio.sleep(backoff_s(tries, self._context.ports.rng))
 

@@ -42,3 +42,17 @@ async def cancel_families(
     await store_ends(tx, canceled, left=dict.fromkeys(canceled, False))
     await tell_waiters(tx, [(row[0], row[1]) for row in ended])
     return Cancellation([row[0] for row in ended], [row[0] for row in asked], more)
+
+
+async def cancel_late(tx: Transaction, *, limit: int) -> bool:
+    """Cancel up to `limit` jobs that are to be and that no worker holds; whether there may be more.
+
+    Those of one reason, in the transaction that has found them: who runs a job once more takes the
+    request away. When nothing could be ended, as of a flow whose outermost is gone, that is all.
+    """
+    late = await tx.run("late_cancels", limit)
+    if not late:
+        return False
+    reason = late[0][1]
+    found = await cancel_families(tx, [row[0] for row in late if row[1] == reason], reason)
+    return len(late) == limit and bool(found.ended)

@@ -20,7 +20,7 @@ from trioworker.model.planner import FloorColumns
 from trioworker.model.running import Said, said_columns
 from trioworker.model.tags import Tags
 from trioworker.store.postgres.approvals import APPROVALS_PER_SWEEP_MAX, sweep_approvals
-from trioworker.store.postgres.cancels import cancel_families
+from trioworker.store.postgres.cancels import cancel_late
 from trioworker.store.postgres.database import Database, Lane, Row, Transaction
 from trioworker.store.postgres.effects import (
     NOTHING_FOLLOWED,
@@ -279,11 +279,9 @@ class PostgresStore:
 
     async def cancel_late(self) -> bool:
         """See `Store.cancel_late`."""
-        late = await self._database.run(CONTROL, "late_cancels", CANCELS_PER_SWEEP_MAX)
-        for job, reason in late:
-            cancel = partial(cancel_families, wanted=[job], reason=reason)
-            await self._database.transact(CONTROL, cancel)
-        return len(late) == CANCELS_PER_SWEEP_MAX
+        return await self._database.transact(
+            CONTROL, partial(cancel_late, limit=CANCELS_PER_SWEEP_MAX)
+        )
 
     async def tidy(self) -> None:
         """See `Store.tidy`."""

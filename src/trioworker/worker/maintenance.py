@@ -76,6 +76,7 @@ class Maintenance:
         async with self._sweeping:
             try:
                 await self._reap_all()
+                await self._cancel_late()
                 await self._promote_all()
                 await self._sweep_schedules()
                 await self._sweep_flows()
@@ -86,7 +87,6 @@ class Maintenance:
                 await self._delete_ended()
             except StoreError as error:
                 self._failed(error)
-            await self._cancel_late()
             self._sweeps += 1
 
     async def _delete_ended(self) -> None:

@@ -279,9 +279,11 @@ class PostgresStore:
 
     async def cancel_late(self) -> bool:
         """See `Store.cancel_late`."""
-        return await self._database.transact(
-            CONTROL, partial(cancel_late, limit=CANCELS_PER_SWEEP_MAX)
-        )
+        # There are none nearly always, which takes no transaction to see.
+        if not await self._database.run(CONTROL, "late_cancels", CANCELS_PER_SWEEP_MAX):
+            return False
+        body = partial(cancel_late, limit=CANCELS_PER_SWEEP_MAX)
+        return await self._database.transact(CONTROL, body)
 
     async def tidy(self) -> None:
         """See `Store.tidy`."""

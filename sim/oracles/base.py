@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from sim.happenings import Happening
 from sim.oracles.facts import Facts
-from sim.plan import Plan
+from sim.plan import Plan, Sizes
 from trioworker.events import BatchAdopted, BatchHanded, BatchPulled, Event
 
 Handler = Callable[[Happening, Any], None]
@@ -50,6 +50,11 @@ class Oracle:
     def find(self, message: str) -> None:
         """Report a breach."""
         self.report(Finding(self.name, message, self.facts.now_s))
+
+
+def sweeps_have_passed_s(sizes: Sizes) -> float:
+    """How long without trouble it takes until what is a sweep's to do has been done for certain."""
+    return 2 * (sizes.sweep_s + sizes.heartbeat_s) + sizes.command_timeout_s
 
 
 class Panel:

@@ -17,7 +17,7 @@ from sim.happenings import (
     Committed,
     Happening,
 )
-from sim.oracles.base import Handler, Oracle
+from sim.oracles.base import Handler, Oracle, sweeps_have_passed_s
 from sim.oracles.facts import Facts
 from sim.oracles.fence import STUBBORN, WAKING_S, is_renewal
 from sim.plan import Plan
@@ -44,8 +44,7 @@ class CancelHeard(Oracle):
 
     def __init__(self, plan: Plan, facts: Facts) -> None:
         super().__init__(plan, facts)
-        sizes = plan.sizes
-        self._enough_s = 2 * (sizes.sweep_s + sizes.heartbeat_s) + sizes.command_timeout_s
+        self._enough_s = sweeps_have_passed_s(plan.sizes)
         self._asked: set[UUID] = set()
         self._before: set[UUID] = set()
         self._requests: set[UUID] = set()

@@ -7,7 +7,7 @@ from uuid import UUID
 from sim.database.rows import CompletedRow, JobRow, StepRow
 from sim.families import FAMILIES, PARENT
 from sim.happenings import BodyStarted, Committed, Happening, RequeueAsked, StepDone
-from sim.oracles.base import Handler, Oracle
+from sim.oracles.base import Handler, Oracle, sweeps_have_passed_s
 from sim.oracles.facts import Attempt, Facts
 from sim.plan import Plan
 from trioworker.events import Event
@@ -49,8 +49,7 @@ class Families(Oracle):
 
     def at_the_end(self) -> None:
         """What was left behind had time enough to be canceled, if nothing happened since."""
-        sizes = self.plan.sizes
-        enough_s = 2 * (sizes.sweep_s + sizes.heartbeat_s) + sizes.command_timeout_s
+        enough_s = sweeps_have_passed_s(self.plan.sizes)
         for (parent, _, _), child in self._children.items():
             failed_s = self._failed_s.get(parent)
             stand, above = self.facts.stands.get(child), self.facts.stands.get(parent)
